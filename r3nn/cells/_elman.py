@@ -1,0 +1,33 @@
+"""The simple recurrent network."""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from r3nn.cells._base import Array, GatedCell
+
+
+class ElmanGates(NamedTuple):
+    """One array per pre-activation."""
+
+    candidate: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Elman(GatedCell):
+    """h_t = tanh(W x_t + U h_{t-1} + b)
+
+    No gate: the whole state is rewritten at every step. Flax: SimpleCell.
+    Source: Elman 1990, "Finding structure in time".
+    """
+
+    gates = ElmanGates
+    bounds = (-1.0, 1.0)
+
+    def core(self, params, state, u, r):
+        """The update above, elementwise."""
+        return jnp.tanh(u.candidate + r.candidate)
+
+
+elman = Elman()

@@ -1,0 +1,83 @@
+"""One cell behind another within a time step."""
+
+import dataclasses
+
+import jax
+
+from r3nn.cells import Cell
+
+
+@dataclasses.dataclass(frozen=True)
+class Chain(Cell):
+    """x_t -> cells[0] -> h_t^0 -> cells[1] -> ... : each cell's output is the next one's input.
+
+    params and state are tuples, one entry a cell; all have the same hidden size.
+    """
+
+    cells: tuple[Cell, ...]
+
+    def init(self, key, in_size, hidden_size, **options):
+        """One independent draw per cell; the options go to all of them."""
+        keys = jax.random.split(key, len(self.cells))
+        sizes = (in_size, *[hidden_size] * (len(self.cells) - 1))
+        return tuple(
+            cell.init(k, size, hidden_size, **options)
+            for cell, k, size in zip(self.cells, keys, sizes, strict=True)
+        )
+
+    def _each(self, *parts):
+        return zip(self.cells, *parts, strict=True)
+
+    def initial_state(self, params, batch_shape=()):
+        """One state a cell."""
+        return tuple(cell.initial_state(p, batch_shape) for cell, p in self._each(params))
+
+    def prepare(self, params):
+        """Each cell's."""
+        return tuple(cell.prepare(p) for cell, p in self._each(params))
+
+    def project(self, params, x):
+        """x, and what the first cell makes of it; the others' inputs arise within the step."""
+        return x, self.cells[0].project(params[0], x)
+
+    def step(self, params, state, u):
+        """Each cell in turn."""
+        x, u = u
+        states = []
+        for i, (cell, p, s) in enumerate(self._each(params, state)):
+            s = cell.step(p, s, cell.project(p, x) if i else u)
+            x = cell.output(p, s, x)
+            states.append(s)
+        return tuple(states)
+
+    def hidden(self, state):
+        """The last cell's."""
+        return self.cells[-1].hidden(state[-1])
+
+    def output(self, params, state, x):
+        """The last cell's."""
+        for cell, p, s in self._each(params, state):
+            x = cell.output(p, s, x)
+        return x
+
+    def in_size(self, params):
+        """The first cell's."""
+        return self.cells[0].in_size(params[0])
+
+    def sweep(self, run, params, state, xs):
+        """All time steps of each cell in turn."""
+        states = []
+        for cell, p, s in self._each(params, state):
+            s, xs = run(cell, p, s, xs)
+            states.append(s)
+        return tuple(states), xs
+
+
+def chain(*cells: Cell) -> Cell:
+    """The cells one behind another within a time step, e.g. the article's f below g: chain(f, deep(g, L)).
+
+    Raises: ValueError without a cell.
+    """
+    if not cells:
+        raise ValueError("chain(): at least one cell is needed")
+    return Chain(tuple(cells))

@@ -1,0 +1,227 @@
+"""The recursion over depth."""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from r3nn._names import check_choice, check_int
+from r3nn.cells import Cell
+from r3nn.cells._base import Array, Params
+from r3nn.compose._wrapper import Wrapper
+
+ORDERS = ("auto", "stepwise", "layerwise")
+TIES = ("none", "all", "full")
+
+
+class DeepParams(NamedTuple):
+    """first: level 1, in_size -> H. rest: levels 2 to L, H -> H, each leaf stacked [n, ...], or None.
+
+    n is depth - 1 untied, 1 where all are tied, k in a cycle of k.
+    """
+
+    first: Params
+    rest: Params | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Deep(Cell):
+    """h_t^l = g(h_{t-1}^l, h_t^{l-1}; θ_l) for l = 1 .. L, with h_t^0 the input          (3.2.2)
+
+    State: the cell's, each leaf stacked [L, ...]. Depth is a `lax.scan`, so compile time does not grow with
+    it, and a tied depth can change at test time. Two orders of the same sum: *stepwise* (for each
+    time step, all depths: the article's procedure, and the reference) and *layerwise* (for each depth,
+    all of time: every mode over time applies).
+    """
+
+    cell: Cell
+    depth: int
+    tie: str | int = "none"
+    order: str = "auto"
+
+    def __post_init__(self):
+        check_int("depth", self.depth, 1)
+        check_choice("order", self.order, ORDERS)
+        if isinstance(self.tie, str):
+            check_choice("tie", self.tie, (*TIES, "a cycle length (int)"))
+        else:
+            check_int("tie (a cycle)", self.tie, 1)
+
+    def init(self, key, in_size, hidden_size, **options):
+        """One independent draw per level of its own.
+
+        Raises: ValueError where tie="full" meets in_size != hidden_size.
+        """
+        first_key, rest_key = jax.random.split(key)
+        first = self.cell.init(first_key, in_size, hidden_size, **options)
+        if self.tie == "full":
+            if in_size != hidden_size:
+                raise ValueError(
+                    f"tie='full': in_size={in_size} must equal hidden_size={hidden_size}, as one θ serves all"
+                )
+            return DeepParams(first, None)
+        count = {"none": self.depth - 1, "all": 1}.get(self.tie, self.tie)
+        count = min(count, self.depth - 1)
+        if not count:
+            return DeepParams(first, None)
+        levels = [
+            self.cell.init(k, hidden_size, hidden_size, **options) for k in jax.random.split(rest_key, count)
+        ]
+        return DeepParams(first, jax.tree.map(lambda *leaves: jnp.stack(leaves), *levels))
+
+    def _levels(self, params: DeepParams):
+        """Params of levels 2 to L: stacked [L-1, ...], or (None, one) where one serves them all."""
+        if self.tie == "full":
+            return None, params.first
+        count = len(jax.tree.leaves(params.rest)[0]) if params.rest is not None else 0
+        if self.tie == "none" and count != self.depth - 1:
+            raise ValueError(f"depth={self.depth}: these params have {count + 1} untied levels")
+        if count == 1 and self.depth > 2:
+            return None, jax.tree.map(lambda leaf: leaf[0], params.rest)
+        if count == self.depth - 1:
+            return params.rest, None
+        if not count:
+            raise ValueError(f"depth={self.depth}: these params have a first level only")
+        return jax.tree.map(lambda leaf: leaf[jnp.arange(self.depth - 1) % count], params.rest), None
+
+    def _over_depth(self, body, carry, params, per_level):
+        """Scan body(carry, params of the level, entry of per_level) over levels 2 to L."""
+        stacked, shared = self._levels(params)
+
+        def level(carry, inputs):
+            own, entry = inputs
+            return body(carry, shared if own is None else own, entry)
+
+        return lax.scan(level, carry, (stacked, per_level), length=self.depth - 1)
+
+    def initial_state(self, params, batch_shape=()):
+        """The levels' initial states, stacked [L, ...]."""
+        first = self.cell.initial_state(params.first, batch_shape)
+        if self.depth == 1:
+            return jax.tree.map(lambda leaf: leaf[None], first)
+        initial = lambda carry, p, _: (carry, self.cell.initial_state(p, batch_shape))
+        return _stack(first, self._over_depth(initial, None, params, None)[1])
+
+    def prepare(self, params):
+        """Each level's."""
+        rest = None if params.rest is None else jax.vmap(self.cell.prepare)(params.rest)
+        return DeepParams(self.cell.prepare(params.first), rest)
+
+    def project(self, params, x):
+        """x, and what the first level makes of it; the others' inputs arise within the step."""
+        return x, self.cell.project(params.first, x)
+
+    def step(self, params, state, u):
+        """(3.2.2) for all levels in turn: the stepwise order."""
+        x, u = u
+        first, rest = _unstack(state)
+        first = self.cell.step(params.first, first, u)
+        x = self.cell.output(params.first, first, x)
+
+        def level(x, p, s):
+            s = self.cell.step(p, s, self.cell.project(p, x))
+            return self.cell.output(p, s, x), s
+
+        return _stack(first, self._over_depth(level, x, params, rest)[1] if self.depth > 1 else None)
+
+    def hidden(self, state):
+        """The deepest level's, [..., H]."""
+        return self.cell.hidden(jax.tree.map(lambda leaf: leaf[-1], state))
+
+    def outputs(self, params, state, x) -> Array:
+        """The outputs of all levels, [L, ..., H], for the predictions at every depth of (3.2.3)."""
+        first, rest = _unstack(state)
+        y = self.cell.output(params.first, first, x)
+        if self.depth == 1:
+            return y[None]
+
+        def level(x, p, s):
+            y = self.cell.output(p, s, x)
+            return y, y
+
+        return _stack(y, self._over_depth(level, y, params, rest)[1])
+
+    def output(self, params, state, x):
+        """The deepest level's, [..., H]."""
+        return self.outputs(params, state, x)[-1]
+
+    def in_size(self, params):
+        """The first level's."""
+        return self.cell.in_size(params.first)
+
+    def sweep(self, run, params, state, xs):
+        """All time steps of each level in turn: the layerwise order."""
+        swept = self.sweep_levels(run, params, state, xs)
+        return swept and (swept[0], swept[1])
+
+    def sweep_levels(self, run, params, state, xs):
+        """(final state, deepest outputs [T, ...], outputs of levels 2 to L [L-1, T, ...], of level 1)."""
+        if self.order == "stepwise":
+            return None
+        first, rest = _unstack(state)
+        first, xs = run(self.cell, params.first, first, xs)
+        if self.depth == 1:
+            return _stack(first, None), xs, None, xs
+
+        def level(xs, p, s):
+            s, xs = run(self.cell, p, s, xs)
+            return xs, (s, xs)
+
+        deepest, (rest, outputs) = self._over_depth(level, xs, params, rest)
+        return _stack(first, rest), deepest, outputs, xs
+
+
+@dataclasses.dataclass(frozen=True)
+class EveryDepth(Wrapper):
+    """A `Deep` whose output is that of all its levels, [L, ..., H]."""
+
+    def output(self, params, state, x):
+        """[L, ..., H]."""
+        return self.cell.outputs(params, state, x)
+
+    def sweep(self, run, params, state, xs):
+        """As the inner cell; outputs [T, L, ...]."""
+        swept = self.cell.sweep_levels(run, params, state, xs)
+        if swept is None:
+            return None
+        state, _, outputs, first = swept
+        return state, jnp.moveaxis(_stack(first, outputs), 0, 1)
+
+
+def _unstack(state):
+    """(level 1, levels 2 to L) of a stacked state."""
+    return jax.tree.map(lambda leaf: leaf[0], state), jax.tree.map(lambda leaf: leaf[1:], state)
+
+
+def _stack(first, rest):
+    """The inverse of `_unstack`; rest=None: level 1 is all there is."""
+    if rest is None:
+        return jax.tree.map(lambda leaf: leaf[None], first)
+    return jax.tree.map(lambda f, r: jnp.concatenate([f[None], r]), first, rest)
+
+
+def deep(cell: Cell, depth: int, *, tie: str | int = "none", order: str = "auto") -> Deep:
+    """The cell over `depth` levels, the first included: (3.2.2).
+
+    Args:
+      cell: g.
+      depth: L, at least 1.
+      tie: "none" (parameters of its own for each level), "all" (one set for levels 2 to L), an int k
+        (levels 2 to L use k sets in turn), "full" (one set for all levels; the input has width H).
+      order: "stepwise", "layerwise" (same numbers), or "auto" (layerwise, except in mode "plain").
+
+    Raises: ValueError for a depth below 1 or an unknown tie or order.
+    """
+    return Deep(cell, depth, tie, order)
+
+
+def every_depth(cell: Deep) -> EveryDepth:
+    """The deep cell with the outputs of all its levels, [L, ..., H].
+
+    Raises: TypeError for a cell that is not `deep(...)`.
+    """
+    if not isinstance(cell, Deep):
+        raise TypeError(f"every_depth({cell}): takes a deep(...) cell")
+    return EveryDepth(cell)

@@ -1,0 +1,111 @@
+"""The third loop: output feedback."""
+
+import dataclasses
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from r3nn.cells import Cell
+from r3nn.cells._base import Array, Params, State
+
+
+class Readout(Protocol):
+    """p of (3.2.3): what `feedback` needs to know of it. A frozen, hashable value."""
+
+    size: int  # O, the width of what is fed back
+
+    def init(self, key: Array, in_size: int) -> Params:
+        """Fresh parameters for outputs [..., in_size]."""
+
+    def fed(self, params: Params, output: Array) -> Array:
+        """What returns to the input, [..., O], from the cell's output."""
+
+
+class FeedbackParams(NamedTuple):
+    """The inner cell's params, for inputs of width D + O, and the readout's."""
+
+    cell: Params
+    readout: Params
+
+
+class FeedbackState(NamedTuple):
+    """The inner state, the inner output, and y_t = p(output) [..., O], which joins the next input."""
+
+    cell: State
+    output: Array
+    fed: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Feedback(Cell):
+    """h_t = cell(h_{t-1}, [x_t, y_{t-1}]),  y_t = p(h_t),  y_0 = 0            (Jordan recurrence)
+
+    The article's "input, hidden layer and output are connected in a loop". Runs stepwise by nature.
+    Source: the article's 2.3; Jordan 1986, "Serial order: a parallel distributed processing approach".
+    """
+
+    cell: Cell
+    readout: Readout
+
+    def __post_init__(self):
+        for part in _parts(self.cell):
+            if getattr(part, "order", "auto") == "layerwise":
+                raise ValueError("order='layerwise': a cell under feedback runs stepwise (or 'auto')")
+
+    def init(self, key, in_size, hidden_size, **options):
+        """The inner cell's params for inputs [..., in_size + O], and the readout's."""
+        cell_key, readout_key = jax.random.split(key)
+        cell = self.cell.init(cell_key, in_size + self.readout.size, hidden_size, **options)
+        return FeedbackParams(cell, self.readout.init(readout_key, hidden_size))
+
+    def initial_state(self, params, batch_shape=()):
+        """The inner initial state, and zeros."""
+        cell = self.cell.initial_state(params.cell, batch_shape)
+        dtype = jax.tree.leaves(cell)[0].dtype
+        x = jax.ShapeDtypeStruct((*batch_shape, self.cell.in_size(params.cell)), dtype)
+        output = jax.eval_shape(self.cell.output, self.cell.prepare(params.cell), cell, x)
+        fed = jnp.zeros((*batch_shape, self.readout.size), dtype)
+        return FeedbackState(cell, jnp.zeros(output.shape, output.dtype), fed)
+
+    def prepare(self, params):
+        """The inner cell's."""
+        return params._replace(cell=self.cell.prepare(params.cell))
+
+    def step(self, params, state, u):
+        """The equations above; u is x_t."""
+        x = jnp.concatenate([u, state.fed], axis=-1)
+        cell = self.cell.step(params.cell, state.cell, self.cell.project(params.cell, x))
+        output = self.cell.output(params.cell, cell, x)
+        return FeedbackState(cell, output, self.readout.fed(params.readout, output))
+
+    def hidden(self, state):
+        """The inner cell's."""
+        return self.cell.hidden(state.cell)
+
+    def output(self, params, state, x):
+        """The inner cell's output; p of it is `state.fed` or the caller's to compute, many steps at once."""
+        return state.output
+
+    def in_size(self, params):
+        """D, without what is fed back."""
+        return self.cell.in_size(params.cell) - self.readout.size
+
+
+def _parts(cell: Cell):
+    """A cell and all cells in it."""
+    yield cell
+    for field in dataclasses.fields(cell):
+        value = getattr(cell, field.name)
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, Cell):
+                yield from _parts(part)
+
+
+def feedback(cell: Cell, readout: Readout) -> Feedback:
+    """The cell with its own predictions joined to its next input; an R3NN is
+    feedback(chain(f, deep(g, L)), p).
+
+    Raises: ValueError where a part of the cell insists on the layerwise order.
+    """
+    return Feedback(cell, readout)

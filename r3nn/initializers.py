@@ -1,0 +1,29 @@
+"""How parameters start: input and recurrent weights, and the gate biases that set a cell's time constants.
+
+Every initializer is `(key, shape, dtype) -> Array`, the form that `jax.nn.initializers` uses.
+"""
+
+import jax
+import jax.numpy as jnp
+
+lecun_normal = jax.nn.initializers.lecun_normal()
+orthogonal = jax.nn.initializers.orthogonal()
+zeros = jax.nn.initializers.zeros
+
+
+def chrono(max_time):
+    """Bias of a gate that *keeps*, for time constants spread over 1 .. max_time - 1 steps.
+
+    A gate that keeps with value k forgets over 1 / (1 - k) steps, so b = log U(1, max_time - 1)
+    spreads the units over all memory lengths; a gate that *writes* takes -b.
+
+    Source: Tallec & Ollivier 2018, "Can recurrent neural networks warp time?", section 3, eq. 16.
+    Raises: ValueError unless max_time > 2.
+    """
+    if not max_time > 2:
+        raise ValueError(f"chrono={max_time}: the longest time constant must be above 2 steps")
+
+    def init(key, shape, dtype=jnp.float32):
+        return jnp.log(jax.random.uniform(key, shape, dtype, 1.0, max_time - 1.0))
+
+    return init

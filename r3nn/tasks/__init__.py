@@ -1,0 +1,55 @@
+"""Synthetic tasks: one file, one task, and `TASKS`, the registry of their values.
+
+An option is a field: `dataclasses.replace(TASKS["parity"], labels="every")`, or, from the words of
+a config, `get_task("parity", labels="every")`.
+"""
+
+import dataclasses
+from typing import Any
+
+from r3nn._names import lookup, unknown
+from r3nn.tasks._adding import Adding
+from r3nn.tasks._base import Batch, Tally, Task
+from r3nn.tasks._copy_memory import CopyMemory
+from r3nn.tasks._kinds import Classification, Regression
+from r3nn.tasks._parity import Parity
+from r3nn.tasks._word_problem import WordProblem
+
+TASKS: dict[str, Task] = {
+    "adding": Adding(),
+    "copy_memory": CopyMemory(),
+    "parity": Parity(),
+    "s3": WordProblem("S3"),
+}
+
+
+def get_task(name: str, **options: Any) -> Task:
+    """The task called `name`, a row of `TASKS` or "path/to/file.py:value", with options set.
+
+    Raises:
+      ValueError: no such task or option (the message gives the nearest), a value that the option
+        does not allow, or a name that leads to something other than a task.
+    """
+    task = lookup("task", TASKS, name)
+    if not isinstance(task, Task):
+        raise ValueError(f"task {name!r} must be a Task value, got {task!r}.")
+    fields = [field.name for field in dataclasses.fields(task)]
+    for option in options:
+        if option not in fields:
+            raise ValueError(unknown(f"option of task {name!r},", option, fields))
+    return dataclasses.replace(task, **options)
+
+
+__all__ = [
+    "TASKS",
+    "Adding",
+    "Batch",
+    "Classification",
+    "CopyMemory",
+    "Parity",
+    "Regression",
+    "Tally",
+    "Task",
+    "WordProblem",
+    "get_task",
+]

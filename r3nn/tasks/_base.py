@@ -1,0 +1,174 @@
+"""What a task is: a distribution over sequences, a loss, metrics and a trivial baseline.
+
+A task is a frozen, hashable value, so it can be a static argument of a jitted function. Its
+options are dataclass fields: `dataclasses.replace(task, option=...)` is another task. Its facts
+(`vocab`, `out_size`, ...) are class attributes, or properties where they follow from the options.
+
+A new task is one file: subclass `Regression` or `Classification`, give the facts, `example` (ONE
+sequence; `sample` batches and pads it) and `baseline`, and add a row to `TASKS`.
+
+Axes: B batch, T time (= max_length), D input features, O outputs.
+"""
+
+import dataclasses
+import functools
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r3nn import losses
+from r3nn._names import check_int
+
+
+class Batch(NamedTuple):
+    """B sequences, padded to T steps; padding is 0 in inputs and targets, False in the masks.
+
+    Attributes:
+      inputs: float32 [B, T, D], or ids int32 [B, T] in [0, vocab).
+      targets: float32 [B, T, O], or class ids int32 [B, T] in [0, out_size).
+      mask: bool [B, T], where the loss counts; within `valid`.
+      valid: bool [B, T], which steps exist: t < length.
+    """
+
+    inputs: jax.Array
+    targets: jax.Array
+    mask: jax.Array
+    valid: jax.Array
+
+
+class Tally(NamedTuple):
+    """Sums over the counted steps of each sequence, so that metrics need no whole sequence.
+
+    The tallies of the time chunks of one batch add up, leaf by leaf, to the tally of the batch;
+    tallies of different sequences concatenate along B.
+
+    Attributes:
+      loss: floating [B].
+      correct: int32 [B], steps got right (Classification: the most likely class is the target;
+        Regression: every output within `tolerance`).
+      count: int32 [B], steps counted.
+    """
+
+    loss: jax.Array
+    correct: jax.Array
+    count: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """The protocol; subclass `Regression` or `Classification` instead.
+
+    Attributes:
+      vocab: inputs are ids in [0, vocab); None means float features.
+      in_size: features of a float input; for ids, of their one-hot code (= vocab).
+      out_size: O, what a model of this task predicts per step.
+      kind: "regression" or "classification".
+      metric: the headline, a key of `metrics`.
+      higher_is_better: whether a larger `metric` is the better one.
+      min_length: the shortest sequence that makes sense.
+    """
+
+    vocab: ClassVar[int | None] = None
+    out_size: ClassVar[int]
+    kind: ClassVar[str]
+    metric: ClassVar[str]
+    higher_is_better: ClassVar[bool]
+    min_length: ClassVar[int] = 1
+
+    @property
+    def in_size(self) -> int:
+        """Features of one input step."""
+        return self.vocab
+
+    def sample(self, key: jax.Array, batch: int, length: Any, max_length: int) -> Batch:
+        """Draws a batch. Pure; under jit, `batch` and `max_length` are static, `length` traced.
+
+        Row i comes from fold_in(key, i) and length[i] alone: not from the other rows, nor from
+        `batch`, nor, beyond the amount of padding, from `max_length` (the last holds for JAX's
+        default random generator). Rows of different lengths share no promise.
+
+        Args:
+          key: typed or legacy PRNG key.
+          batch: B.
+          length: int or integer array [] or [B], the number of steps, in [min_length, max_length].
+          max_length: T.
+
+        Raises:
+          ValueError: an argument is out of range. A traced length cannot be checked; out of range
+            it gives an unspecified batch.
+        """
+        check_int("batch", batch, 1)
+        check_int("max_length", max_length, self.min_length)
+        lengths = self._lengths(length, batch, max_length)
+        return _sample(self, key, lengths, max_length)
+
+    def example(
+        self, key: jax.Array, length: jax.Array, max_length: int
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """One sequence: inputs, targets and mask of [T, D] or [T], [T, O] or [T], and [T].
+
+        `length` is a traced int32 scalar. Steps from `length` on may hold anything: `sample` clears
+        them. For rows that do not depend on `max_length`, let it be only the first axis of draws
+        (a prefix of those does not depend on their size) and permute nothing that long.
+        """
+        raise NotImplementedError
+
+    def latent(self, batch: Batch) -> jax.Array | None:
+        """What has to be remembered after each step, int32 or float32 [B, T]; None if unnamed.
+
+        Meaningful where `batch.valid`. For probes, automaton extraction and figures, not for
+        training.
+        """
+        del batch
+        return None
+
+    def tally(self, predictions: jax.Array, batch: Batch) -> Tally:
+        """The sums of a batch, or of a chunk of its time axis, from predictions [B, T, O].
+
+        A subclass may return a pytree of more [B] sums, with these three fields in it.
+        """
+        raise NotImplementedError
+
+    def loss(self, predictions: jax.Array, batch: Batch) -> jax.Array:
+        """The mean over all counted steps of the batch, the scalar that training minimises."""
+        tally = self.tally(predictions, batch)
+        return losses.mean(tally.loss, tally.count)
+
+    def metrics(self, tally: Tally) -> dict[str, jax.Array]:
+        """Floating scalars by name, from a tally; 0 where nothing counted."""
+        raise NotImplementedError
+
+    def baseline(self, length: int) -> dict[str, float]:
+        """Each of `metrics` for the best predictor that sees time and length but no input."""
+        raise NotImplementedError
+
+    def _lengths(self, length: Any, batch: int, max_length: int) -> jax.Array:
+        """`length` as int32 [B], checked as far as it is known."""
+        length = length if isinstance(length, jax.Array) else np.asarray(length)
+        if length.shape not in ((), (batch,)) or not jnp.issubdtype(length.dtype, jnp.integer):
+            raise ValueError(
+                f"length must be an integer, or an integer array [{batch}] (one a row), "
+                f"got {length.dtype} {list(length.shape)}."
+            )
+        if not isinstance(length, jax.core.Tracer):
+            for value in np.ravel(length).tolist():
+                check_int("length", value, self.min_length, max_length)
+        return jnp.broadcast_to(jnp.asarray(length, jnp.int32), (batch,))
+
+
+# Jitted, so that a call outside jit compiles one program rather than one for every operation.
+@functools.partial(jax.jit, static_argnames=("task", "max_length"))
+def _sample(task: Task, key: jax.Array, lengths: jax.Array, max_length: int) -> Batch:
+    rows = jnp.arange(len(lengths), dtype=jnp.uint32)
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows)
+    example = jax.vmap(functools.partial(task.example, max_length=max_length))
+    inputs, targets, mask = example(keys, lengths)
+    valid = jnp.arange(max_length, dtype=jnp.int32) < lengths[:, None]
+    return Batch(_pad(inputs, valid), _pad(targets, valid), mask & valid, valid)
+
+
+def _pad(x: jax.Array, valid: jax.Array) -> jax.Array:
+    keep = valid.reshape(valid.shape + (1,) * (x.ndim - valid.ndim))
+    return jnp.where(keep, x, jnp.zeros((), x.dtype))

@@ -1,0 +1,64 @@
+"""The contract for `mask` and `reset`, composed into a step before any mode or derivative sees it."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+class Flags(NamedTuple):
+    """Which steps exist (mask) and which start afresh (reset): bool [T, *batch] each, or None."""
+
+    mask: jax.Array | None
+    reset: jax.Array | None
+
+
+def where(flag, on_true, on_false, axes):
+    """Select per batch entry between two trees whose leaves have their batch axes at `axes`."""
+
+    def select(axis, a, b):
+        trailing = (1,) * (b.ndim - axis - flag.ndim)
+        shape = (1,) * axis + flag.shape + trailing
+        return jnp.where(flag.reshape(shape), a, b)
+
+    return jax.tree.map(select, axes, on_true, on_false)
+
+
+def advance(step, initial, state, flags: Flags, axes):
+    """s <- where(reset, s0, s); s <- where(mask, step(s), s)."""
+    start = state if flags.reset is None else where(flags.reset, initial, state, axes)
+    if flags.mask is None:
+        return step(start)
+    return where(flags.mask, step(start), start, axes)
+
+
+def in_scan_order(flags: Flags, reverse: bool) -> Flags:
+    """`reset` marks the first step of a segment in time order. Run backwards, a segment is entered at
+    its last step, which is the one before the next segment's mark."""
+    if flags.reset is None or not reverse:
+        return flags
+    never = jnp.zeros_like(flags.reset[:1])
+    return flags._replace(reset=jnp.concatenate([flags.reset[1:], never]))
+
+
+def fill(xs, flags: Flags, reverse: bool):
+    """Replace the input of each masked step, which may hold NaN, by the last one that was not masked.
+
+    0 where there is none, or none since the last reset: outputs that read x then repeat too.
+    """
+    time = jnp.arange(len(flags.mask)).reshape((-1,) + (1,) * (flags.mask.ndim - 1))
+    if reverse:
+        time = len(flags.mask) - 1 - time
+    latest = lax.cummax(jnp.where(flags.mask, time, -1), axis=0, reverse=reverse)
+    if flags.reset is not None:
+        emptied = lax.cummax(jnp.where(flags.reset & ~flags.mask, time, -1), axis=0, reverse=reverse)
+        latest = jnp.where(emptied > latest, -1, latest)
+    index = len(flags.mask) - 1 - latest if reverse else latest
+    taken = jnp.take_along_axis(xs, jnp.where(latest < 0, 0, index)[..., None], axis=0)
+    return jnp.where((latest >= 0)[..., None], taken, jnp.zeros_like(taken))
+
+
+def blank(xs, mask):
+    """Replace the input of each masked step by 0: 0 * NaN would reach the weights."""
+    return jnp.where(mask[..., None], xs, jnp.zeros_like(xs))

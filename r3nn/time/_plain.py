@@ -1,0 +1,30 @@
+"""The public reference: a bare `lax.scan` under JAX's own differentiation."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from r3nn.time._flags import Flags, advance, where
+
+
+def plain(cell, params, initial, state, xs, flags: Flags, axes, reverse: bool):
+    """The cell at every step in turn -> (final state, outputs [T, ...]).
+
+    Any order of derivative, forward or reverse. params are prepared; flags are in scan order.
+    """
+
+    def body(carry, inputs):
+        state, kept = carry
+        x, flag = inputs
+        if flag.mask is not None:
+            fresh = kept if flag.reset is None else where(flag.reset, nothing, kept, leading)
+            x = kept = where(flag.mask, x, fresh, leading)
+        u = cell.project(params, x)
+        state = advance(lambda s: cell.step(params, s, u), initial, state, flag, axes)
+        return (state, kept), cell.output(params, state, x)
+
+    leading = jax.tree.map(lambda _: 0, xs)
+    nothing = jax.tree.map(lambda x: jnp.zeros_like(x, shape=x.shape[1:]), xs)
+    kept = None if flags.mask is None else nothing
+    (state, _), ys = lax.scan(body, (state, kept), (xs, flags), reverse=reverse)
+    return state, ys

@@ -1,0 +1,126 @@
+"""The sequential forward, and the one backward: weight gradients deferred out of the loop.
+
+JAX's transpose of a scan adds to every weight's gradient at every step. Here the forward stores states
+alone. The backward, block by block: (1) recompute and linearise all steps of the block in parallel;
+(2) a reversed loop carries only λ_t = dL/ds_t; (3) one vector-Jacobian product with time and batch
+flattened into one axis gives the gradients of parameters and inputs.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from r3nn.time._adjoint import packed_step, shared_gradients, state_adjoints
+from r3nn.time._chunks import before, entries, scan_chunks
+from r3nn.time._flags import Flags, advance
+from r3nn.time._trees import join, split
+
+
+class Plan(NamedTuple):
+    """What is static about a run."""
+
+    cell: object
+    chunk: int  # steps a block
+    rank: int  # number of batch axes
+    reverse: bool
+    vectorized: bool  # whether the cell broadcasts over batch axes (a bare function may not)
+
+
+class Arrays(NamedTuple):
+    """What is traced: prepared params, the state of a reset, the entry state, inputs [T, ...], flags."""
+
+    params: object
+    initial: object
+    state: object
+    xs: object
+    flags: Flags
+
+
+def scan(plan: Plan, arrays: Arrays, axes):
+    """Run all steps -> (final state, states [T, ...]); reverse-differentiable only."""
+    chosen, others = split(arrays)
+    return _scan((plan, _Static(axes)), chosen, others)
+
+
+class _Static:
+    """A tree of ints as a static argument: compared and hashed by content."""
+
+    def __init__(self, tree):
+        self.tree = tree
+        self._key = (tuple(jax.tree.leaves(tree)), jax.tree.structure(tree))
+
+    def __eq__(self, other):
+        return self._key == other._key
+
+    def __hash__(self):
+        return hash(self._key)
+
+
+def _forward(plan: Plan, arrays: Arrays, axes):
+    step = packed_step(plan.cell, arrays.params)
+
+    def block(state, inputs, _):
+        xs, flags = inputs
+
+        def body(state, inputs):
+            u, flag = inputs
+            state = advance(lambda s: step(s, u), arrays.initial, state, flag, axes)
+            return state, state
+
+        u = plan.cell.project(arrays.params, xs)
+        return lax.scan(body, state, (u, flags), reverse=plan.reverse)
+
+    return scan_chunks(block, arrays.state, (arrays.xs, arrays.flags), None, plan.chunk, plan.reverse)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _scan(static, chosen, others):
+    plan, axes = static
+    return _forward(plan, join(chosen, others), axes.tree)
+
+
+def _scan_fwd(static, chosen, others):
+    plan, axes = static
+    final, states = _forward(plan, join(chosen, others), axes.tree)
+    return (final, states), (chosen, others, states)
+
+
+def _scan_bwd(static, residuals, cotangents):
+    plan, axes = static[0], static[1].tree
+    chosen, others, states = residuals
+    arrays = join(chosen, others)
+    numbers = split(states)[0]
+    last, along = (_like(ct, numbers) for ct in cotangents)
+
+    def block(carry, inputs, entry):
+        λ, total = carry
+        xs, flags, states, along = inputs
+        previous = before(entry, states, plan.reverse)
+        λ, λs = state_adjoints(plan, arrays, previous, xs, flags, λ, along, axes)
+        d_shared, d_xs = shared_gradients(plan, arrays, previous, xs, flags, λs, axes)
+        return (λ, jax.tree.map(jnp.add, total, d_shared)), d_xs
+
+    shared = split((arrays.params, arrays.initial))[0]
+    carry = (last, jax.tree.map(jnp.zeros_like, shared))
+    inputs = (arrays.xs, arrays.flags, states, along)
+    per_chunk = entries(arrays.state, states, plan.chunk, plan.reverse)
+    (λ, (d_params, d_initial)), d_xs = scan_chunks(
+        block, carry, inputs, per_chunk, plan.chunk, not plan.reverse
+    )
+    return Arrays(d_params, d_initial, λ, d_xs, Flags(None, None)), None
+
+
+def _like(cotangents, numbers):
+    """Cotangents of the differentiable leaves alone."""
+    return jax.tree.map(
+        lambda n, ct: None if n is None else ct,
+        numbers,
+        cotangents,
+        is_leaf=lambda leaf: leaf is None,
+    )
+
+
+_scan.defvjp(_scan_fwd, _scan_bwd)

@@ -1,0 +1,39 @@
+"""JAX as the tests want it. pytest reads this before any test file, so before any array exists."""
+
+import os
+
+# A test runs the same on every machine; `JAX_PLATFORMS=cuda scripts/test` asks for another device.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+jax.config.update("jax_num_cpu_devices", 4)  # shard_map needs devices
+jax.config.update("jax_default_matmul_precision", "highest")  # GPUs and TPUs would round otherwise
+
+STRICT = ("cells", "time", "compose", "tasks")
+
+
+@pytest.fixture(autouse=True)
+def strict_promotion(request):
+    """Strict dtype promotion in tests/test_cells*.py, tests/cells/* and so on, not round optax."""
+    top = request.path.relative_to(request.config.rootpath / "tests").parts[0]
+    if top.removeprefix("test_").startswith(STRICT):
+        with jax.numpy_dtype_promotion("strict"):
+            yield
+    else:
+        yield
+
+
+@pytest.fixture
+def x64():
+    """float64 for one test: finite differences, and oracles."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_compiled_programs():
+    """Compiled programs serve the next test of a file, hardly another file: free their memory."""
+    yield
+    jax.clear_caches()

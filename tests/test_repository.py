@@ -1,0 +1,276 @@
+"""The repository's own rules: what lies where, who imports whom, how scripts/run sets up."""
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import r3nn
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+# What lies where.
+
+TOP = {
+    *("r3nn", "configs", "experiments", "tests", "scripts"),
+    *("README.md", "requirements.txt", "pyproject.toml", "LICENSE"),
+}
+
+
+def test_top_level_holds_nothing_else():
+    try:
+        listing = subprocess.run(
+            ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout, so nothing says which files belong to the repository")
+    top = {line.split("/")[0] for line in listing.splitlines()}
+    assert {name for name in top if not name.startswith(".")} <= TOP
+
+
+# Who imports whom. Each line may import from the lines above it, and a module from itself.
+
+LAYERS = [
+    {"_names", "initializers", "losses"},
+    {"cells", "tasks"},
+    {"time"},
+    {"compose"},
+    {"model"},
+    {"analysis", "training", "nnx", "linen"},
+    {"__init__"},
+]
+HEIGHT = {module: height for height, layer in enumerate(LAYERS) for module in layer}
+
+# Outside r3nn, the library imports these packages and Python's own; some only in one place.
+# So there are no flags (absl), configs (ml_collections), checkpoints (orbax), figures, ... in r3nn.
+ANYWHERE = {"jax", "numpy", "chex", *sys.stdlib_module_names}
+ONLY_IN = {"flax": {"nnx", "linen"}, "optax": {"training"}}
+
+
+def imports(source: str, package: str) -> Iterator[str]:
+    """Dotted names of all that a file of `package` imports, relative ones resolved."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = [*(parents if node.level else []), *([node.module] if node.module else [])]
+            yield from (".".join([*base, alias.name]) for alias in node.names)
+
+
+def wrong_arrows(path: str, source: str) -> list[str]:
+    """The imports that a file of r3nn, `path` relative to r3nn/, should not have."""
+    here = path.split("/")[0].removesuffix(".py")
+    if here not in HEIGHT:
+        return [f"r3nn/{path}: give '{here}' a place in LAYERS"]
+    wrong = []
+    for name in imports(source, package=".".join(["r3nn", *path.split("/")[:-1]])):
+        top, _, rest = name.partition(".")
+        if top == "r3nn":
+            # `import r3nn`, or a name that is no module: what the package itself exports.
+            there = rest.split(".")[0] if rest.split(".")[0] in HEIGHT else "__init__"
+            good = there == here or HEIGHT[there] < HEIGHT[here]
+        else:
+            good = top in ANYWHERE or here in ONLY_IN.get(top, ())
+        if not good:
+            wrong.append(f"r3nn/{path} imports {name}")
+    return wrong
+
+
+def test_imports_run_one_way():
+    files = [path.relative_to(ROOT / "r3nn") for path in (ROOT / "r3nn").rglob("*.py")]
+    assert files
+    assert not [
+        arrow
+        for path in files
+        for arrow in wrong_arrows(path.as_posix(), (ROOT / "r3nn" / path).read_text("utf-8"))
+    ]
+
+
+@pytest.mark.parametrize(
+    "path, source",
+    [
+        ("cells/_gru.py", "from r3nn.time import unroll"),
+        ("cells/_gru.py", "from r3nn import unroll"),
+        ("cells/_gru.py", "import r3nn"),
+        ("cells/_gru.py", "from ..compose import deep"),
+        ("cells/_gru.py", "from .. import tasks"),
+        ("cells/_gru.py", "def late():\n    from r3nn.model import predict"),
+        ("initializers.py", "from .cells import gru"),
+        ("time/scan.py", "import r3nn.compose as c"),
+        ("model.py", "from r3nn import analysis"),
+        ("training.py", "from r3nn.nnx import R3NN"),
+        ("compose.py", "import optax"),
+        ("training.py", "from flax import nnx"),
+        ("__init__.py", "import flax.nnx"),
+        ("nnx.py", "from absl import flags"),
+        ("tasks/adding.py", "import ml_collections"),
+        ("training.py", "from experiments import load"),
+        ("analysis/gates.py", "import matplotlib.pyplot as plt"),
+        ("mystery.py", ""),
+    ],
+)
+def test_wrong_arrow_is_caught(path, source):
+    assert len(wrong_arrows(path, source)) == 1
+
+
+@pytest.mark.parametrize(
+    "path, source",
+    [
+        ("cells/_gru.py", "from ._base import Cell\nfrom .. import initializers"),
+        ("cells/__init__.py", "from r3nn.cells._gru import gru\nfrom ._lstm import lstm"),
+        ("tasks/adding.py", "from r3nn import losses\nimport math, jax.numpy as jnp\nimport numpy"),
+        ("nnx.py", "from flax import nnx\nimport flax\nfrom r3nn.model import Spec"),
+        ("linen/rnn.py", "from flax import linen as nn\nfrom .cell import Cell"),
+        ("training.py", "import optax\nfrom r3nn import model"),
+        ("__init__.py", "from r3nn.cells import CELLS\nfrom . import time"),
+    ],
+)
+def test_right_arrow_passes(path, source):
+    assert wrong_arrows(path, source) == []
+
+
+def test_import_is_light():
+    """No flax, no optax, and no backend, which would fix the devices before a config is read."""
+    code = """
+import sys, r3nn
+from jax._src import xla_bridge
+assert not {"flax", "optax"} & set(sys.modules), "loaded flax or optax"
+assert not xla_bridge._backends, "started a backend"
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+# scripts/run.
+
+
+def scripts_run(*arguments, root=ROOT, cwd=None, **env):
+    """Calls scripts/run with this test's interpreter, unless env says otherwise (None: unset)."""
+    env = {**os.environ, "R3NN_PYTHON": sys.executable, **env}
+    return subprocess.Popen(
+        [root / "scripts" / "run", *arguments],
+        cwd=cwd or root,
+        env={name: str(value) for name, value in env.items() if value is not None},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def test_run_alone_lists_what_there_is():
+    status, out, err = finish(scripts_run())
+    assert status == 0, err
+    words = out.split()
+    assert words[0] == "usage:"
+    configs = [f"configs/{path.name}" for path in (ROOT / "configs").glob("[!_]*.py")]
+    assert {*r3nn.CELLS, *r3nn.TASKS, *configs} <= set(words)
+
+
+def test_run_works_from_any_folder(tmp_path):
+    code = "import os, r3nn, sys; print(os.getcwd(), sys.argv[1:])"
+    status, out, err = finish(scripts_run("-c", code, "a b", "--c=*", cwd=tmp_path))
+    assert (status, out.strip()) == (0, f"{ROOT} ['a b', '--c=*']"), err
+    status, out, err = finish(scripts_run("scripts/catalogue.py", cwd=tmp_path))
+    assert status == 0 and "cells:" in out, err
+
+
+@pytest.mark.parametrize(
+    "program, env, word",
+    [
+        ("experiments/no such.py", {}, "'experiments/no such.py'"),
+        ("scripts/catalogue.py", {"R3NN_PYTHON": "/no/such/python"}, "/no/such/python"),
+    ],
+)
+def test_run_fails_with_one_sentence(program, env, word):
+    status, out, err = finish(scripts_run(program, **env))
+    assert status != 0 and not out
+    assert err.count("\n") == 1 and word in err
+
+
+# Setting up. A tiny tree stands in for the repository, so that a .venv takes seconds.
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A repository of scripts/run and an empty requirements.txt, with blanks in its path."""
+    root = tmp_path / "a tree"
+    (root / "scripts").mkdir(parents=True)
+    shutil.copy(ROOT / "scripts" / "run", root / "scripts")
+    (root / "requirements.txt").write_text("# nothing\n")
+    return root
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A PATH on which python3 and uv are shims that fail, and only python3.12 runs."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    names = ["uv", "python", "python3", *(f"python3.{minor}" for minor in range(11, 15))]
+    for name in names:
+        (folder / name).write_text("#!/bin/sh\necho 'shim: not found' >&2; exit 127\n")
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def give_python(path: Path):
+    (path / "python3.12").unlink()
+    (path / "python3.12").symlink_to(Path(sys.base_prefix) / "bin" / "python3")
+
+
+def set_up(tree, path, *arguments, **env):
+    search = f"{path}{os.pathsep}{os.environ['PATH']}"
+    return scripts_run(*arguments, root=tree, R3NN_PYTHON=None, PATH=search, **env)
+
+
+def test_set_up_without_a_python_fails_with_one_sentence(tree, path):
+    status, out, err = finish(set_up(tree, path, "--setup"))
+    assert status != 0 and not out
+    assert err.count("\n") == 1 and "Python 3.11" in err
+
+
+def test_set_up(tree, path):
+    give_python(path)
+    venv, requirements = tree / ".venv", tree / "requirements.txt"
+    worked = lambda status, out, err: status == 0 and "setting up" in err
+    silent = lambda status, out, err: (status, out, err) == (0, "", "")
+
+    # Jobs of an array start together: one sets up, the other waits for it and says nothing.
+    jobs = [set_up(tree, path, "--setup", PIP_TARGET=tree / "x", PYTHONHOME="/x") for _ in range(2)]
+    results = [finish(job) for job in jobs]
+    assert [sum(map(f, *zip(*results, strict=True))) for f in (worked, silent)] == [1, 1], results
+    status, out, err = finish(set_up(tree, path, "-c", "import sys; print(sys.prefix)"))
+    assert (status, out.strip(), err) == (0, str(venv), "")
+
+    # An update that fails leaves the old .venv, still good for the old requirements.
+    (venv / "kept").touch()
+    old = requirements.read_text()
+    requirements.write_text("no-such-package==1\n")
+    status, out, err = finish(set_up(tree, path, "--setup", PIP_NO_INDEX=1))
+    assert status != 0 and "no-such-package" in err
+    assert err.splitlines()[-1].startswith("scripts/run: could not set up .venv")
+    requirements.write_text(old)
+    assert silent(*finish(set_up(tree, path, "--setup")))
+
+    # A change updates it, once.
+    requirements.write_text("# still nothing\n")
+    assert worked(*finish(set_up(tree, path, "--setup")))
+    assert silent(*finish(set_up(tree, path, "--setup")))
+    assert (venv / "kept").exists()
+
+    # One that was killed half-way is made anew.
+    (venv / "unfinished").touch()
+    assert worked(*finish(set_up(tree, path, "--setup")))
+    assert silent(*finish(set_up(tree, path, "--setup")))
+    assert not (venv / "kept").exists()

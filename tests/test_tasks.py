@@ -1,0 +1,416 @@
+"""One contract for every row of TASKS, then an oracle in plain Python for each task."""
+
+import dataclasses
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from r3nn import losses
+from r3nn.tasks import TASKS, Batch, CopyMemory, Parity, Task, WordProblem, get_task
+from r3nn.tasks._word_problem import multiplication_table, prefix_products
+
+VARIANTS = {
+    "parity, every": get_task("parity", labels="every"),
+    "copy_memory, all": get_task("copy_memory", symbols=3, recall=2, loss_over="all"),
+}
+every_task = pytest.mark.parametrize("task", (TASKS | VARIANTS).values(), ids=TASKS | VARIANTS)
+
+# The helpers below are cached and the shapes are few: nearly all the time here goes to compiling.
+B, MANY = 42, 20_000
+
+
+def steps(task: Task) -> int:
+    """An even number of steps, more than any length that `draw` gives."""
+    return (task.min_length + 16) // 2 * 2
+
+
+@functools.cache
+def sampler(task: Task):
+    """A jitted sample(key, lengths [MANY]) and the list of its traces."""
+    traces = []
+
+    def sample(key, lengths):
+        traces.append(lengths)
+        return task.sample(key, MANY, lengths, steps(task))
+
+    return jax.jit(sample), traces
+
+
+@functools.cache
+def draw(task: Task) -> tuple[Batch, np.ndarray]:
+    """B sequences of the 14 shortest lengths, in numpy."""
+    lengths = task.min_length + np.arange(MANY, dtype=np.int32) % 14
+    batch = sampler(task)[0](jax.random.key(0), lengths)
+    return jax.tree.map(lambda x: np.asarray(x)[:B], batch), lengths[:B]
+
+
+@functools.cache
+def draw_many(task: Task) -> Batch:
+    """MANY sequences of one length, cut to that length."""
+    n = task.min_length + 3
+    batch = sampler(task)[0](jax.random.key(1), np.full(MANY, n, np.int32))
+    return jax.tree.map(lambda x: np.asarray(x)[:, :n], batch)
+
+
+@functools.cache
+def scorer(task: Task):
+    def score(predictions, batch):
+        tally = task.tally(predictions, batch)
+        return task.loss(predictions, batch), (tally, task.metrics(tally))
+
+    return jax.jit(jax.value_and_grad(score, has_aux=True))
+
+
+def score(task: Task, predictions, batch: Batch):
+    """(loss, tally, metrics, the gradient of the loss)."""
+    (loss, (tally, metrics)), grad = scorer(task)(predictions, batch)
+    return jax.tree.map(np.asarray, (loss, tally, metrics, grad))
+
+
+def perfect(task: Task, targets: np.ndarray) -> np.ndarray:
+    if task.kind == "regression":
+        return targets
+    return 50 * np.eye(task.out_size, dtype=np.float32)[targets]
+
+
+def noise(task: Task, batch: Batch) -> np.ndarray:
+    shape = batch.mask.shape + (task.out_size,)
+    return np.random.default_rng(9).normal(size=shape).astype(np.float32)
+
+
+def same(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+# --- the contract
+
+
+@every_task
+def test_facts(task):
+    assert hash(task) == hash(dataclasses.replace(task)) and task == dataclasses.replace(task)
+    assert task.kind in ("regression", "classification")
+    assert task.metric in task.baseline(task.min_length + 3)
+    assert task.in_size >= 1 and task.out_size >= 1 and task.min_length >= 1
+    assert task.vocab is None or task.in_size == task.vocab
+    assert "Example" in type(task).__doc__ and "Baseline" in type(task).__doc__
+
+
+@every_task
+@pytest.mark.parametrize("batch, extra", [(1, 0), (5, 7)])
+def test_shapes_and_dtypes(task, batch, extra):
+    length = task.min_length + extra
+    sample = functools.partial(task.sample, batch=batch, max_length=length)
+    out = jax.eval_shape(sample, jax.random.key(0), length=task.min_length)
+    assert out == jax.eval_shape(sample, jax.random.PRNGKey(0), length=task.min_length)
+    floats, ids = jnp.float32, jnp.int32
+    wide = (batch, length)
+    inputs = (wide + (task.in_size,), floats) if task.vocab is None else (wide, ids)
+    regression = task.kind == "regression"
+    targets = (wide + (task.out_size,), floats) if regression else (wide, ids)
+    wanted = Batch(inputs, targets, (wide, jnp.bool), (wide, jnp.bool))
+    assert [(x.shape, x.dtype) for x in out] == list(wanted)
+    predictions = jax.ShapeDtypeStruct(wide + (task.out_size,), jnp.bfloat16)
+    loss, tally = jax.eval_shape(lambda p, b: (task.loss(p, b), task.tally(p, b)), predictions, out)
+    assert loss.shape == () and loss.dtype == floats and not loss.weak_type
+    assert all(leaf.shape == (batch,) for leaf in jax.tree.leaves(tally))
+    assert (tally.loss.dtype, tally.correct.dtype, tally.count.dtype) == (floats, ids, ids)
+
+
+@every_task
+def test_lengths_are_traced_once(task):
+    few, many = draw(task)[0], draw_many(task)
+    n = many.valid.shape[1]
+    assert (few.inputs[:, :n] != many.inputs[:B]).any(), "another key, other inputs"
+    assert len({row.tobytes() for row in many.inputs[:100]}) > 1
+    assert len(sampler(task)[1]) == 1
+
+
+@every_task
+def test_padding_lengths_and_masks(task):
+    batch, lengths = draw(task)
+    same(batch.valid, np.arange(steps(task)) < lengths[:, None])
+    assert not batch.inputs[~batch.valid].any() and not batch.targets[~batch.valid].any()
+    assert (batch.mask <= batch.valid).all() and batch.mask.any(axis=1).all()
+    if task.vocab is not None:
+        assert batch.inputs.min() >= 0 and batch.inputs.max() < task.vocab
+    if task.kind == "classification":
+        assert batch.targets.min() >= 0 and batch.targets.max() < task.out_size
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_a_row_is_its_key_index_and_length(task):
+    """Other B, T and lengths around it, jit or none, a traced length or an int: the same row."""
+    batch, lengths = draw(task)
+    n = int(lengths[3])
+    other = jax.tree.map(np.asarray, task.sample(jax.random.key(0), 20, n, n))
+    for i in (3, 17):
+        same(jax.tree.map(lambda x, i=i: x[i], other), jax.tree.map(lambda x, i=i: x[i, :n], batch))
+
+
+@every_task
+def test_perfect_predictions(task):
+    batch, _ = draw(task)
+    loss, _, metrics, _ = score(task, perfect(task, batch.targets), batch)
+    best = {"accuracy": 1, "sequence_accuracy": 1, "within_tolerance": 1}
+    for name, value in metrics.items():
+        assert value.shape == () and value.dtype == np.float32
+        np.testing.assert_allclose(value, best.get(name, 0), atol=1e-6, err_msg=name)
+    np.testing.assert_allclose(loss, 0, atol=1e-6)
+    worse = score(task, noise(task, batch), batch)[2]
+    assert (worse[task.metric] < metrics[task.metric]) == task.higher_is_better
+
+
+@every_task
+def test_tallies_add_up_over_chunks(task):
+    batch, _ = draw(task)
+    predictions, half = noise(task, batch), steps(task) // 2
+    first, second = (
+        score(task, predictions[:, part], jax.tree.map(lambda x, part=part: x[:, part], batch))[1]
+        for part in (slice(half), slice(half, None))
+    )
+    loss, whole, _, _ = score(task, predictions, batch)
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-5)
+    jax.tree.map(close, jax.tree.map(np.add, first, second), whole)
+    close(loss, whole.loss.sum() / whole.count.sum())
+
+
+@every_task
+def test_nothing_counts_where_the_mask_is_false(task):
+    batch, _ = draw(task)
+    clean = noise(task, batch)
+    dirty = np.where(batch.mask[..., None], clean, np.float32(np.nan))
+    same(score(task, dirty, batch), score(task, clean, batch))
+    assert not score(task, dirty, batch)[3][~batch.mask].any()
+    broken = score(task, np.full_like(clean, np.nan), batch)[0]
+    assert np.isnan(broken), "a NaN that counts must be seen"
+
+
+@every_task
+def test_baseline_is_what_a_predictor_blind_to_the_inputs_scores(task):
+    """Fits the best guess per time step on one half of a large draw, and scores it on the other."""
+    fit, test = (jax.tree.map(lambda x, h=h: x[h::2], draw_many(task)) for h in (0, 1))
+    if task.kind == "regression":
+        guess = fit.targets.mean(axis=0)
+    else:
+        counts = np.eye(task.out_size, dtype=np.float32)[fit.targets].sum(axis=0)
+        guess = np.log(counts + np.float32(1e-3))
+    predictions = np.broadcast_to(guess, test.mask.shape + (task.out_size,))
+    scores, baseline = score(task, predictions, test)[2], task.baseline(test.mask.shape[1])
+    assert scores.keys() == baseline.keys()
+    for name, value in baseline.items():
+        np.testing.assert_allclose(scores[name], value, rtol=0.02, atol=0.006, err_msg=name)
+
+
+@every_task
+def test_latent(task):
+    batch, _ = draw(task)
+    latent = task.latent(batch)
+    if latent is not None:
+        assert latent.shape == batch.valid.shape and latent.dtype in (jnp.int32, jnp.float32)
+
+
+@every_task
+def test_bad_arguments_are_one_sentence(task):
+    key, low = jax.random.key(0), task.min_length
+    for arguments, message in [
+        ((3, low - 1, low + 5), f"length must be .* from {low} to {low + 5}, got {low - 1}"),
+        ((3, low + 6, low + 5), f"length must be .*, got {low + 6}"),
+        ((3, jnp.array([low, low, low + 6]), low + 5), f"length must be .*, got {low + 6}"),
+        ((3, np.array([low, low]), low + 5), r"length must be .* array \[3\] .*got int64 \[2\]"),
+        ((3, float(low), low + 5), r"length must be an integer.*float"),
+        ((3, low, low - 1), f"max_length must be an integer at least {low}, got {low - 1}"),
+        ((0, low, low), "batch must be an integer at least 1, got 0"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            task.sample(key, *arguments)
+
+
+# --- each task against plain Python
+
+
+def rows(task: Task):
+    """(inputs, targets, mask) of each row up to its length, in numpy."""
+    batch, lengths = draw(task)
+    for i, n in enumerate(lengths):
+        yield tuple(x[i, :n] for x in batch[:3])
+
+
+def test_adding():
+    for x, y, mask in rows(TASKS["adding"]):
+        n = len(x)
+        (i, j), ones = np.flatnonzero(x[:, 1]), x[:, 1].sum()
+        assert ones == 2 and i < n // 2 <= j and (0 <= x[:, 0]).all() and (x[:, 0] < 1).all()
+        assert mask.tolist() == [False] * (n - 1) + [True]
+        assert y[-1] == x[i, 0] + x[j, 0]
+
+
+def test_adding_markers_stand_anywhere_in_their_half():
+    task = TASKS["adding"]
+    shares = draw_many(task).inputs[..., 1].mean(axis=0)
+    np.testing.assert_allclose(shares, [1 / 2] * 2 + [1 / 3] * 3, atol=0.015)
+
+
+def test_adding_latent_ends_at_the_target():
+    task = TASKS["adding"]
+    batch, lengths = draw(task)
+    last = task.latent(batch)[np.arange(B), lengths - 1]
+    np.testing.assert_allclose(last, batch.targets[np.arange(B), lengths - 1, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("task", [TASKS["parity"], VARIANTS["parity, every"]], ids=str)
+def test_parity(task):
+    for x, y, mask in rows(task):
+        assert y.tolist() == [sum(x[: t + 1].tolist()) % 2 for t in range(len(x))]
+        assert mask.tolist() == [task.labels == "every"] * (len(x) - 1) + [True]
+
+
+def test_word_problem_by_hand():
+    """The example of the docstring, worked out there on paper."""
+    word = np.array([1, 2, 2, 3], np.int32)
+    same(jax.jit(prefix_products, static_argnums=0)("S3", word), [1, 4, 1, 5])
+
+
+def test_word_problem_composes_permutations():
+    elements = sorted(itertools.permutations(range(3)))
+    for x, y, mask in rows(TASKS["s3"]):
+        state = (0, 1, 2)
+        for t, factor in enumerate(x):
+            state = tuple(state[elements[factor][p]] for p in range(3))
+            assert elements[y[t]] == state
+        assert mask.all()
+
+
+@pytest.mark.parametrize("group, order", [("S3", 6), ("A4", 12), ("A5", 60), ("S5", 120)])
+def test_multiplication_tables_are_groups(group, order):
+    table = multiplication_table(group)
+    ids = np.arange(order)
+    assert table.shape == (order, order) and table.dtype == np.int32
+    same([table[0], table[:, 0]], [ids, ids])
+    assert (np.sort(table, axis=0) == ids[:, None]).all() and (np.sort(table) == ids).all()
+    assert (table[table[:, :, None], ids] == table[ids[:, None, None], table]).all()
+    assert (table != table.T).any()
+
+
+def test_cyclic_group_is_addition():
+    ids = np.arange(60)
+    same(multiplication_table("Z60"), (ids[:, None] + ids) % 60)
+
+
+# --- losses and metrics by hand
+
+
+squared_error, cross_entropy = jax.jit(losses.squared_error), jax.jit(losses.cross_entropy)
+
+
+def test_losses_against_numpy():
+    rng = np.random.default_rng(0)
+    p, y = rng.normal(size=(2, 3, 5, 4)).astype(np.float32)
+    ids, mask = rng.integers(0, 4, (3, 5)).astype(np.int32), rng.random((3, 5)) < 0.5
+    wanted = (((p - y) ** 2).mean(-1) * mask).sum(-1)
+    np.testing.assert_allclose(squared_error(p, y, mask), wanted, rtol=1e-5)
+    chosen = np.take_along_axis(p, ids[..., None], -1)[..., 0]
+    wanted = ((np.log(np.exp(p).sum(-1)) - chosen) * mask).sum(-1)
+    np.testing.assert_allclose(cross_entropy(p, ids, mask), wanted, rtol=1e-5)
+    ids[~mask], y[~mask], p[~mask] = -100, np.nan, np.inf
+    np.testing.assert_allclose(cross_entropy(p, ids, mask), wanted, rtol=1e-5)
+    assert np.isfinite(squared_error(p, y, mask)).all()
+
+
+def test_losses_name_shapes_that_do_not_fit():
+    p, mask = np.ones((2, 5, 3), np.float32), np.ones((2, 4), bool)
+    with pytest.raises(AssertionError, match="shape"):
+        losses.squared_error(p, p, mask)
+    with pytest.raises(AssertionError, match="shape"):
+        losses.cross_entropy(p, np.ones((2, 5), np.int32), mask)
+
+
+def test_losses_sum_in_float32_at_least(x64):
+    mask, ids = np.ones((1, 2), bool), np.ones((1, 2), np.int32)
+    for given, dtype in [("bfloat16", "float32"), ("float32", "float32"), ("float64", "float64")]:
+        p = jax.ShapeDtypeStruct((1, 2, 3), given)
+        y = jax.ShapeDtypeStruct((1, 2, 3), "float32")
+        assert jax.eval_shape(losses.squared_error, p, y, mask).dtype == dtype
+        assert jax.eval_shape(losses.cross_entropy, p, ids, mask).dtype == dtype
+
+
+def test_tasks_leak_no_float64(x64):
+    for task in TASKS.values():
+        sample = functools.partial(task.sample, batch=2, max_length=30)
+        batch = jax.eval_shape(sample, jax.random.key(0), length=25)
+        assert all(x.dtype.itemsize <= 4 for x in batch)
+        predictions = jax.ShapeDtypeStruct(batch.mask.shape + (task.out_size,), jnp.float32)
+        leaves = jax.tree.leaves(jax.eval_shape(task.tally, predictions, batch))
+        assert all(x.dtype.itemsize <= 4 for x in leaves)
+
+
+def test_accuracies_by_hand():
+    """Row 0 is right at both steps, row 1 at one of two, row 2 counts nowhere, row 3 is NaN."""
+    logits = np.eye(2, dtype=np.float32)[[[0, 1], [1, 1], [0, 0], [0, 0]]]
+    logits[3] = np.nan
+    targets = np.array([[0, 1], [0, 1], [1, 1], [0, 0]], np.int32)
+    mask = np.array([[True, True], [True, True], [False, False], [True, True]])
+    metrics = score(Parity(), logits, Batch(targets, targets, mask, mask))[2]
+    assert metrics["accuracy"] == pytest.approx(3 / 6)
+    assert metrics["sequence_accuracy"] == pytest.approx(1 / 3)
+    nothing = score(Parity(), logits, Batch(targets, targets, mask & False, mask))[2]
+    assert not any(nothing.values())
+
+
+# --- names and options
+
+
+def test_get_task():
+    assert get_task("adding") == TASKS["adding"]
+    assert get_task("s3", group="S5") == WordProblem("S5")
+
+
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("addng", {}, r"task 'addng' is unknown: did you mean 'adding'\? It must be one of add"),
+        ("zzz", {}, "task 'zzz' is unknown: it must be one of adding, copy_memory"),
+        ("copy_memory", {"symbol": 3}, r"'copy_memory', 'symbol' is unknown: .* mean 'symbols'\?"),
+        ("adding", {"length": 3}, r"'length' is unknown: it must be one of \(none\)"),
+        ("copy_memory", {"recall": 0}, "recall must be an integer at least 1, got 0"),
+        ("copy_memory", {"symbols": "8"}, "symbols must be an integer at least 1, got '8'"),
+        ("copy_memory", {"loss_over": "some"}, "loss_over must be one of recall, all, got 'some'"),
+        ("parity", {"labels": "first"}, "labels must be one of last, every, got 'first'"),
+        ("s3", {"group": "M11"}, "group must be S, A or Z and a number, .* got 'M11'"),
+        ("s3", {"group": "S9"}, "from 2 to 720 elements, got 'S9'"),
+        ("nowhere.py:task", {}, "task 'nowhere.py:task' needs a file that does not exist: /.*"),
+        ("nowhere.py", {}, "names a file but no value in it: write nowhere.py:NAME"),
+        (3, {}, "task must be a name, got int"),
+    ],
+)
+def test_wrong_names_and_options(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        get_task(name, **options)
+
+
+def test_task_from_a_file(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("from r3nn.tasks import CopyMemory\nshort = CopyMemory(recall=2)\nother = 3\n")
+    short = get_task(f"{file}:short", symbols=5)
+    assert short == CopyMemory(symbols=5, recall=2)
+    with pytest.raises(ValueError, match=r"'shrt' is unknown: did you mean 'short'\?"):
+        get_task(f"{file}:shrt")
+    with pytest.raises(ValueError, match="must be a Task value, got 3"):
+        get_task(f"{file}:other")
+
+
+def test_a_file_is_run_once(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from __future__ import annotations\n"
+        "import dataclasses\n"
+        "from r3nn.tasks import Parity\n"
+        "@dataclasses.dataclass(frozen=True)\n"
+        "class Mine(Parity):\n"
+        "    width: int = 3\n"
+        "mine = Mine()\n"
+    )
+    assert get_task(f"{file}:mine") == get_task(f"{file}:mine", width=3)
