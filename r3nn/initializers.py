@@ -7,8 +7,12 @@ import jax
 import jax.numpy as jnp
 
 lecun_normal = jax.nn.initializers.lecun_normal()
-orthogonal = jax.nn.initializers.orthogonal()
 zeros = jax.nn.initializers.zeros
+
+
+def orthogonal(key, shape, dtype=jnp.float32):
+    """A random orthogonal matrix, drawn in at least float32: no QR knows bfloat16."""
+    return jax.nn.initializers.orthogonal()(key, shape, jnp.promote_types(dtype, jnp.float32)).astype(dtype)
 
 
 def chrono(max_time):

@@ -40,7 +40,7 @@ LAYERS = [
     {"_names", "initializers", "losses"},
     {"cells", "tasks"},
     {"time"},
-    {"compose"},
+    {"compose", "encoders"},
     {"model"},
     {"analysis", "training", "nnx", "linen"},
     {"__init__"},

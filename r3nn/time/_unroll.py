@@ -201,7 +201,7 @@ def unroll_function(function, params, state, xs, mask, reset, reverse, length, m
     axes = jax.tree.map(lambda _: 0, state)
     arrays = Arrays(*vary_alike(params, None, state, xs), flags)
     if mode == "plain" or not length:
-        (state, _), ys = plain(cell, *arrays, axes, reverse, length)
+        (state, _), ys = plain(cell, *arrays, axes, reverse)
         return state, ys
     chunk = chunk or chunk_size(length, _bytes(state))
     (state, _), (_, ys) = _name_plain(lambda: scan(Plan(cell, chunk, 0, reverse, False), arrays, axes))

@@ -1,0 +1,124 @@
+"""What stands before and after the recurrent body: encoders of inputs, and the readout p of (3.2.3)."""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from r3nn import initializers
+from r3nn._names import check_choice, check_int
+
+Array = jax.Array
+FEEDS = ("values", "probabilities")
+
+
+class Affine(NamedTuple):
+    """kernel [in, out] and bias [out]."""
+
+    kernel: Array
+    bias: Array
+
+    def __call__(self, x: Array) -> Array:
+        """x @ kernel + bias, [..., in] -> [..., out]."""
+        return x @ self.kernel + self.bias
+
+
+def _affine(key, in_size: int, out_size: int) -> Affine:
+    return Affine(initializers.lecun_normal(key, (in_size, out_size)), jnp.zeros(out_size))
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """Features as they are, [..., width] floats."""
+
+    width: int
+
+    def init(self, key):
+        """No parameters."""
+        return None
+
+    def __call__(self, params, x):
+        """x."""
+        return x
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear:
+    """Features [..., in_size] -> [..., width]."""
+
+    in_size: int
+    width: int
+
+    def init(self, key) -> Affine:
+        """LeCun-normal kernel, zero bias."""
+        return _affine(key, self.in_size, self.width)
+
+    def __call__(self, params: Affine, x):
+        """x @ kernel + bias."""
+        return params(x)
+
+
+@dataclasses.dataclass(frozen=True)
+class OneHot:
+    """Ids [...] in [0, width) -> [..., width] floats, one of them 1."""
+
+    width: int
+
+    def init(self, key):
+        """No parameters."""
+        return None
+
+    def __call__(self, params, x):
+        """The unit vector of each id."""
+        return jax.nn.one_hot(x, self.width)
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedding:
+    """Ids [...] in [0, vocab) -> a learned vector each, [..., width]."""
+
+    vocab: int
+    width: int
+
+    def init(self, key) -> Array:
+        """Rows of unit expected square norm, [vocab, width]."""
+        return jax.random.normal(key, (self.vocab, self.width)) / jnp.sqrt(self.width)
+
+    def __call__(self, params: Array, x):
+        """The row of each id."""
+        return params[x]
+
+
+@dataclasses.dataclass(frozen=True)
+class Readout:
+    """p: y_t = h_t @ kernel + bias, one for all steps and depths                       (3.2.3)
+
+    size: O, the width of y. feeds: what returns to the input under feedback, the "values" y or the
+    "probabilities" softmax(y). stacked: outputs come as [L, ..., H], of which the deepest feeds back.
+    """
+
+    size: int
+    feeds: str = "values"
+    stacked: bool = False
+
+    def __post_init__(self):
+        check_int("out_size", self.size, 1)
+        check_choice("feedback", self.feeds, FEEDS)
+
+    def init(self, key, in_size: int) -> Affine:
+        """LeCun-normal kernel, zero bias."""
+        return _affine(key, in_size, self.size)
+
+    def __call__(self, params: Affine, output: Array) -> Array:
+        """Predictions [..., O] of outputs [..., H]."""
+        return params(output)
+
+    def fed(self, params: Affine, output: Array) -> Array:
+        """What feeds back, [..., O]."""
+        y = params(output[-1] if self.stacked else output)
+        return jax.nn.softmax(y) if self.feeds == "probabilities" else y
+
+    def encode(self, targets: Array) -> Array:
+        """Targets in the form in which predictions feed back: one-hot classes, or the values."""
+        return jax.nn.one_hot(targets, self.size) if self.feeds == "probabilities" else targets
