@@ -6,12 +6,15 @@ and by the transposed recurrent weights, and computes no gate. Opaque cells: the
 through the recomputed step.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import Literal
 
-from r3nn.time._flags import advance, where
+from r3nn.time._flags import where
 from r3nn.time._trees import join, split, to_batch
 
 
@@ -20,69 +23,93 @@ def packed_step(cell, params):
     if cell.recurrence != "dense":
         return lambda state, u: cell.step(params, state, u)
     weights = _pack(params)
-    return lambda state, u: cell.core(params, state, u, _recur(cell, params, weights, state))
+    return lambda state, u: cell.core(params, state, u, _products(params, cell.hidden(state) @ weights))
 
 
 def _pack(params):
     return jnp.concatenate(params.recurrent, axis=1)  # [H, G*H]
 
 
-def _recur(cell, params, weights, state):
-    products = jnp.split(cell.hidden(state) @ weights, len(params.recurrent), axis=-1)
-    return type(params.recurrent)(*products)
+def _products(params, wide):
+    return type(params.recurrent)(*jnp.split(wide, len(params.recurrent), axis=-1))
 
 
-def state_adjoints(plan, arrays, previous, xs, flags, λ, along, axes):
-    """The reversed loop over a block: λ_t = dL/ds_t for its steps, and for the state before them.
+def block_adjoint(plan, arrays, previous, λ, along, axes):
+    """From dL/d(last state) and dL/d(each state) of a block, the same before it, and the gradients.
 
-    previous [C, ...]: the state before each step. λ, along [C, ...]: cotangents of the block's last
-    state and of each state, differentiable leaves only.
+    arrays: xs and flags of the block [C, ...]. previous [C, ...]: the state before each step. λ, along
+    [C, ...]: cotangents of differentiable leaves only.
+    Returns: (λ, gradients of (params, initial), summed over the block, gradients of xs).
     """
-    linearize = _linearize_opaque if plan.cell.recurrence != "dense" else _linearize_dense
-    per_step, pull_back = linearize(plan, arrays, previous, xs, flags, axes)
+    params, initial, _, xs, flags = arrays
+    start = previous
+    if flags.reset is not None:
+        repeated = jax.tree.map(lambda s0, s: jnp.broadcast_to(s0, s.shape), initial, previous)
+        start = jax.vmap(lambda *args: where(*args, axes))(flags.reset, repeated, previous)
+    linear = (_dense if plan.cell.recurrence == "dense" else _opaque)(plan, params, start, xs, axes)
     axes = _numeric(axes, λ)
 
     def body(λ, inputs):
         here, flag, along = inputs
         λ = jax.tree.map(jnp.add, λ, along)
-        before = pull_back(here, λ)
+        zero = jax.tree.map(jnp.zeros_like, λ)
+        taken = λ if flag.mask is None else where(flag.mask, λ, zero, axes)
+        at_start = linear.pull_back(here, taken)
         if flag.mask is not None:
-            before = where(flag.mask, before, λ, axes)
-        if flag.reset is not None:
-            before = where(flag.reset, jax.tree.map(jnp.zeros_like, before), before, axes)
-        return before, λ
+            at_start = where(flag.mask, at_start, λ, axes)
+        if flag.reset is None:
+            return at_start, (taken, None)
+        return where(flag.reset, zero, at_start, axes), (taken, where(flag.reset, at_start, zero, axes))
 
-    return lax.scan(body, λ, (per_step, flags, along), reverse=not plan.reverse)
+    λ, (λs, to_initial) = lax.scan(body, λ, (linear.per_step, flags, along), reverse=not plan.reverse)
+    d_params, d_xs = linear.gradients(λs)
+    d_initial = jax.tree.map(lambda leaf: leaf.sum(axis=0), to_initial)
+    return λ, (d_params, d_initial), d_xs
 
 
 def _numeric(axes, numbers):
     return jax.tree.map(
-        lambda n, axis: None if n is None else axis,
-        numbers,
-        axes,
-        is_leaf=lambda leaf: leaf is None,
+        lambda n, axis: None if n is None else axis, numbers, axes, is_leaf=lambda leaf: leaf is None
     )
 
 
-def _linearize_dense(plan, arrays, previous, xs, flags, axes):
-    """Diagonals of every step's core, and how a loop step uses them."""
-    cell, params = plan.cell, arrays.params
-    start, u = _starts(plan, arrays.params, arrays.initial, previous, xs, flags, axes)
+class Linear(NamedTuple):
+    """A block's steps, linearised at their start states."""
+
+    per_step: object  # what the loop needs of each step, [C, ...]
+    pull_back: Callable  # (of a step, λ_t) -> λ at the step's start
+    gradients: Callable  # λ_t of all steps -> gradients of params, of xs
+
+
+def _dense(plan, params, start, xs, axes) -> Linear:
+    """Diagonals of every step's core."""
+    cell = plan.cell
+    leading = xs.shape[: plan.rank + 1]
+    flat = lambda tree: jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1]), tree)
+    unflat = lambda tree: jax.tree.map(lambda leaf: leaf.reshape(*leading, leaf.shape[-1]), tree)
+    start, xs = flat(start), flat(xs)
     weights = _pack(params)
-    r = _recur(cell, params, weights, start)
-    diagonals = _diagonals(lambda s, r: cell.core(params, s, u, r), start, r)
-    leading = jax.tree.leaves(previous)[0].shape[: plan.rank + 1]
-    diagonals = jax.tree.map(lambda d: d.reshape(*leading, d.shape[-1]), diagonals)
-    step_state = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape[1:], s.dtype), previous)
-    to_state = jax.linear_transpose(cell.hidden, step_state)
+    u, project_transpose = jax.vjp(cell.project, params, xs)
+    r = _products(params, cell.hidden(start) @ weights)
+    _, core_transpose = jax.vjp(cell.core, params, start, u, r)
+    diagonals = _diagonals(lambda s, r: cell.core(params, s, u, r), core_transpose, start, r)
 
     def pull_back(diagonals, λ):
         leaves, structure = jax.tree.flatten(λ)
         d_state, d_products = ([_weighted_sum(column, leaves) for column in part] for part in diagonals)
+        to_state = jax.linear_transpose(cell.hidden, λ)
         (through_weights,) = to_state(jnp.concatenate(d_products, axis=-1) @ weights.T)
         return jax.tree.map(jnp.add, jax.tree.unflatten(structure, d_state), through_weights)
 
-    return diagonals, pull_back
+    def gradients(λs):
+        d_core, _, d_u, d_r = core_transpose(flat(λs))
+        d_project, d_xs = project_transpose(d_u)
+        d_weights = cell.hidden(start).T @ jnp.concatenate(d_r, axis=-1)
+        d_params = jax.tree.map(jnp.add, d_core, d_project)
+        d_recurrent = jax.tree.map(jnp.add, d_params.recurrent, _products(params, d_weights))
+        return d_params._replace(recurrent=d_recurrent), unflat(d_xs)
+
+    return Linear(unflat(diagonals), pull_back, gradients)
 
 
 def _weighted_sum(column, λ):
@@ -91,18 +118,18 @@ def _weighted_sum(column, λ):
     return sum(terms[1:], terms[0]) if terms else jnp.zeros_like(λ[0])
 
 
-def _diagonals(core, state, r):
+def _diagonals(core, core_transpose, state, r):
     """(for each state leaf in, for each product): [d out_k / d in, for each state leaf k out].
 
     One VJP with ones for each k: exact, since core is elementwise. None where structurally zero.
     """
-    out, pull_back = jax.vjp(core, state, r)
-    outs, structure = jax.tree.flatten(out)
+    outs, structure = jax.tree.flatten(state)
     depends = _dependence(core, state, r)
     rows = []
     for k in range(len(outs)):
         seeds = [jnp.full_like(o, i == k) for i, o in enumerate(outs)]
-        row = jax.tree.leaves(pull_back(jax.tree.unflatten(structure, seeds)))
+        _, d_state, _, d_r = core_transpose(jax.tree.unflatten(structure, seeds))
+        row = jax.tree.leaves((d_state, d_r))
         rows.append([d if j in depends[k] else None for j, d in enumerate(row)])
     columns = [list(column) for column in zip(*rows, strict=True)]
     return columns[: len(outs)], columns[len(outs) :]
@@ -119,53 +146,32 @@ def _dependence(fn, *args):
     return [look_up(var) for var in jaxpr.outvars]
 
 
-def _linearize_opaque(plan, arrays, previous, xs, flags, axes):
+def _opaque(plan, params, start, xs, axes) -> Linear:
     """Nothing ahead of the loop but the projection: each step is recomputed and pulled back through."""
-    cell, params = plan.cell, arrays.params
+    cell = plan.cell
+
+    def numbers_of_step(params, numbers, others, u):
+        return split(cell.step(params, join(numbers, others), u))[0]
 
     def pull_back(here, λ):
-        previous, u, reset = here
-        start = previous if reset is None else where(reset, arrays.initial, previous, axes)
-        numbers, others = split(start)
-        step = lambda numbers: split(cell.step(params, join(numbers, others), u))[0]
+        (numbers, others), u = here
+        step = lambda numbers: numbers_of_step(params, numbers, others, u)
         return jax.vjp(step, numbers)[1](λ)[0]
 
-    return (previous, cell.project(params, xs), flags.reset), pull_back
+    def gradients(λs):
+        chosen, fixed = split((params, xs))
+        states = start
+        if plan.vectorized:
+            states, λs = merge(start, axes), merge(λs, _numeric(axes, λs))
 
+        def all_steps(chosen):
+            params, xs = join(chosen, fixed)
+            one = lambda x, state: numbers_of_step(params, *split(state), cell.project(params, x))
+            if not plan.vectorized:
+                return jax.vmap(one)(xs, states)
+            return one(merge(xs, jax.tree.map(lambda _: 0, xs)), states)
 
-def _starts(plan, params, initial, previous, xs, flags, axes):
-    """The state that each step starts from, and its projected input, time and batch as one axis."""
-    previous, xs, flags, initial = _flat(plan, initial, previous, xs, flags, axes)
-    start = previous if flags.reset is None else where(flags.reset, initial, previous, axes)
-    return start, plan.cell.project(params, xs)
+        return jax.vjp(all_steps, chosen)[1](λs)[0]
 
-
-def _flat(plan, initial, previous, xs, flags, axes):
-    steps = len(jax.tree.leaves(previous)[0])
-    leading = lambda tree: to_batch(tree, jax.tree.map(lambda _: 0, tree), plan.rank)
-    repeat = lambda leaf: jnp.broadcast_to(leaf, (steps, *leaf.shape))
-    if initial is not None:
-        initial = to_batch(jax.tree.map(repeat, initial), axes, plan.rank)
-    return to_batch(previous, axes, plan.rank), leading(xs), leading(flags), initial
-
-
-def shared_gradients(plan, arrays, previous, xs, flags, λs, axes):
-    """Gradients of (params, initial), summed over a block, and of its xs, from λs [C, ...]."""
-    chosen, others = split((arrays.params, arrays.initial, xs))
-
-    def states(chosen):
-        params, initial, xs = join(chosen, others)
-        step = packed_step(plan.cell, params)
-
-        def one(previous, x, flag, initial=initial):
-            u = plan.cell.project(params, x)
-            return split(advance(lambda s: step(s, u), initial, previous, flag, axes))[0]
-
-        if not plan.vectorized:
-            return jax.vmap(one)(previous, xs, flags)
-        return one(*_flat(plan, initial, previous, xs, flags, axes))
-
-    if plan.vectorized:
-        λs = to_batch(λs, _numeric(axes, λs), plan.rank)
-    d_params, d_initial, d_xs = jax.vjp(states, chosen)[1](λs)[0]
-    return (d_params, d_initial), d_xs
+    merge = lambda tree, axes: to_batch(tree, axes, plan.rank)
+    return Linear((split(start), cell.project(params, xs)), pull_back, gradients)

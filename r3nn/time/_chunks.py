@@ -41,7 +41,7 @@ def chunk_size(length: int, bytes_per_step: int, target_bytes: int = 2**20) -> i
     """A block whose working set stays in cache: a divisor of `length` where one is near, so that one
     compiled body does it all."""
     ideal = max(1, min(length, target_bytes // max(1, bytes_per_step)))
-    ideal = min(max(ideal, 16), 512, length)
+    ideal = min(max(ideal, 16), 128, length)
     near = [c for c in range(-(-ideal // 2), min(2 * ideal, length) + 1) if length % c == 0]
     return min(near, key=lambda c: abs(c - ideal), default=ideal)
 

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from r3nn.time._trees import join, split
+
 
 class Flags(NamedTuple):
     """Which steps exist (mask) and which start afresh (reset): bool [T, *batch] each, or None."""
@@ -60,5 +62,7 @@ def fill(xs, flags: Flags, reverse: bool):
 
 
 def blank(xs, mask):
-    """Replace the input of each masked step by 0: 0 * NaN would reach the weights."""
-    return jnp.where(mask[..., None], xs, jnp.zeros_like(xs))
+    """Replace each number of a masked step's input by 0: 0 * NaN would reach the weights."""
+    numbers, others = split(xs)
+    leading, zeros = (jax.tree.map(f, numbers) for f in (lambda _: 0, jnp.zeros_like))
+    return join(where(mask, numbers, zeros, leading), others)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn.time._adjoint import packed_step, shared_gradients, state_adjoints
+from r3nn.time._adjoint import block_adjoint, packed_step
 from r3nn.time._chunks import before, entries, scan_chunks
 from r3nn.time._flags import Flags, advance
 from r3nn.time._trees import join, split
@@ -98,10 +98,10 @@ def _scan_bwd(static, residuals, cotangents):
     def block(carry, inputs, entry):
         λ, total = carry
         xs, flags, states, along = inputs
+        here = arrays._replace(xs=xs, flags=flags)
         previous = before(entry, states, plan.reverse)
-        λ, λs = state_adjoints(plan, arrays, previous, xs, flags, λ, along, axes)
-        d_shared, d_xs = shared_gradients(plan, arrays, previous, xs, flags, λs, axes)
-        return (λ, jax.tree.map(jnp.add, total, d_shared)), d_xs
+        λ, shared, d_xs = block_adjoint(plan, here, previous, λ, along, axes)
+        return (λ, jax.tree.map(jnp.add, total, shared)), d_xs
 
     shared = split((arrays.params, arrays.initial))[0]
     carry = (last, jax.tree.map(jnp.zeros_like, shared))

@@ -74,7 +74,7 @@ def unroll(
         return unroll_function(cell, params, state, xs, mask, reset, reverse, length, mode, chunk)
     state, xs = _inputs(cell, params, state, xs, length)
     flags = in_scan_order(_flags(mask, reset, xs.shape[:-1]), reverse)
-    if flags.mask is not None and mode != "plain":
+    if flags.mask is not None and mode != "plain" and len(xs):
         reads_x = _output_reads_x(cell, params, state, xs)
         xs = fill(xs, flags, reverse) if reads_x else blank(xs, flags.mask)
     params, state, xs, flags = vary_alike(params, state, xs, flags)
@@ -118,12 +118,15 @@ def _inputs(cell, params, state, xs, length):
     """State and inputs [T, *batch, D], checked against each other; zeros and no features for None."""
     if xs is None:
         check_int("length (with xs=None)", length, 0)
+        single = jax.tree.leaves(jax.eval_shape(cell.initial_state, params))[0]
         batch = () if state is None else _batch_shape(cell, params, state)
-        xs = jnp.zeros((length, *batch, 0))
+        xs = jnp.zeros((length, *batch, 0), single.dtype)
     if not jnp.issubdtype(jnp.result_type(xs), jnp.floating) or jnp.ndim(xs) < 2:
         raise TypeError(f"xs is {jax.typeof(xs)}: a cell takes floats [T, *batch, D] (embed ids first)")
     if length is not None and length != len(xs):
         raise ValueError(f"length={length}: xs has {len(xs)} steps")
+    if xs.shape[-1] != (in_size := _in_size(cell, params, xs.shape[-1])):
+        raise ValueError(f"xs {xs.shape} has {xs.shape[-1]} features: these params take {in_size}")
     expected = jax.eval_shape(lambda p: cell.initial_state(p, xs.shape[1:-1]), params)
     if state is None:
         return cell.initial_state(params, xs.shape[1:-1]), xs
@@ -131,6 +134,14 @@ def _inputs(cell, params, state, xs, length):
     if shapes(state) != shapes(expected):
         raise ValueError(f"state has shapes {shapes(state)}: xs {xs.shape} need {shapes(expected)}")
     return state, xs
+
+
+def _in_size(cell, params, otherwise):
+    """The width that the params take, as far as the cell knows it: `in_size` is optional."""
+    try:
+        return cell.in_size(params)
+    except NotImplementedError:
+        return otherwise
 
 
 def _batch_shape(cell, params, state):
@@ -189,10 +200,17 @@ def unroll_function(function, params, state, xs, mask, reset, reverse, length, m
     """
     if reset is not None:
         raise ValueError("reset: a bare function has no initial_state to go back to; make it a Cell")
-    if xs is None:
+    if not jax.tree.leaves(xs):
         check_int("length (with xs=None)", length, 0)
-    length = jnp.shape(jax.tree.leaves(xs)[0])[0] if length is None else length
-    flags = _flags(mask, None, (length, *jnp.shape(mask)[1:]))
+        given, nothing, xs = function, xs, jnp.zeros((length, 0))
+        function = lambda params, state, _: given(params, state, nothing)
+    state, xs = jax.tree.map(jnp.asarray, (state, xs))
+    steps = len(jax.tree.leaves(xs)[0])
+    if length not in (None, steps):
+        raise ValueError(f"length={length}: xs has {steps} steps")
+    flags = _flags(mask, None, (steps, *(() if mask is None else jnp.shape(mask)[1:])))
+    if flags.mask is not None:
+        xs = blank(xs, flags.mask)
     first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs)
     params, state, xs, flags = vary_alike(params, state, xs, flags)
     y = jax.tree.map(lambda y: jnp.zeros(y.shape, y.dtype), jax.eval_shape(function, params, state, first)[1])
@@ -200,9 +218,9 @@ def unroll_function(function, params, state, xs, mask, reset, reverse, length, m
     cell, params, state = Function(converted), (params, closed_over), (state, y)
     axes = jax.tree.map(lambda _: 0, state)
     arrays = Arrays(*vary_alike(params, None, state, xs), flags)
-    if mode == "plain" or not length:
+    if mode == "plain" or not steps:
         (state, _), ys = plain(cell, *arrays, axes, reverse)
         return state, ys
-    chunk = chunk or chunk_size(length, _bytes(state))
+    chunk = chunk or chunk_size(steps, _bytes(state))
     (state, _), (_, ys) = _name_plain(lambda: scan(Plan(cell, chunk, 0, reverse, False), arrays, axes))
     return state, ys
