@@ -12,7 +12,8 @@ zeros = jax.nn.initializers.zeros
 
 def orthogonal(key, shape, dtype=jnp.float32):
     """A random orthogonal matrix, drawn in at least float32: no QR knows bfloat16."""
-    return jax.nn.initializers.orthogonal()(key, shape, jnp.promote_types(dtype, jnp.float32)).astype(dtype)
+    drawn_in = jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
+    return jax.nn.initializers.orthogonal()(key, shape, drawn_in).astype(dtype)
 
 
 def chrono(max_time):

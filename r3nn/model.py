@@ -122,6 +122,7 @@ class Model:
         softmax(y); None: take the likeliest (of values: the value itself).
         Returns: (carry, what was generated [length, *batch, ...]).
         """
+        first = jnp.asarray(first)
         ids = isinstance(self.encoder, OneHot | Embedding)
 
         def step(state, key):

@@ -16,7 +16,7 @@ from r3nn._names import check_choice, check_int
 from r3nn.tasks import Batch, Task
 
 Array = jax.Array
-INIT, TRAIN, LENGTHS, HELD_OUT = range(4)  # streams of random numbers under one seed
+INIT, TRAIN, LENGTHS, HELD_OUT, TEST = range(5)  # streams of random numbers under one seed
 SCHEDULES = ("constant", "cosine", "linear")
 
 
@@ -62,10 +62,10 @@ OPTIMIZERS = {
 class Spec:
     """All that is static about a training run.
 
-    model: what is trained. task: what on. batch: sequences per update. min_length, max_length: the lengths, in steps,
-    drawn uniformly per sequence. optimizer, schedule: by name; the schedule rises over `warmup` updates and
-    falls to `end_fraction` of the peak at `updates`. predict_last: predictions come for the last step alone.
-    teacher_forcing: true outputs feed back in training.
+    model: what is trained. task: what on. batch: sequences per update. min_length, max_length: the lengths,
+    in steps, drawn uniformly per sequence. optimizer, schedule: by name; the schedule rises over `warmup`
+    updates and falls to `end_fraction` of the peak at `updates`. predict_last: predictions come for the last
+    step alone. teacher_forcing: true outputs feed back in training.
     """
 
     model: Trainable
@@ -130,7 +130,7 @@ def start(spec: Spec, hparams: HParams, params) -> TrainState:
 
 
 def stream(seed, name: int) -> Array:
-    """The PRNG key of one stream (INIT, TRAIN, LENGTHS, HELD_OUT) under a seed."""
+    """The PRNG key of one stream (INIT, TRAIN, LENGTHS, HELD_OUT, TEST) under a seed."""
     return jax.random.fold_in(jax.random.key(seed), name)
 
 
@@ -186,7 +186,7 @@ def gradients(spec: Spec, hparams: HParams, state: TrainState) -> tuple[Array, d
 def update(spec: Spec, hparams: HParams, state: TrainState) -> tuple[TrainState, dict[str, Array]]:
     """One update; from the first non-finite loss or gradient on, none: `ok` is False and `step` names it."""
     value, metrics, grads = gradients(spec, hparams, state)
-    norm = optax.global_norm(grads)
+    norm = optax.tree.norm(grads)
     ok = state.ok & jnp.isfinite(value) & jnp.isfinite(norm)
     changes, opt_state = optimizer(spec, hparams).update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, changes)
@@ -198,6 +198,21 @@ def update(spec: Spec, hparams: HParams, state: TrainState) -> tuple[TrainState,
 def updates(spec: Spec, hparams: HParams, state: TrainState, count: int):
     """`count` updates in one scan -> (state, metrics of each, [count])."""
     return lax.scan(lambda state, _: update(spec, hparams, state), state, length=count)
+
+
+class Finite(NamedTuple):
+    """Which numbers of an update are finite."""
+
+    predictions: Array  # bool [L, B, T] (T = 1 under predict_last)
+    gradients: Any  # bool [] for each parameter
+
+
+def diagnose(spec: Spec, hparams: HParams, state: TrainState) -> Finite:
+    """What was finite in the update that `state` is frozen before: its batch follows from (seed, step)."""
+    batch = batch_at(spec, hparams.seed, state.step)
+    ys = predictions(spec, state.params, batch, spec.teacher_forcing)
+    _, _, grads = gradients(spec, hparams, state)
+    return Finite(jnp.isfinite(ys).all(-1), jax.tree.map(lambda g: jnp.isfinite(g).all(), grads))
 
 
 def evaluate(spec: Spec, params, key: Array, batch: int, length: int) -> dict[str, Array]:
@@ -219,7 +234,8 @@ def evaluate_chunk(spec: Spec, params, at: Stream, piece: Batch) -> Stream:
     """The next piece [B, C, ...] of long sequences: memory does not grow with their length."""
     xs, valid = (jnp.swapaxes(leaf, 0, 1) for leaf in (piece.inputs, piece.valid))
     carry, ys = spec.model.chunk(params, at.carry, xs, valid)
-    tally = spec.task.tally(jnp.swapaxes(ys, 0, 1), piece)
+    counted = last_step(piece) if spec.predict_last else piece
+    tally = spec.task.tally(jnp.swapaxes(ys, 0, 1), counted)
     return Stream(carry, jax.tree.map(jnp.add, at.tally, tally))
 
 

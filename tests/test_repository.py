@@ -41,7 +41,8 @@ LAYERS = [
     {"cells", "tasks"},
     {"time"},
     {"compose", "encoders"},
-    {"model"},
+    {"model", "convert"},
+    {"_batch_major"},
     {"analysis", "training", "nnx", "linen"},
     {"__init__"},
 ]

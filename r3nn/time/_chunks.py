@@ -37,11 +37,12 @@ def scan_chunks(body, carry, xs, per_chunk, chunk: int, reverse: bool):
     return carry, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, last)
 
 
-def chunk_size(length: int, bytes_per_step: int, target_bytes: int = 2**20) -> int:
-    """A block whose working set stays in cache: a divisor of `length` where one is near, so that one
+def chunk_size(length: int, bytes_per_step: int) -> int:
+    """A block whose states take about 128 KiB on a CPU, so that with gates and diagonals it stays in cache
+    (accelerators have no such cache: 64 MiB); a divisor of `length` where one is near, so that one
     compiled body does it all."""
-    ideal = max(1, min(length, target_bytes // max(1, bytes_per_step)))
-    ideal = min(max(ideal, 16), 128, length)
+    target = 2**17 if jax.default_backend() == "cpu" else 2**26
+    ideal = min(max(target // max(1, bytes_per_step), 8), 128, length)
     near = [c for c in range(-(-ideal // 2), min(2 * ideal, length) + 1) if length % c == 0]
     return min(near, key=lambda c: abs(c - ideal), default=ideal)
 

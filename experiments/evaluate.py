@@ -1,0 +1,358 @@
+"""The task's metrics at lengths far beyond the training length, from a run's checkpoint.
+
+    scripts/run experiments/evaluate.py --workdir=runs/quickstart --lengths=64,128,256,512,1024
+
+Fresh sequences of each length pass through the model in chunks of time, the state carried from one to the
+next: one compiled program serves all lengths, and beside the data, memory does not grow with them. Outputs
+are free-running: no true output feeds back. Leaves evaluation.json and evaluation.png in the workdir.
+"""
+
+import contextlib
+import functools
+import math
+import shlex
+import sys
+import time
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from absl import flags, logging
+
+import experiments
+from experiments import _jax, plots
+from experiments._build import build
+from experiments._checkpoint import Checkpoints, Damaged
+from experiments._config import complete
+from experiments._result import versions
+from experiments._workdir import Workdir, to_json, write
+from experiments.errors import BadInput, ending
+from r3nn import training
+from r3nn._names import check_int
+from r3nn.tasks import Batch, Task
+
+
+class Options(NamedTuple):
+    """How much to evaluate, and in what pieces."""
+
+    sequences: int = 1024  # N, of each length
+    batch: int = 128  # sequences at a time; the numbers do not depend on it
+    chunk: int = 256  # steps at a time; nor on this
+    seed: int = 0  # of the sequences
+
+
+class Estimate(NamedTuple):
+    """A metric over sequences, its 95% interval, and what the best guess without the inputs gets."""
+
+    value: float
+    low: float
+    high: float
+    baseline: float
+
+
+# Streaming.
+
+start = jax.jit(training.start_stream, static_argnums=(0, 2))
+advance = jax.jit(training.evaluate_chunk, static_argnums=0)
+
+
+def measure(spec: training.Spec, params, length: int, longest: int, options: Options) -> dict[str, Estimate]:
+    """Every metric of the task over N sequences of one length. longest: the greatest length to come."""
+    key = jax.random.fold_in(training.stream(options.seed, training.TEST), length)
+    steps = room(length, longest, options.chunk)
+    tallies = []
+    for first in range(0, options.sequences, options.batch):
+        rows = np.arange(first, first + options.batch)
+        data = jax.tree.map(np.asarray, samples(spec.task, steps, key, rows, np.int32(length)))
+        tallies.append(stream(spec, params, data, length, options.chunk))
+    tally = jax.tree.map(lambda *parts: np.concatenate(parts)[: options.sequences], *tallies)
+    return estimates(spec.task, tally, length)
+
+
+def stream(spec: training.Spec, params, data: Batch, length: int, chunk: int):
+    """The tally [B] of sequences [B, T, ...], T whole chunks, taken chunk by chunk up to their length."""
+    at = start(spec, params, len(data.valid))
+    for first in range(0, length, chunk):
+        at = advance(spec, params, at, Batch(*(leaf[:, first : first + chunk] for leaf in data)))
+    return at.tally
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def samples(task: Task, steps: int, key: jax.Array, rows: jax.Array, length: jax.Array) -> Batch:
+    """Sequences number `rows` [B] of a length, padded to `steps`: each depends on key, number and length."""
+    one = lambda row: task.sample(jax.random.fold_in(key, row), 1, length, steps)
+    return jax.tree.map(lambda leaf: leaf[:, 0], jax.vmap(one)(rows))
+
+
+def room(length: int, longest: int, chunk: int) -> int:
+    """Steps to draw for a length: whole chunks, and few different numbers of them.
+
+    Every number is a program to compile (random numbers take long to); every step too many is wasted.
+    """
+    chunks = 1
+    while chunks * chunk < length:
+        chunks *= 16
+    return min(chunks, -(-longest // chunk)) * chunk
+
+
+# Intervals.
+
+
+def estimates(task: Task, tally, length: int) -> dict[str, Estimate]:
+    """The metrics of a tally [N], the headline first, each with its 95% interval over the N sequences."""
+    values, each = _metrics(task, tally)
+    trivial = task.baseline(length)
+    names = sorted(values, key=lambda name: (name != task.metric, name))
+    return {
+        name: Estimate(
+            float(values[name]),
+            *interval(name, values[name], each[name]),
+            float(trivial.get(name, math.nan)),
+        )
+        for name in names
+    }
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _metrics(task, tally):
+    """The metrics of all sequences together, and those of each alone, [N]."""
+    alone = lambda row: task.metrics(jax.tree.map(lambda leaf: leaf[None], row))
+    return task.metrics(tally), jax.vmap(alone)(tally)
+
+
+def interval(name: str, value: float, each: np.ndarray) -> tuple[float, float]:
+    """95% interval of a mean over sequences, from each sequence's own value [N].
+
+    Fractions (accuracies): Wilson's for N trials. The steps of one sequence hang together, so they are no
+    trials of their own; for a fraction of steps this errs to the wide side. Others: normal.
+    """
+    if "accuracy" in name or name.startswith("within"):
+        return wilson(float(value), len(each))
+    margin = 1.96 * float(np.std(np.asarray(each, np.float64), ddof=1)) / math.sqrt(len(each))
+    return float(value) - margin, float(value) + margin
+
+
+def wilson(fraction: float, trials: int, z: float = 1.96) -> tuple[float, float]:
+    """The score interval of a fraction. Source: Wilson 1927."""
+    middle = fraction + z * z / (2 * trials)
+    margin = z * math.sqrt(max(0.0, fraction * (1 - fraction)) / trials + (z / (2 * trials)) ** 2)
+    scale = 1 + z * z / trials
+    return max(0.0, (middle - margin) / scale), min(1.0, (middle + margin) / scale)
+
+
+# Reading a run.
+
+
+class Learned(NamedTuple):
+    """What a checkpoint holds, and of which run."""
+
+    place: Workdir
+    config: Any
+    spec: training.Spec
+    params: Any
+    step: int  # updates completed
+
+
+def restore(workdir: str, step: int | None) -> Learned:
+    """The checkpoint after `step` updates; None: the best, or the newest that is good. Raises: BadInput."""
+    place = Workdir(workdir)
+    config = complete(place.read_config())
+    _jax.configure(config)
+    spec = build(config).spec
+    problem = BadInput(f"{place.path}: holds no checkpoint yet.")
+    for candidate in [step] if step is not None else _best_first(place):
+        try:
+            _, params, _ = experiments.load(place.path, candidate)
+            return Learned(place, config, spec, params, candidate)
+        except BadInput as error:
+            problem = error
+    raise problem
+
+
+def _best_first(place: Workdir) -> list[int]:
+    """The steps of the checkpoints: the best, then from the newest on."""
+    if not place.checkpoints.is_dir():
+        return []
+    with contextlib.closing(Checkpoints(place.checkpoints, read_only=True)) as checkpoints:
+        newest_first = checkpoints.steps()[::-1]
+        for step in newest_first:
+            with contextlib.suppress(Damaged):
+                best = checkpoints.counters(step).best_step
+                return sorted(newest_first, key=lambda step: step != best)
+    return newest_first
+
+
+# The program.
+
+
+class CommandLine(NamedTuple):
+    """What was asked for."""
+
+    workdir: str
+    lengths: list[int]
+    step: int | None
+    options: Options
+
+
+def parse(argv: list[str]) -> CommandLine:
+    """--workdir=DIR --lengths=64,128 and what --help names. Raises: BadInput, in one sentence."""
+    values = flags.FlagValues()
+    integer = functools.partial(flags.DEFINE_integer, flag_values=values)
+    flags.DEFINE_string("workdir", None, "the folder of a run of experiments/train.py", flag_values=values)
+    flags.DEFINE_string("lengths", None, "numbers of steps, with commas between", flag_values=values)
+    integer("sequences", Options().sequences, "sequences of each length")
+    integer("batch", Options().batch, "sequences at a time; the numbers do not depend on it")
+    integer("chunk", Options().chunk, "steps at a time; the numbers do not depend on it")
+    integer("seed", Options().seed, "of the sequences")
+    integer("step", None, "the checkpoint after so many updates; by default the best")
+    flags.DEFINE_bool("help", False, "show this text", short_name="h", flag_values=values)
+    try:
+        rest = values(argv)[1:]
+    except flags.Error as error:
+        raise BadInput(f"{error}.") from error
+    if values.help:
+        raise SystemExit(print(__doc__, values.get_help(), sep="\n"))
+    if rest:
+        raise BadInput(f"{rest[0]!r} is no flag: arguments look like --lengths=64,128.")
+    for name in ("workdir", "lengths"):
+        if not values[name].value:
+            raise BadInput(f"--{name} is missing: give --workdir=DIR --lengths=64,128,256.")
+    options = Options(*(values[name].value for name in Options._fields))
+    return CommandLine(values.workdir, _lengths(values.lengths), values.step, _checked(options))
+
+
+def _lengths(text: str) -> list[int]:
+    words = [word.strip() for word in text.split(",")]
+    wrong = next((word for word in words if not word.isdecimal()), None)
+    if wrong is not None:
+        raise BadInput(f"--lengths={text}: {wrong!r} is no whole number; lengths look like 64,128,256.")
+    lengths = sorted(map(int, words))
+    twice = next((a for a, b in zip(lengths, lengths[1:], strict=False) if a == b), None)
+    if twice is not None:
+        raise BadInput(f"--lengths={text}: {twice} stands there twice.")
+    return lengths
+
+
+def _checked(options: Options) -> Options:
+    try:
+        check_int("--sequences", options.sequences, 2)
+        check_int("--batch", options.batch, 1)
+        check_int("--chunk", options.chunk, 1)
+        check_int("--seed", options.seed, 0, 2**32 - 1)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    return options._replace(batch=min(options.batch, options.sequences))
+
+
+def main(argv: list[str]) -> int:
+    """Does what a command line asks for -> the exit status."""
+    return ending(lambda: _main(argv))
+
+
+def _main(argv: list[str]) -> None:
+    asked = parse(argv)
+    logging.set_verbosity(logging.ERROR)  # Orbax warns that what is opened to be read is opened to be read
+    learned = restore(asked.workdir, asked.step)
+    _check_lengths(learned, asked.lengths)
+    began = time.perf_counter()
+    table = dict(_rows(learned, asked))
+    report = {
+        "task": learned.config.task.name,
+        "metric": learned.spec.task.metric,
+        "higher_is_better": learned.spec.task.higher_is_better,
+        "trained_lengths": [learned.spec.shortest, learned.spec.max_length],
+        "step": learned.step,
+        **asked.options._asdict(),
+        "interval": "95% over sequences: Wilson's for fractions, normal for the others",
+        "lengths": {
+            str(length): {name: _numbers(estimate) for name, estimate in row.items()}
+            for length, row in table.items()
+        },
+        "seconds": round(time.perf_counter() - began, 3),
+        "command": shlex.join(["scripts/run", "experiments/evaluate.py", *argv[1:]]),
+        "device": jax.devices()[0].device_kind,
+        "versions": versions(),
+    }
+    _leave(learned, table, report)
+
+
+def _check_lengths(learned: Learned, lengths: list[int]) -> None:
+    field = f"--lengths: a length of task {learned.config.task.name!r}"
+    try:
+        for length in lengths:
+            check_int(field, length, learned.spec.task.min_length, 2**30)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+
+
+def _rows(learned: Learned, asked: CommandLine):
+    """(length, {metric: Estimate}) of each length, printed as it comes."""
+    spec, lengths, sequences = learned.spec, asked.lengths, asked.options.sequences
+    print(
+        f"{learned.config.task.name}, {learned.place.path} after update {learned.step}, trained at "
+        f"{_trained(spec.shortest, spec.max_length)} steps: {sequences:,} sequences of each length"
+    )
+    for length in lengths:
+        row = measure(spec, learned.params, length, lengths[-1], asked.options)
+        if length == lengths[0]:
+            print(_heading(row))
+        print(_line(length, row), flush=True)
+        yield length, row
+
+
+def _heading(row: dict[str, Estimate]) -> str:
+    headline, *others = row
+    words = [f"{'length':>8}", f"{headline:>18}", f"{'95% interval':>22}", f"{'trivial':>10}"]
+    return "  ".join(words + [f"{name:>{max(len(name), 8)}}" for name in others])
+
+
+def _line(length: int, row: dict[str, Estimate]) -> str:
+    headline, *others = row.values()
+    within = f"{headline.low:.4g} to {headline.high:.4g}"
+    words = [f"{length:8}", f"{headline.value:18.4g}", f"{within:>22}", f"{headline.baseline:10.4g}"]
+    widths = [max(len(name), 8) for name in list(row)[1:]]
+    return "  ".join(words + [f"{x.value:{width}.4g}" for x, width in zip(others, widths, strict=True)])
+
+
+def _numbers(estimate: Estimate) -> dict[str, float | None]:
+    """For JSON, which has no NaN."""
+    return {name: x if math.isfinite(x) else None for name, x in estimate._asdict().items()}
+
+
+def _leave(learned: Learned, table: dict[int, dict[str, Estimate]], report: dict[str, Any]) -> None:
+    """evaluation.png and evaluation.json, each whole or not at all, and where they are."""
+    picture, numbers = (learned.place.path / f"evaluation.{kind}" for kind in ("png", "json"))
+    figure, (ax,) = plots.axes()
+    draw(ax, table, report)
+    try:
+        plots.save(figure, picture)
+        write(numbers, to_json(report))
+    except OSError as error:
+        raise BadInput(f"--workdir={learned.place.path}: cannot be written ({error.strerror}).") from error
+    print(f"\n{numbers}\n{picture}")
+
+
+def draw(ax, table: dict[int, dict[str, Estimate]], report: dict[str, Any]) -> None:
+    """The headline metric against length, with its interval, the baseline and the training length."""
+    metric = report["metric"]
+    lengths, column = list(table), [row[metric] for row in table.values()]
+    values, low, high, trivial = (np.array(numbers) for numbers in zip(*column, strict=True))
+    plots.log_lengths(ax, lengths)
+    shortest, longest = report["trained_lengths"]
+    label = f"trained at {_trained(shortest, longest)}"
+    plots.mark(ax, min(max(shortest, lengths[0]), longest), longest, label)
+    plots.curve(ax, lengths, values, low=low, high=high, marker="o", markersize=5)
+    plots.baseline(ax, lengths, trivial, "trivial")
+    if report["higher_is_better"]:
+        ax.set_ylim(-0.03, 1.05)
+    else:
+        plots.log_values(ax, [values, trivial])
+    plots.name(ax, f"{report['task']}: {metric.replace('_', ' ')} against length", "steps of a sequence")
+
+
+def _trained(shortest: int, longest: int) -> str:
+    return f"{shortest} to {longest}" if shortest < longest else f"{longest}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,130 @@
+"""Flax's conventions for sequences on top of the time-major ones: what r3nn.nnx and r3nn.linen share."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from r3nn import convert
+from r3nn.encoders import Embedding, OneHot
+from r3nn.model import Model, build
+from r3nn.time import unroll
+
+
+class Step(NamedTuple):
+    """What `unroll` runs for a Flax cell."""
+
+    cell: Any  # a Cell, or a bare function
+    params: Any
+    mapped: bool  # whether it stands for a cell of Flax, whose carries have another form
+
+
+class Options(NamedTuple):
+    """How Flax's RNN goes over a sequence."""
+
+    seq_lengths: Any  # int [*batch], or None
+    time_major: bool
+    reverse: bool
+    keep_order: bool
+    mask: Any  # bool [*batch, T], or [T, *batch] where time_major; or None
+    reset: Any  # the same
+    mode: str
+
+    def filled(self, module) -> "Options":
+        """What a call leaves at None is as the module was constructed."""
+        names = ("time_major", "reverse", "keep_order", "mode")
+        return self._replace(**{name: getattr(module, name) for name in names if getattr(self, name) is None})
+
+
+def run(step: Step, carry, inputs, features: int, options: Options):
+    """One RNN over inputs [*batch, T, ...] -> (carry, outputs [*batch, T, ...]).
+
+    carry: in Flax's form; None: the cell's initial state. features: the number of feature axes of an input.
+    Raises: ValueError for seq_lengths, mask, reset that do not fit, and what `unroll` raises.
+    """
+    cell, params, mapped = step
+    axis = time_axis(inputs, features, options.time_major)
+    _check_flags(jnp.shape(inputs)[: jnp.ndim(inputs) - features], options.mask, options.reset)
+    xs, mask, reset = (_time_first(array, axis) for array in (inputs, options.mask, options.reset))
+    batch = xs.shape[1 : xs.ndim - features]
+    lengths = _lengths(options.seq_lengths, batch)
+    if lengths is not None:
+        valid = jnp.arange(len(xs)).reshape(-1, *[1] * len(batch)) < lengths
+        mask = valid if mask is None else mask & valid
+    state = convert.state_from_flax(cell, carry) if mapped and carry is not None else carry
+    state, ys = unroll(
+        cell, params, state, xs, mask=mask, reset=reset, reverse=options.reverse, mode=options.mode
+    )
+    if options.reverse and not options.keep_order:
+        ys = _flip(ys, lengths, features)
+    return convert.carry_to_flax(cell, state) if mapped else state, jnp.moveaxis(ys, 0, axis)
+
+
+def _check_flags(shape, mask, reset):
+    """`unroll` checks too, but its sentence would be about shapes with time first."""
+    for name, flag in (("mask", mask), ("reset", reset)):
+        if flag is not None and (jnp.shape(flag) != shape or jnp.result_type(flag) != jnp.bool_):
+            raise ValueError(
+                f"{name} is {jnp.result_type(flag)}{list(jnp.shape(flag))}: must be bool{list(shape)}"
+            )
+
+
+def _time_first(array, axis):
+    return None if array is None else jnp.moveaxis(array, axis, 0)
+
+
+def time_axis(inputs, features: int, time_major: bool) -> int:
+    """Where time is in inputs. Raises: ValueError where they have too few axes to have any."""
+    if jnp.ndim(inputs) < features + 1:
+        raise ValueError(f"inputs {jnp.shape(inputs)}: need a time axis and {features} feature axes")
+    return 0 if time_major else jnp.ndim(inputs) - features - 1
+
+
+def step_shape(inputs, features: int, time_major: bool) -> tuple[int, ...]:
+    """The shape of one time step of the inputs, [*batch, ...]."""
+    shape, axis = jnp.shape(inputs), time_axis(inputs, features, time_major)
+    return shape[:axis] + shape[axis + 1 :]
+
+
+def _lengths(lengths, batch):
+    if lengths is None:
+        return None
+    lengths = jnp.asarray(lengths)
+    if lengths.shape != batch or not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise ValueError(f"seq_lengths is {lengths.dtype}{list(lengths.shape)}: must be int{list(batch)}")
+    return lengths
+
+
+def _flip(ys, lengths, features):
+    """Outputs [T, ..., *batch, *features] last step first; padding stays at the end."""
+    if lengths is None:
+        return jnp.flip(ys, 0)
+    steps = len(ys)
+    index = (jnp.arange(steps - 1, -1, -1).reshape(-1, *[1] * lengths.ndim) + lengths) % max(steps, 1)
+    between = ys.ndim - 1 - lengths.ndim - features  # an axis of depths, say
+    index = index.reshape(steps, *[1] * between, *lengths.shape, *[1] * features)
+    return jnp.take_along_axis(ys, index, axis=0)
+
+
+def predict(model: Model, params, xs, mask=None, reset=None, targets=None):
+    """A whole model from its initial state: predictions [*batch, T, O] (T = 1 where it predicts at the last).
+
+    xs [*batch, T, D] floats or [*batch, T] ids; mask and reset bool [*batch, T]; targets [*batch, T, ...].
+    Raises: TypeError for floats in place of ids, ValueError for flags that do not fit.
+    """
+    ids = isinstance(model.encoder, OneHot | Embedding)
+    if ids and not jnp.issubdtype(jnp.result_type(xs), jnp.integer):
+        raise TypeError(f"xs are {jnp.result_type(xs)}: this model takes integer ids [*batch, T]")
+    axis = time_axis(xs, 0 if ids else 1, time_major=False)
+    _check_flags(jnp.shape(xs)[: axis + 1], mask, reset)
+    arrays = (_time_first(array, axis) for array in (xs, mask, reset, targets))
+    _, ys = model.chunk_depths(params, model.start(params, jnp.shape(xs)[:axis]), *arrays)
+    return jnp.moveaxis(ys[:, -1], 0, axis)
+
+
+def as_model(model: Model | None, options) -> Model:
+    """The model, or the one that `build` makes of the options. Raises: TypeError for both or neither."""
+    if model is None:
+        return build(**options)
+    if options or not isinstance(model, Model):
+        raise TypeError(f"model={model!r}, {options}: give either a Model or options for build, not both")
+    return model

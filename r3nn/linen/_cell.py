@@ -1,0 +1,82 @@
+"""Params as Linen variables, and any cell as a Flax RNN cell."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.core import FrozenDict
+
+from r3nn import convert
+from r3nn._names import check_int
+from r3nn.cells import Cell as CellValue
+from r3nn.model import as_cell
+
+
+def variables(params) -> dict[str, Any]:
+    """The variables of `Cell` or `R3NN` for params: {"params": {"input": {"update": ...}}}, None left out."""
+    return {"params": convert.to_dict(params)}
+
+
+def hold(module: nn.Module, init):
+    """The params of a module within a compact method: init(key) once, then what the variables hold.
+
+    One top-level param per field; what is nested in it keeps the names of the NamedTuples.
+    """
+    shapes = jax.eval_shape(init, jax.random.key(0))
+    names = convert.to_dict(shapes)
+    if module.is_initializing() and not all(module.has_variable("params", name) for name in names):
+        values = convert.to_dict(init(module.make_rng("params")))
+    else:  # Flax compares the shapes of what there is with these
+        values = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), names)
+    held = {name: module.param(name, lambda _, name=name: values[name]) for name in names}
+    return convert.from_dict(shapes, held)
+
+
+class Cell(nn.RNNCellBase):
+    """A cell of r3nn as a Flax RNN cell: `nn.RNN` and `nn.Bidirectional` take it, and so does `RNN` here.
+
+    Its carry is the cell's state. Params are named as in the NamedTuple of the cell's params:
+    variables["params"]["input"]["update"] ...
+
+    cell: a name in `CELLS`, "file.py:name", or a cell. features: H. init_options: for the cell's `init`.
+    Raises: ValueError, TypeError for an unknown cell or features below 1.
+    """
+
+    cell: str | CellValue
+    features: int
+    init_options: Mapping[str, Any] = FrozenDict()
+
+    def __post_init__(self):
+        self.cell = as_cell(self.cell)
+        check_int("features", self.features, 1)
+        super().__post_init__()
+
+    def _init(self, key, in_features):
+        return self.cell.init(key, in_features, self.features, **self.init_options)
+
+    @nn.compact
+    def params(self, in_features: int):
+        """The NamedTuple of the cell's params, for inputs [..., in_features]."""
+        return hold(self, lambda key: self._init(key, in_features))
+
+    def __call__(self, carry, x):
+        """One step on x [..., D]: (carry, y [..., H])."""
+        return self.cell(self.params(x.shape[-1]), carry, x)
+
+    @nn.nowrap
+    def initialize_carry(self, rng, input_shape: tuple[int, ...]):
+        """The cell's initial state for inputs of `input_shape`, [*batch, D].
+
+        Outside of `init` and `apply` there are no params: a learned initial state is then that of fresh
+        ones, drawn with rng.
+        """
+        size = input_shape[-1]
+        params = self._init(rng, size) if self.scope is None else self.params(size)
+        return self.cell.initial_state(params, tuple(input_shape[:-1]))
+
+    @property
+    def num_feature_axes(self) -> int:
+        """1."""
+        return 1

@@ -1,0 +1,59 @@
+"""Whole models as modules."""
+
+from flax import linen as nn
+
+from r3nn._batch_major import as_model, predict
+from r3nn.linen._cell import hold
+from r3nn.model import Model, ModelParams
+
+
+class _R3NN(nn.Module):
+    """The methods of `R3NN`, on the one field that `clone` needs."""
+
+    model: Model
+
+    @nn.compact
+    def params(self) -> ModelParams:
+        """The NamedTuple of the model's params."""
+        return hold(self, self.model.init)
+
+    def __call__(self, xs, *, mask=None, reset=None, targets=None):
+        """Predictions [*batch, T, O] from the initial state; T is 1 where a model predicts at the last step.
+
+        xs [*batch, T, D] floats or [*batch, T] ids; mask, reset bool [*batch, T] as in `unroll`; targets
+        [*batch, T, ...]: teacher forcing of the feedback.
+        """
+        return predict(self.model, self.params(), xs, mask, reset, targets)
+
+    def start(self, batch_shape: tuple[int, ...] = ()):
+        """`Model.start`: the carry before the first step."""
+        return self.model.start(self.params(), batch_shape)
+
+    def chunk(self, carry, xs, mask=None, reset=None):
+        """`Model.chunk`: any number of further steps, time-major -> (carry, predictions [T, *batch, O])."""
+        return self.model.chunk(self.params(), carry, xs, mask, reset)
+
+    def chunk_depths(self, carry, xs, mask=None, reset=None, targets=None):
+        """`Model.chunk_depths`: the same with predictions of every depth, [T, L, *batch, O]."""
+        return self.model.chunk_depths(self.params(), carry, xs, mask, reset, targets)
+
+    def generate(self, carry, first, length: int, key=None):
+        """`Model.generate`: each prediction is the next input -> (carry, [length, *batch, ...])."""
+        return self.model.generate(self.params(), carry, first, length, key)
+
+
+class R3NN(_R3NN):
+    """A whole model, encode -> recurrent body -> readout, around an `r3nn.model.Model` (`self.model`).
+
+    Params are named as in the NamedTuples: `encoder`, `body`, `readout`; `variables(params)` makes them of a
+    Model's. Calls are batch-major; `start`, `chunk`, `chunk_depths` and `generate`, by
+    `module.apply(variables, ..., method="chunk")`, are the Model's own: time-major.
+    """
+
+    def __init__(self, model: Model | None = None, **options):
+        """model: or else `options` for `r3nn.model.build`. Also Flax's `name` and `parent`.
+
+        Raises: ValueError, TypeError, in one sentence, for what `build` refuses.
+        """
+        flax = {name: options.pop(name) for name in ("name", "parent") if name in options}
+        super().__init__(as_model(model, options), **flax)

@@ -1,0 +1,92 @@
+"""Flax's RNN, run by `unroll`."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from r3nn._batch_major import Options, Step, run, step_shape
+from r3nn._names import check_choice
+from r3nn.cells import Cell as CellValue
+from r3nn.linen._cell import Cell
+from r3nn.linen._flax_cells import from_flax
+from r3nn.time import MODES
+
+
+class RNN(nn.RNN):
+    """`flax.linen.RNN`, with its constructor, call and variables, run by `r3nn.unroll`: the same numbers.
+
+    cell: a `Cell`, or one of Flax's. Params of Flax's GRUCell, SimpleCell, LSTMCell, OptimizedLSTMCell,
+    MGUCell are mapped onto our cells at each call, carries in and out keep Flax's form; any other cell of
+    Flax runs as the bare function that it is. mode: as in `unroll`. Of the other fields, `unroll`,
+    `variable_axes`, `variable_broadcast`, `variable_carry` and `split_rngs` concern Flax's own scan and
+    have no effect.
+    """
+
+    mode: str = "auto"
+
+    def __post_init__(self):
+        check_choice("mode", self.mode, MODES)
+        super().__post_init__()
+
+    def __call__(
+        self,
+        inputs: jax.Array,
+        *,
+        initial_carry=None,
+        init_key=None,
+        seq_lengths=None,
+        return_carry: bool | None = None,
+        time_major: bool | None = None,
+        reverse: bool | None = None,
+        keep_order: bool | None = None,
+        mask=None,
+        reset=None,
+        mode: str | None = None,
+    ):
+        """Outputs [*batch, T, H] of inputs [*batch, T, D]; (carry, outputs) where return_carry, as in Flax.
+
+        Args:
+          initial_carry: in the form of the cell's; None: its initial carry.
+          init_key: for a cell of Flax with a random carry_init; None: key 0.
+          seq_lengths: int [*batch]: steps from there on are padding. The carry is that of the last valid
+            step (of length 0: the initial one). Flax computes on in the padding; here what stands there is
+            the output before it in the direction of the run: the last valid one, or the initial state's
+            where reversed.
+          return_carry, time_major, reverse, keep_order: as in Flax; None: as constructed.
+          mask, reset: bool [*batch, T] ([T, *batch] where time_major), as in `unroll`; reset not for cells
+            that run as bare functions.
+
+        Raises: ValueError, TypeError: shapes, dtypes or names that do not fit, in one sentence.
+        """
+        features = self.cell.num_feature_axes
+        given = Options(seq_lengths, time_major, reverse, keep_order, mask, reset, mode)
+        options = given.filled(self)
+        shape = step_shape(inputs, features, options.time_major)
+        step = _step(self.cell, shape, inputs.dtype)
+        if initial_carry is None and not isinstance(step.cell, CellValue):
+            init_key = jax.random.key(0) if init_key is None else init_key
+            initial_carry = self.cell.initialize_carry(init_key, shape)
+        carry, outputs = run(step, initial_carry, inputs, features, options)
+        return_carry = self.return_carry if return_carry is None else return_carry
+        return (carry, outputs) if return_carry else outputs
+
+
+def _step(cell: nn.RNNCellBase, shape: tuple[int, ...], dtype) -> Step:
+    if isinstance(cell, Cell):
+        return Step(cell.cell, cell.params(shape[-1]), mapped=False)
+    if cell.is_initializing():  # one step makes the variables
+        cell(cell.initialize_carry(jax.random.key(0), shape), jnp.zeros(shape, dtype))
+    try:
+        return Step(*from_flax(cell, cell.variables), mapped=True)
+    except ValueError:
+        return Step(*_function(cell), mapped=False)
+
+
+def _function(cell: nn.RNNCellBase):
+    unbound, variables = cell.unbind()
+    if set(variables) - {"params"}:
+        raise ValueError(
+            f"{type(cell).__name__} has variables besides 'params': "
+            "r3nn.linen.RNN cannot carry them from step to step; flax.linen.RNN can"
+        )
+    return lambda params, carry, x: unbound.apply(params, carry, x), dict(variables)

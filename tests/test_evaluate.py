@@ -1,0 +1,209 @@
+"""experiments/evaluate.py: long sequences in chunks, and what the program says, writes and refuses."""
+
+import contextlib
+import dataclasses
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import default
+from experiments import evaluate
+from experiments._build import build
+from experiments._checkpoint import Checkpoints, Counters
+from experiments._workdir import Workdir, to_json, write
+from experiments.evaluate import Options
+from r3nn import model, training
+from r3nn.tasks import get_task
+from tests.helpers import assert_close
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compile_quickly():
+    """Most of these tests' time would go into optimising programs that run once."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Counted(model.Model):
+    """A model that counts how often a program of it is traced."""
+
+    def chunk(self, *args, **options):
+        TRACES.append(self)
+        return super().chunk(*args, **options)
+
+
+TRACES = []
+
+
+def spec_of(task, **options):
+    """A spec, and parameters of a small model of the task."""
+    sizes = {"vocab": task.vocab} if task.vocab else {"in_size": task.in_size}
+    built = model.build(**sizes, out_size=task.out_size, hidden_size=5, **options)
+    built = Counted(**{field.name: getattr(built, field.name) for field in dataclasses.fields(built)})
+    last = built.predict == "last"
+    spec = training.Spec(built, task, batch=1, max_length=30, updates=1, predict_last=last)
+    return spec, numbers(jax.eval_shape(built.init, jax.random.key(0)))
+
+
+def numbers(shapes):
+    """Arrays of such shapes; compiling a random initialisation takes a second."""
+    draw = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: jnp.asarray(draw.normal(0, 0.5, leaf.shape), leaf.dtype), shapes)
+
+
+CASES = {
+    "last": lambda: spec_of(
+        get_task("adding"), predict="last", depth=2, depth_cell="gru", predict_depths=True
+    ),
+    "feedback": lambda: spec_of(get_task("parity", labels="every"), feedback="probabilities"),
+    "minimum length": lambda: spec_of(get_task("copy_memory", recall=3, loss_over="all"), cell="lstm"),
+}
+
+
+@pytest.mark.parametrize("case, chunks", [("last", (1, 7)), ("feedback", (5, 24)), ("minimum length", (8,))])
+def test_chunks_give_the_numbers_of_the_whole(case, chunks):
+    spec, params = CASES[case]()
+    length, drawn = 23, 28
+    sequences = evaluate.samples(spec.task, drawn, jax.random.key(1), np.arange(4), np.int32(length))
+    sequences = jax.tree.map(np.asarray, sequences)
+    whole = training.Batch(*(leaf[:, :length] for leaf in sequences))
+    ys = jax.jit(training.predictions, static_argnums=0)(spec, params, whole)[-1]
+    expected = jax.jit(spec.task.tally)(ys, training.last_step(whole) if spec.predict_last else whole)
+    for chunk in chunks:
+        assert_close(evaluate.stream(spec, params, sequences, length, chunk), expected)
+
+
+def test_one_program_for_all_lengths():
+    spec, params = CASES["feedback"]()
+    TRACES.clear()
+    for length in (2, 7, 8, 9, 31):
+        evaluate.measure(spec, params, length, 31, Options(sequences=6, batch=4, chunk=8))
+    assert len(TRACES) == 1
+
+
+def test_batch_and_chunk_change_no_number():
+    spec, params = CASES["feedback"]()
+    rows = [
+        evaluate.measure(spec, params, 11, 11, Options(sequences=6, batch=batch, chunk=chunk))
+        for batch, chunk in [(6, 16), (4, 3)]
+    ]
+    assert list(rows[0]) == ["accuracy", "cross_entropy", "sequence_accuracy"]  # the headline first
+    assert_close(*({name: np.array(row[name]) for name in row} for row in rows))
+
+
+def test_rooms_are_few_and_not_too_large():
+    rooms = [evaluate.room(length, 5000, 256) for length in (2, 256, 257, 1024, 4096, 4097, 5000)]
+    assert rooms == [256, 256, 4096, 4096, 4096, 5120, 5120]
+
+
+@pytest.mark.parametrize(
+    "hits, trials, low, high", [(0, 10, 0.0, 0.2775), (8, 10, 0.4902, 0.9433), (10, 10, 0.7225, 1.0)]
+)
+def test_wilson(hits, trials, low, high):
+    """Against Agresti & Coull 1998's formula, worked by hand."""
+    np.testing.assert_allclose(evaluate.wilson(hits / trials, trials), (low, high), atol=1e-4)
+
+
+def test_interval_of_a_mean():
+    each = np.random.default_rng(0).normal(3, 2, 400)
+    low, high = evaluate.interval("mse", each.mean(), each)
+    assert_close((low + high) / 2, each.mean())
+    assert_close(high - low, 2 * 1.96 * each.std(ddof=1) / 20)
+
+
+# The program, on a run of no updates.
+
+
+def untrained(folder, config, steps=(0,)):
+    """Makes a folder the workdir of a run of this config, with checkpoints after these updates."""
+    experiment, place = build(config), Workdir(folder)
+    write(place.config, to_json(experiment.config.to_dict()))
+    state = numbers(jax.eval_shape(experiment.start))
+    with contextlib.closing(Checkpoints(place.checkpoints)) as checkpoints:
+        for step in steps:
+            counters = Counters(step=step, best=0.1, best_step=steps[0])
+            checkpoints.save(state, counters, experiment.config.to_dict())
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    config = default.get_config()
+    config.model.hidden_size, config.train.length, config.cache_dir = 3, 10, ""
+    folder = tmp_path_factory.mktemp("run")
+    untrained(folder, config, steps=(7, 8, 9))
+    return folder
+
+
+def run(capsys, *arguments):
+    capsys.readouterr()
+    status = evaluate.main(["evaluate.py", *arguments])
+    return status, *capsys.readouterr()
+
+
+def names(folder):
+    return sorted(path.relative_to(folder) for path in folder.rglob("*"))
+
+
+def test_what_the_program_leaves(workdir, capsys):
+    small = ("--sequences=5", "--batch=5", "--chunk=8")
+    status, out, err = run(capsys, f"--workdir={workdir}", "--lengths=16,4,8", *small)
+    assert (status, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()[2:5]] == ["4", "8", "16"]
+    assert out.splitlines()[-2:] == [f"{workdir}/evaluation.json", f"{workdir}/evaluation.png"]
+    assert (workdir / "evaluation.png").read_bytes().startswith(b"\x89PNG")
+    report = json.loads((workdir / "evaluation.json").read_text())
+    assert (report["step"], report["seed"], report["trained_lengths"]) == (7, 0, [10, 10])
+    assert "--lengths=16,4,8" in report["command"] and "jax" in report["versions"]
+    assert set(report["lengths"]["16"]) == {"mse", "within_tolerance"}
+    assert report["lengths"]["16"]["mse"]["baseline"] == pytest.approx(1 / 6)
+    assert not list(workdir.glob("*.part"))
+
+
+def test_a_damaged_best_checkpoint_is_passed_over(workdir, tmp_path, capsys):
+    folder = shutil.copytree(workdir, tmp_path / "copy")
+    for path in folder.glob("checkpoints/7/state/**/*"):
+        if path.is_file():
+            path.write_bytes(bytes(255 - byte for byte in path.read_bytes()))
+    arguments = (f"--workdir={folder}", "--lengths=4,8,16", "--sequences=5", "--chunk=8")
+    assert run(capsys, *arguments, "--step=7")[0] == 2
+    assert run(capsys, *arguments)[0] == 0
+    assert json.loads((folder / "evaluation.json").read_text())["step"] == 9
+
+
+@pytest.mark.parametrize(
+    "arguments, word",
+    [
+        (["--lengths=4"], "--workdir"),
+        (["--workdir=no/such/folder", "--lengths=4"], "no/such/folder"),
+        (["--workdir=tests", "--lengths=4"], "tests"),
+        (["--workdir={run}"], "--lengths"),
+        (["--workdir={run}", "--lengths=4,x"], "'x'"),
+        (["--workdir={run}", "--lengths=4,,8"], "''"),
+        (["--workdir={run}", "--lengths=4,-8"], "'-8'"),
+        (["--workdir={run}", "--lengths=4,8.5"], "'8.5'"),
+        (["--workdir={run}", "--lengths=8,4,8"], "8 stands"),
+        (["--workdir={run}", "--lengths=1,4"], "2 to"),
+        (["--workdir={run}", "--lengths=4", "--chunk=0"], "--chunk"),
+        (["--workdir={run}", "--lengths=4", "--chunk=many"], "--chunk"),
+        (["--workdir={run}", "--lengths=4", "--batch=0"], "--batch"),
+        (["--workdir={run}", "--lengths=4", "--sequences=1"], "--sequences"),
+        (["--workdir={run}", "--lengths=4", "--seed=-1"], "--seed"),
+        (["--workdir={run}", "--lengths=4", "--step=6"], "7, 8, 9"),
+        (["--workdir={run}", "--lengths=4", "--chnk=6"], "chnk"),
+        (["--workdir={run}", "--lengths=4", "more"], "'more'"),
+        (["--workdir={empty}", "--lengths=4"], "checkpoint"),
+    ],
+)
+def test_bad_input_is_one_sentence(workdir, tmp_path, capsys, arguments, word):
+    write(tmp_path / "config.json", (workdir / "config.json").read_text())
+    before = names(workdir), names(tmp_path)
+    status, out, err = run(capsys, *(text.format(run=workdir, empty=tmp_path) for text in arguments))
+    assert (status, out) == (2, "")
+    assert word in err and err.count("\n") == 1 and err.endswith(".\n")
+    assert (names(workdir), names(tmp_path)) == before

@@ -1,0 +1,305 @@
+"""The NNX modules against Flax's own, and against the functions that they hold."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax.sharding import Mesh, PartitionSpec
+
+import r3nn.nnx
+from r3nn import chain, convert, deep, norm, unroll
+from r3nn.cells import CELLS, gru, lstm, ugrnn
+from r3nn.model import build
+from tests.helpers import assert_close
+
+B, T, D, H, O = 3, 7, 2, 5, 4
+LENGTHS = np.array([7, 1, 4])
+XS = np.random.default_rng(0).normal(size=(B, T, D)).astype(np.float32)
+SPEC = dict(in_size=D, out_size=O, hidden_size=H, cell="gru", depth_cell="ugrnn", depth=2, feedback="values")
+
+
+def fill(tree, seed=0):
+    """Random numbers in the shapes of a tree: no bias is 0, and nothing compiles."""
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: jnp.asarray(0.5 * rng.normal(size=leaf.shape), leaf.dtype), tree)
+
+
+def filled(make, seed=0):
+    """make(), a module, with random numbers for params."""
+    module = nnx.eval_shape(make)
+    nnx.update(module, fill(nnx.state(module), seed))
+    return module
+
+
+# Flax's own cells.
+
+FLAX = {
+    "GRUCell": nnx.GRUCell,
+    "SimpleCell": nnx.SimpleCell,
+    "LSTMCell": nnx.LSTMCell,
+    "OptimizedLSTMCell": nnx.OptimizedLSTMCell,
+    "bare": partial(nnx.GRUCell, activation_fn=jnp.sin),
+}
+
+
+def flax_cell(name):
+    return filled(lambda: FLAX[name](D, H, rngs=nnx.Rngs(0)))
+
+
+def valid(outputs):
+    """The outputs [B, T, H] with those in the padding, where Flax computes on, put to 0."""
+    return jnp.where((jnp.arange(T) < LENGTHS[:, None])[..., None], outputs, 0)
+
+
+@pytest.mark.parametrize("name", ["GRUCell", "OptimizedLSTMCell", "bare"])
+def test_equals_flax(name):
+    """Outputs, carries, and the gradients of weights, inputs and initial carry, in one program each."""
+    graphdef, state = nnx.split(flax_cell(name))
+    carry = fill(nnx.merge(graphdef, state).initialize_carry((B, D), nnx.Rngs(0)))
+    weigh = fill(jnp.zeros((B, T, H)), 2)
+
+    @partial(jax.jit, static_argnums=0)
+    @partial(jax.grad, argnums=(1, 2, 3), has_aux=True)
+    def everything(kind, state, xs, carry):
+        rnn = kind(nnx.merge(graphdef, state), keep_order=True)
+        last, ys = rnn(xs, initial_carry=carry, seq_lengths=LENGTHS, reverse=True, return_carry=True)
+        total = jnp.sum(weigh * valid(ys)) + sum(jnp.sum(jnp.sin(leaf)) for leaf in jax.tree.leaves(last))
+        return total, (last, valid(ys))
+
+    ours, flaxs = (everything(kind, state, XS, carry) for kind in (r3nn.nnx.RNN, nnx.RNN))
+    assert_close(ours, flaxs, rtol=1e-4, atol=1e-5)
+
+
+def test_orders_and_lengths_equal_flax():
+    swap = lambda xs: jnp.swapaxes(xs, 0, 1)
+    timely = dict(time_major=True, seq_lengths=LENGTHS, reverse=True)
+    graphdef, state = nnx.split(flax_cell("GRUCell"))
+
+    @partial(jax.jit, static_argnums=0)
+    def orders(kind, state):
+        rnn = kind(nnx.merge(graphdef, state))  # Flax's own is no closure of jax.jit
+        return {
+            "forward": valid(rnn(XS, seq_lengths=LENGTHS)),
+            "flipped": valid(rnn(XS, seq_lengths=LENGTHS, reverse=True)),
+            "reversed": rnn(XS, reverse=True),
+            "time-major": valid(swap(rnn(swap(XS), **timely))),
+        }
+
+    assert_close(orders(r3nn.nnx.RNN, state), orders(nnx.RNN, state))
+
+
+def test_length_zero_and_padding():
+    rnn = r3nn.nnx.RNN(flax_cell("GRUCell"), return_carry=True)
+    # Two batch axes, which Flax's return_carry does not take together with seq_lengths.
+    carry, ys = rnn(XS[None], seq_lengths=jnp.array([[0, 2, T]]))
+    assert_close((carry[0, 0], ys[0, 0]), (jnp.zeros(H), jnp.zeros((T, H))))  # nothing happens
+    assert_close((carry[0, 1], ys[0, 1, -1]), (ys[0, 1, 1], ys[0, 1, 1]))  # the last output is repeated
+    assert_close(carry[0, 2], ys[0, 2, -1])
+
+
+@pytest.mark.parametrize("name", [name for name in FLAX if name != "bare"])
+def test_params_to_and_from_flax(name):
+    flax = flax_cell(name)
+    cell, params = r3nn.nnx.from_flax(flax)
+    back = r3nn.nnx.to_flax(cell, params)
+    assert_close(r3nn.nnx.from_flax(back)[1], params, 0, 0)
+    if type(back) is type(flax):
+        assert_close(nnx.to_pure_dict(nnx.state(back)), nnx.to_pure_dict(nnx.state(flax)), 0, 0)
+    carry = fill(flax.initialize_carry((B, D), nnx.Rngs(0)))
+    new, y = flax(carry, XS[:, 0])
+    state, ours = cell(params, convert.state_from_flax(cell, carry), XS[:, 0])
+    assert_close((convert.carry_to_flax(cell, state), ours), (new, y))
+
+
+# Our cell as one of Flax's.
+
+
+def our_cell(cell, seed=0, **options):
+    return filled(lambda: r3nn.nnx.Cell(cell, D, H, rngs=nnx.Rngs(0), **options), seed)
+
+
+@pytest.mark.parametrize(
+    "cell, options",
+    [
+        ("lstm", {"learn_initial": True}),
+        (chain(gru, deep(norm(ugrnn), 3, tie="all")), {}),
+    ],
+    ids=["lstm", "composed"],
+)
+def test_cell_in_flax_and_here(cell, options):
+    """Flax's RNN and ours with our Cell, and Flax's Bidirectional of each, are `unroll`."""
+    forward, backward = our_cell(cell, 1, **options), our_cell(cell, 2, **options)
+    xs = jnp.moveaxis(XS, 1, 0)
+
+    @jax.jit
+    def reference():
+        runs = [
+            unroll(c.value, c.params, None, xs, reverse=i, mode="plain")
+            for i, c in enumerate((forward, backward))
+        ]
+        ys = jnp.concatenate([ys for _, ys in runs], -1)
+        return tuple(state for state, _ in runs), jnp.moveaxis(ys, 0, 1)
+
+    desired = reference()
+    for kind in (nnx.RNN, r3nn.nnx.RNN):
+        both = nnx.Bidirectional(kind(forward), kind(backward), return_carry=True)
+        assert_close(nnx.jit(lambda both: both(XS))(both), desired)
+
+
+def test_mask_and_reset_are_those_of_unroll():
+    cell = our_cell(gru)
+    mask, reset = np.random.default_rng(0).random((2, B, T)) < 0.6
+
+    @jax.jit
+    def both():
+        rnn = r3nn.nnx.RNN(cell, mode="plain", return_carry=True)
+        carry, ys = rnn(XS, mask=mask, reset=reset, seq_lengths=LENGTHS)
+        flags = dict(mask=(mask & (np.arange(T) < LENGTHS[:, None])).T, reset=reset.T)
+        state, desired = unroll(gru, cell.params, None, XS.swapaxes(0, 1), **flags)
+        return (carry, ys), (state, desired.swapaxes(0, 1))
+
+    assert_close(*both())
+
+
+def test_cell_obeys_the_protocol():
+    cell = our_cell("lstm")
+    assert isinstance(cell, nnx.RNNCellBase) and cell.num_feature_axes == 1
+    carry = cell.initialize_carry((B, D))
+    assert_close(carry, lstm.initial_state(cell.params, (B,)))
+    drawn = cell.initialize_carry((B, D), nnx.Rngs(0), carry_init=nnx.initializers.normal())
+    assert drawn.h.shape == (B, H) and np.all(drawn.h != drawn.c)
+    assert_close(cell(drawn, XS[:, 0]), lstm(cell.params, drawn, XS[:, 0]))
+    same = r3nn.nnx.Cell("lstm", D, H, params=cell.params)
+    assert_close(same.params, cell.params, 0, 0)
+
+
+def test_params_are_named_as_in_the_named_tuples():
+    paths = lambda module: {".".join(map(str, path)) for path, _ in nnx.to_flat_state(nnx.state(module))}
+    gates = lambda where: {f"{where}.{gate}" for gate in ("update", "candidate")}
+    cell = our_cell("ugrnn")
+    assert paths(cell) == gates("input") | gates("recurrent") | gates("bias")
+    assert cell.input.update.shape == (D, H) and isinstance(cell.input.update, nnx.Param)
+    assert cell.recurrent_bias is None and cell.initial is None
+    cell = our_cell(chain(ugrnn, deep(ugrnn, 3)), bias=False)
+    inside = lambda where: gates(f"{where}.input") | gates(f"{where}.recurrent")
+    assert paths(cell) == inside("0") | inside("1.first") | inside("1.rest")
+    assert cell[1].rest.input.update.shape == (2, H, H)
+
+
+# Transformations.
+
+
+def test_closures_and_transforms():
+    """Modules as closures of jax.jit, as arguments of nnx.jit, traced once each; nnx.grad is jax.grad."""
+    traces = []
+    bare, rnn = r3nn.nnx.RNN(flax_cell("bare")), r3nn.nnx.RNN(our_cell("ugrnn"))
+    closure = jax.jit(lambda xs: (traces.append(0), bare(xs), rnn(xs))[1:])
+    argument = nnx.jit(lambda bare, rnn, xs: (traces.append(0), bare(xs), rnn(xs))[1:])
+    results = [run(XS + i) for i in range(2) for run in (closure, partial(argument, bare, rnn))]
+    assert len(traces) == 2
+    assert_close(results[::2], results[1::2])
+    gradient = nnx.jit(nnx.grad(lambda rnn: jnp.sum(rnn(XS) ** 2)))(rnn)
+    loss = lambda p: jnp.sum(unroll(ugrnn, p, None, XS.swapaxes(0, 1), mode="plain")[1] ** 2)
+    desired = jax.jit(jax.grad(loss))(rnn.cell.params)
+    assert_close(nnx.to_pure_dict(gradient)["cell"], convert.to_dict(desired), 1e-4, 1e-5)
+
+
+# Whole models.
+
+
+def test_model_holds_its_params_and_nothing_else():
+    module = r3nn.nnx.R3NN(
+        in_size=D, out_size=O, hidden_size=H, depth=2, init={"bias": False}, rngs=nnx.Rngs(0)
+    )
+    again = r3nn.nnx.R3NN.from_params(module.model, module.params)
+    assert_close(again.params, module.params, 0, 0)
+    graphdef, state = nnx.split(module)
+    assert (hash(graphdef), graphdef) == (hash(nnx.graphdef(again)), nnx.graphdef(again))
+    assert len(jax.tree.leaves(state)) == len(jax.tree.leaves(module.params))
+    assert set(nnx.to_pure_dict(state)) == {"body", "readout"} and module.encoder is None
+    assert module.body.rest.input.update.shape == (1, H, H)
+    assert filled_model(vocab=6, out_size=6, encoder="embedding").encoder.shape == (6, 64)
+
+
+def filled_model(**spec):
+    model = build(**spec)
+    return r3nn.nnx.R3NN.from_params(model, fill(jax.eval_shape(model.init, jax.random.key(0))))
+
+
+def test_functional_is_static_and_merges_while_tracing():
+    """In jit (one trace for two modules of one kind), scan, shard_map and grad, as a trainer does."""
+    traces = []
+
+    @partial(jax.jit, static_argnums=0)
+    def update(model, params, xs, ys):
+        traces.append(0)
+
+        def loss(params, xs, ys):
+            carry = model.start(params, (xs.shape[1],))
+            _, predictions = model.chunk_depths(params, carry, xs, targets=ys)
+            return jnp.mean((predictions[:, -1] - ys) ** 2)
+
+        def sharded(params, xs, ys):
+            loss_and_gradient = jax.value_and_grad(loss)(jax.lax.pcast(params, "x", to="varying"), xs, ys)
+            return jax.lax.pmean(loss_and_gradient, "x")
+
+        def step(params, _):
+            loss, gradient = gradients(params, xs, ys)
+            return jax.tree.map(lambda p, g: p - 0.1 * g, params, gradient), loss
+
+        whole, split = PartitionSpec(), PartitionSpec(None, "x")
+        mesh = Mesh(np.array(jax.devices()[:2]), "x")
+        gradients = jax.shard_map(sharded, mesh=mesh, in_specs=(whole, split, split), out_specs=whole)
+        return jax.lax.scan(step, params, length=3)
+
+    xs, ys = fill(jnp.zeros((T, 4, D))), fill(jnp.zeros((T, 4, O)), 1)
+    model = build(**SPEC)
+    for seed in range(2):
+        arrays = fill(jax.eval_shape(model.init, jax.random.key(0)), seed)
+        functional, params = r3nn.nnx.Functional.split(r3nn.nnx.R3NN.from_params(model, arrays))
+        params, losses = update(functional, params, xs, ys)
+        assert losses[0] > losses[1] > losses[2]
+    assert len(traces) == 1
+    assert isinstance(nnx.merge(functional.graphdef, params), r3nn.nnx.R3NN)
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: r3nn.nnx.Cell("gruu", D, H, rngs=nnx.Rngs(0)), "did you mean 'gru'"),
+        (lambda: r3nn.nnx.Cell("gru", D, 0, rngs=nnx.Rngs(0)), "hidden_size must be"),
+        (lambda: r3nn.nnx.Cell("gru", D, H), "rngs is None"),
+        (lambda: r3nn.nnx.R3NN(**SPEC, model=build(in_size=D, out_size=O), rngs=nnx.Rngs(0)), "not both"),
+        (lambda: r3nn.nnx.R3NN(in_size=D, out_size=0, rngs=nnx.Rngs(0)), "out_size must be"),
+        (lambda: r3nn.nnx.from_flax(flax_cell("bare")), "activation_fn"),
+        (lambda: r3nn.nnx.from_flax(our_cell("gru")), "none of Flax's"),
+        (lambda: r3nn.nnx.to_flax(CELLS["mgu"], None), "not among Flax's cells"),
+        (lambda: r3nn.nnx.to_flax(gru, our_cell("gru").params), "recurrent_bias"),
+        (lambda: r3nn.nnx.to_flax(lstm, our_cell("lstm", learn_initial=True).params), "initial"),
+        (lambda: r3nn.nnx.RNN(flax_cell("GRUCell"))(XS, seq_lengths=jnp.array([1, 2])), "seq_lengths"),
+        (lambda: r3nn.nnx.RNN(flax_cell("GRUCell"))(XS, mask=jnp.ones((T, B), bool)), r"must be bool\[3, 7"),
+        (lambda: r3nn.nnx.RNN(flax_cell("GRUCell"))(XS, mode="fast"), "mode must be"),
+        (lambda: r3nn.nnx.RNN(flax_cell("GRUCell"))(XS[0, 0]), "time axis"),
+        (lambda: r3nn.nnx.RNN(flax_cell("bare"))(XS, reset=jnp.ones((B, T), bool)), "reset"),
+        (
+            lambda: r3nn.nnx.RNN(nnx.eval_shape(lambda: Noisy(D, H, rngs=nnx.Rngs(0))))(XS),
+            "variables that are not nnx.Param",
+        ),
+        (lambda: filled_model(vocab=D, out_size=O)(XS), "integer ids"),
+    ],
+)
+def test_errors_are_one_sentence(make, words):
+    with pytest.raises((TypeError, ValueError), match=words) as error:
+        make()
+    assert "\n" not in str(error.value)
+
+
+class Noisy(nnx.GRUCell):
+    """A cell that keeps more than params."""
+
+    def __init__(self, *sizes, rngs):
+        super().__init__(*sizes, rngs=rngs)
+        self.dropout = nnx.Dropout(0.5, rngs=rngs)
