@@ -1,7 +1,17 @@
 """What several test files need."""
 
+import dataclasses
+import functools
+import itertools
+import random
+from typing import Any, NamedTuple
+
 import jax
+import jax.numpy as jnp
 import numpy as np
+
+from r3nn import chain, deep, delay, every_depth, feedback, norm, residual, unroll
+from r3nn.cells import gru, lstm, mgu, ugrnn
 
 
 def assert_close(actual, desired, rtol=1e-5, atol=1e-6):
@@ -35,3 +45,147 @@ def _numbers(leaf) -> np.ndarray:
     leaf = np.asarray(leaf)
     # numpy's own comparison does not know the small floats of ml_dtypes.
     return leaf if np.issubdtype(leaf.dtype, np.number) else leaf.astype(np.float64)
+
+
+class Problem(NamedTuple):
+    """Arguments of `unroll` beside the cell."""
+
+    params: Any
+    state: Any
+    xs: Any
+    mask: Any
+    reset: Any
+
+
+def problem(cell, T, batch, D, H, *, seed=0) -> Problem:
+    """Random everything: no parameter, state or input is at a value where a slip could hide.
+
+    Drawn by NumPy into the shapes that the cell declares: nothing compiles. float64 where x64 is on.
+    """
+    dtype = jnp.result_type(float)
+    rng = np.random.default_rng(seed)
+    fill = lambda leaf: jnp.asarray(0.6 * rng.normal(size=leaf.shape), dtype)
+    init = functools.partial(cell.init, in_size=D, hidden_size=H, learn_initial=True, dtype=dtype)
+    params = jax.eval_shape(init, jax.random.key(0))
+    state = jax.eval_shape(lambda p: cell.initial_state(p, batch), params)
+    mask, reset = rng.random((T, *batch)) < 0.75, rng.random((T, *batch)) < 0.2
+    if T > 3:  # a reset where there is no step, between steps, whichever the direction
+        first = (slice(4), *(0 for _ in batch))
+        mask[first], reset[first] = [True, False, False, True], [False, False, True, False]
+    xs = rng.normal(size=(T, *batch, D)).astype(dtype)
+    return Problem(jax.tree.map(fill, params), jax.tree.map(fill, state), xs, mask, reset)
+
+
+def pad(xs, mask):
+    """NaN where there is no step."""
+    return np.where(mask[..., None], xs, np.nan).astype(xs.dtype)
+
+
+def compiled(function, **options):
+    """`jax.jit` without LLVM's optimisations: a test compiles for seconds and computes for milliseconds."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0}, **options)
+
+
+def outcome(cell, params, state, xs, **how):
+    """(final state, outputs) of `unroll`, and gradients wrt (params, state, xs) of a number made of them."""
+
+    def loss(params, state, xs):
+        values = unroll(cell, params, state, xs, **how)
+        return number(values), values
+
+    gradients, values = jax.grad(loss, argnums=(0, 1, 2), has_aux=True)(params, state, xs)
+    return values, gradients
+
+
+def number(tree):
+    """A number that every component of a tree moves, each by an amount and curvature of its own."""
+
+    def of_leaf(leaf):
+        weights = jnp.cos(jnp.arange(leaf.size, dtype=leaf.dtype)).reshape(leaf.shape)
+        return jnp.sum(weights * (leaf + jnp.sin(leaf)))
+
+    return sum(map(of_leaf, jax.tree.leaves(tree)))
+
+
+@dataclasses.dataclass(frozen=True)
+class TanhReadout:
+    """p of `feedback`: y = tanh(h @ W)."""
+
+    size: int = 2
+
+    def init(self, key, in_size):
+        return jax.random.normal(key, (in_size, self.size))
+
+    def fed(self, params, output):
+        return jnp.tanh(output @ params)
+
+
+#: what the combinators make, each in a few settings; "square" where inputs need the hidden width
+COMPOSITIONS = {
+    "chain": chain(lstm, gru),
+    "deep": deep(gru, 3),
+    "deep, tied": deep(ugrnn, 4, tie="all"),
+    "deep, cycle": deep(mgu, 4, tie=2),
+    "deep, full, square": deep(lstm, 3, tie="full"),
+    "deep of deep": deep(deep(gru, 2), 2),
+    "deep, stepwise, square": deep(residual(gru), 3, order="stepwise"),
+    "deep of residual of norm, square": deep(residual(norm(lstm, "layer")), 3),
+    "norm": norm(ugrnn, "rms"),
+    "every depth": every_depth(deep(ugrnn, 3)),
+    "delay": chain(gru, deep(delay(residual(ugrnn)), 2)),
+    "R3NN": feedback(chain(gru, deep(ugrnn, 2, tie="full")), TanhReadout()),
+    "feedback of residual": feedback(chain(mgu, residual(lstm)), TanhReadout(3)),
+}
+
+
+def in_size(name: str, D: int, H: int) -> int:
+    """The input width at which to test a row of CELLS or COMPOSITIONS."""
+    return H if "square" in name else D
+
+
+def pairwise(**axes) -> list[dict]:
+    """Rows, name -> value, in which every pair of values of two axes occurs; few, and always the same."""
+    names, chance = list(axes), random.Random(0)
+    pairs = lambda row: set(itertools.combinations(enumerate(row), 2))
+    missing = set().union(*map(pairs, itertools.product(*map(range, map(len, axes.values())))))
+    rows = []
+    while missing:
+        seeds = [dict(pair) for pair in chance.sample(sorted(missing), min(40, len(missing)))]
+        complete = lambda seed: tuple(
+            seed.get(i, chance.randrange(len(axes[name]))) for i, name in enumerate(names)
+        )
+        row = max(map(complete, seeds), key=lambda row: len(missing & pairs(row)))
+        missing -= pairs(row)
+        rows.append({name: axes[name][i] for name, i in zip(names, row, strict=True)})
+    return rows
+
+
+def product(**axes) -> list[dict]:
+    """All rows."""
+    return [dict(zip(axes, row, strict=True)) for row in itertools.product(*axes.values())]
+
+
+def equations(jaxpr):
+    """All equations of a jaxpr and of those inside it."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in inside(equation):
+            yield from equations(inner)
+
+
+def inside(equation):
+    """The jaxprs among an equation's parameters."""
+    for leaf in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda v: hasattr(v, "eqns")):
+        if hasattr(leaf, "eqns"):
+            yield getattr(leaf, "jaxpr", leaf)
+
+
+def scans(jaxpr) -> list:
+    """The outermost scans of a jaxpr, looking through calls but not into loops."""
+    found = []
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "scan":
+            found.append(equation)
+        else:
+            found += [scan for inner in inside(equation) for scan in scans(inner)]
+    return found

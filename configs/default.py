@@ -1,0 +1,67 @@
+"""Every field there is, once, with what it means; the other files here override what they need.
+
+Conventions: 0 switches a number off, "" leaves a name out. `task.options` and `model.init` are open groups:
+they take any option that the task, or the cell's `init`, knows.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """A small adding problem by one level of the article's unit."""
+    config = ConfigDict()
+    config.seed = 0  # of parameters and training data; held-out data are the same for every seed
+
+    config.task = ConfigDict()
+    config.task.name = "adding"  # a name in r3nn.TASKS, or "file.py:value"
+    config.task.options = ConfigDict()  # fields of that task, e.g. --config.task.options.labels=every
+
+    config.model = ConfigDict()
+    config.model.cell = "ugrnn"  # f of (3.2.1): a name in r3nn.CELLS, or "file.py:value"
+    config.model.hidden_size = 64  # H
+    config.model.params = 0  # above 0: the hidden size that comes nearest to so many parameters
+    config.model.depth = 1  # L, levels of the recursion over depth
+    config.model.depth_cell = ""  # g of (3.2.2) over f; "": depth is L levels of `cell`
+    config.model.tie = "none"  # parameters over depth: none | all | full | the length of a cycle, as "3"
+    config.model.order = "auto"  # over depth and time: auto | stepwise | layerwise, one result
+    config.model.residual = False  # h^{l-1} added to the output of each level of the depth
+    config.model.norm = ""  # of each level's input: "" | rms | layer
+    config.model.delay = False  # each level reads the previous time step of the one below
+    config.model.predict_depths = False  # (3.2.3) at every depth, with the losses of all depths
+    config.model.feedback = ""  # y_{t-1} joins the input as: "" (does not) | values | probabilities
+    config.model.teacher_forcing = False  # under feedback, in training: the true y_{t-1}
+    config.model.predict = "every"  # predictions and loss at: every | last (step)
+    config.model.encoder = "auto"  # of inputs: auto | none | linear (features) | one_hot | embedding (ids)
+    config.model.width = 0  # of a linear or embedding encoder; 0: the hidden size
+    config.model.mode = "auto"  # over time: auto | scan | plain, one result
+    config.model.init = ConfigDict()  # options of the cells' `init`, e.g. --config.model.init.bias=false
+    config.model.init.chrono = 0.0  # longest time constant, in steps, of chrono initialisation
+    config.model.init.learn_initial = False  # the state before the first step is learned
+
+    config.train = ConfigDict()
+    config.train.batch = 32  # sequences per update
+    config.train.length = 100  # T, their steps; evaluations have this length too
+    config.train.min_length = 0  # above 0: each sequence's length is drawn from min_length .. length
+    config.train.updates = 1000  # at most
+    config.train.log_every = 50  # updates in one call of the device: between two lines of metrics.jsonl
+    config.train.eval_every = 100  # updates between two evaluations on held-out data
+    config.train.eval_batch = 512  # held-out sequences, and as many others for the final test
+    config.train.checkpoint_every = 500  # updates; the best and the last state are saved in any case
+    config.train.target = 0.0  # stop early at this held-out value of the task's metric
+    config.train.depth_weight = 1.0  # of the loss of each shallower depth; the deepest's weighs 1
+
+    config.optimizer = ConfigDict()
+    config.optimizer.name = "adam"  # adam | adamw | amsgrad | lamb | lion | nadam | rmsprop | sgd
+    config.optimizer.lr = 3e-3  # at the schedule's peak
+    config.optimizer.schedule = "constant"  # constant | cosine | linear
+    config.optimizer.warmup = 0  # updates over which the rate rises to its peak
+    config.optimizer.end_fraction = 0.0  # of the peak, at the end of a schedule that falls
+    config.optimizer.weight_decay = 0.0  # adamw, lamb and lion only
+    config.optimizer.clip = 1.0  # global norm that gradients are scaled down to
+    config.optimizer.b1 = 0.9  # first decay rate; the momentum of sgd and rmsprop
+    config.optimizer.b2 = 0.999  # second decay rate
+
+    config.precision = "highest"  # of products: highest | high | default; GPUs and TPUs round the lower ones
+    config.profile = 0  # updates to trace with JAX's profiler, into WORKDIR/profile
+    config.cache_dir = "auto"  # of compiled programs: auto (r3nn in the user's cache folder) | a path | ""
+    return config

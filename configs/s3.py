@@ -1,0 +1,47 @@
+"""Does the article's unit multiply permutations: the word problem of S3, which is not commutative?
+
+    scripts/run experiments/train.py --config=configs/s3.py --workdir=runs/s3
+    scripts/run experiments/evaluate.py --workdir=runs/s3 --lengths=64,128,512
+
+Time: 20 s of training on 2 cores, after 10 s to start and compile.
+Result: stops after 1,300 updates; every one of the 64 products is right in all of 512 test sequences (trivial
+baseline 1.6e-50).
+
+    scripts/run experiments/train.py --config=configs/s3.py:full --workdir=runs/s3_full
+    scripts/run experiments/evaluate.py --workdir=runs/s3_full --lengths=128,256,512
+
+Train at 128, test at 512, as published (DeltaProduct 2025, M2RNN 2026), with a GRU. Published: GRU above 99.5 %,
+Gated DeltaNet does not learn it. Not run here yet: neither time nor result is measured.
+"""
+
+from configs import _variants, default
+
+
+def get_config(variant=""):
+    """Lengths 1 to 64, a label at every step."""
+    _variants.check(variant, "full")
+    config = default.get_config()
+    config.task.name = "s3"
+    config.model.cell = "ugrnn"
+    config.model.hidden_size = 64
+    config.train.batch = 64
+    config.train.min_length = 1
+    config.train.length = 64
+    config.train.updates = 3000
+    config.train.target = 0.999
+    config.optimizer.lr = 3e-3
+    return full(config) if variant == "full" else config
+
+
+def full(config):
+    """The published lengths."""
+    config.model.cell = "gru"
+    config.model.hidden_size = 128
+    config.train.batch = 512
+    config.train.min_length = 0
+    config.train.length = 128
+    config.train.updates = 20_000
+    config.train.target = 0.0
+    config.optimizer.lr = 1e-3
+    config.optimizer.schedule = "cosine"
+    return config

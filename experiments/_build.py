@@ -1,0 +1,154 @@
+"""From a checked config to what is trained."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from configs import default
+from experiments._config import complete
+from experiments.errors import BadInput
+from r3nn import training
+from r3nn.model import Model, count_params, fit_hidden_size
+from r3nn.model import build as build_model
+from r3nn.nnx import R3NN, Functional
+from r3nn.tasks import Task, get_task
+
+DECAYED = ("adamw", "lamb", "lion")  # the optimizers that have weight decay
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A config, and what it means."""
+
+    config: ConfigDict  # whole and checked
+    spec: training.Spec
+    hparams: training.HParams
+    init: Callable[[Any], Any]  # key -> parameters
+    parameters: int  # their number
+    hidden_size: int
+
+    def start(self) -> training.TrainState:
+        """The state before the first update, a pure function of the seed."""
+        params = self.init(training.stream(self.hparams.seed, training.INIT))
+        return training.start(self.spec, self.hparams, params)
+
+
+def build(config: ConfigDict) -> Experiment:
+    """Checks a config and builds what it describes. Raises: BadInput, in one sentence."""
+    config = complete(config)
+    try:
+        task = get_task(config.task.name, **config.task.options)
+        model = _model(config, task)
+        module = lambda key: Functional.split(R3NN.from_params(model, model.init(key)))
+        spec = _spec(config, task, _functional(module))
+        _check_contradictions(config, spec)
+    except (ValueError, TypeError) as error:
+        raise BadInput(str(error)) from error
+    init = lambda key: module(key)[1]
+    return Experiment(config, spec, _hparams(config), init, count_params(model), model.hidden_size)
+
+
+def _functional(module: Callable[[Any], tuple[Functional, Any]]) -> Functional:
+    """The static half of a module, of which no array is made."""
+    found = []
+    jax.eval_shape(lambda key: found.append(module(key)[0]), jax.random.key(0))
+    return found[0]
+
+
+def _model(config: ConfigDict, task: Task) -> Model:
+    wanted = config.model
+    sizes = {"vocab": task.vocab} if task.vocab else {"in_size": task.in_size}
+
+    def make(hidden_size: int):
+        return build_model(
+            **sizes,
+            out_size=task.out_size,
+            hidden_size=hidden_size,
+            cell=wanted.cell,
+            depth=wanted.depth,
+            depth_cell=wanted.depth_cell or None,
+            tie=int(wanted.tie) if wanted.tie.isdigit() else wanted.tie,
+            order=wanted.order,
+            residual_depth=wanted.residual,
+            norm_depth=wanted.norm or None,
+            delay_depth=wanted.delay,
+            predict_depths=wanted.predict_depths,
+            feedback=wanted.feedback or None,
+            predict=wanted.predict,
+            encoder=wanted.encoder,
+            width=wanted.width or None,
+            mode=wanted.mode,
+            init=_init_options(wanted.init),
+        )
+
+    return make(fit_hidden_size(make, wanted.params) if wanted.params else wanted.hidden_size)
+
+
+def _init_options(options: ConfigDict) -> dict[str, Any]:
+    """Those that differ from default.py: not every cell's `init` knows each of them."""
+    usual = default.get_config().model.init
+    return {name: value for name, value in options.items() if name not in usual or value != usual[name]}
+
+
+def _spec(config: ConfigDict, task: Task, model) -> training.Spec:
+    train, optimizer = config.train, config.optimizer
+    return training.Spec(
+        model=model,
+        task=task,
+        batch=train.batch,
+        max_length=train.length,
+        min_length=train.min_length or None,
+        updates=train.updates,
+        optimizer=optimizer.name,
+        schedule=optimizer.schedule,
+        warmup=optimizer.warmup,
+        end_fraction=optimizer.end_fraction,
+        predict_last=config.model.predict == "last",
+        teacher_forcing=config.model.teacher_forcing,
+    )
+
+
+def _hparams(config: ConfigDict) -> training.HParams:
+    optimizer = config.optimizer
+    scalars = {
+        "learning_rate": optimizer.lr,
+        "weight_decay": optimizer.weight_decay,
+        "clip": optimizer.clip or np.inf,
+        "b1": optimizer.b1,
+        "b2": optimizer.b2,
+        "depth_weight": config.train.depth_weight,
+    }
+    return training.HParams(np.uint32(config.seed), **{k: np.float32(v) for k, v in scalars.items()})
+
+
+def _check_contradictions(config: ConfigDict, spec: training.Spec) -> None:
+    optimizer, model = config.optimizer, config.model
+    if optimizer.weight_decay and optimizer.name not in DECAYED:
+        raise ValueError(
+            f"config.optimizer.weight_decay={optimizer.weight_decay}: {optimizer.name} has none; "
+            f"it must be 0, or the optimizer one of {', '.join(DECAYED)}."
+        )
+    if optimizer.end_fraction and optimizer.schedule == "constant":
+        raise ValueError(
+            f"config.optimizer.end_fraction={optimizer.end_fraction}: a constant schedule does not fall; "
+            "it must be 0, or the schedule cosine or linear."
+        )
+    if model.teacher_forcing and not model.feedback:
+        raise ValueError(
+            "config.model.teacher_forcing=True: it needs config.model.feedback=values or probabilities."
+        )
+    if model.predict == "last" and not _counts_last_step_alone(spec):
+        raise ValueError(
+            f"config.model.predict='last': the loss of task {config.task.name!r}, as its options are, counts "
+            "other steps too; it must be 'every'."
+        )
+
+
+def _counts_last_step_alone(spec: training.Spec) -> bool:
+    length = max(spec.task.min_length, min(8, spec.max_length))
+    mask = np.asarray(spec.task.sample(training.stream(0, training.TEST), 1, length, length).mask[0])
+    return bool(mask[-1]) and mask.sum() == 1

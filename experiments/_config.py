@@ -1,0 +1,187 @@
+"""From a command line to a whole, checked config."""
+
+import dataclasses
+import difflib
+import math
+import re
+import runpy
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from configs import default
+from experiments.errors import BadInput
+from r3nn._names import check_choice, check_int, unknown
+
+OPEN = ("task.options", "model.init")  # groups that take more fields than default.py names
+FLAGS = ("config", "workdir", "dry_run", "help")
+INERT = ("cache_dir", "profile")  # fields that change no result
+AT_LEAST_1 = (
+    *("model.hidden_size", "model.depth", "train.batch", "train.length", "train.updates"),
+    *("train.log_every", "train.eval_every", "train.eval_batch", "train.checkpoint_every"),
+)
+AT_LEAST_0 = ("model.params", "model.width", "train.min_length", "optimizer.warmup", "profile")
+WITHIN = {
+    "optimizer.lr": (0, math.inf),
+    "optimizer.end_fraction": (0, 1),
+    "optimizer.weight_decay": (0, math.inf),
+    "optimizer.clip": (0, math.inf),
+    "optimizer.b1": (0, 1),
+    "optimizer.b2": (0, 1),
+    "train.target": (-math.inf, math.inf),
+    "train.depth_weight": (0, math.inf),
+    "model.init.chrono": (0, math.inf),
+}
+PRECISIONS = ("highest", "high", "default")
+
+
+@dataclasses.dataclass(frozen=True)
+class CommandLine:
+    """What a program was asked to do."""
+
+    config: ConfigDict
+    workdir: str
+    dry_run: bool
+
+
+def parse(argv: list[str], usage: str) -> CommandLine:
+    """--config=FILE[:VARIANT] --workdir=DIR [--dry_run] [--config.FIELD=VALUE ...]. Raises: BadInput."""
+    values = flags.FlagValues()
+    flags.DEFINE_string("config", None, "a file of configs/, with :VARIANT or without", flag_values=values)
+    flags.DEFINE_string("workdir", "", "the run's folder", flag_values=values)
+    flags.DEFINE_bool("dry_run", False, "print what the run would cost; create nothing", flag_values=values)
+    flags.DEFINE_bool("help", False, "show this text", short_name="h", flag_values=values)
+    try:
+        rest = values(argv, known_only=True)
+        if values.help:
+            print(usage, values.get_help(), sep="\n")
+            raise SystemExit(0)
+        if values.config is None:
+            raise BadInput(f"--config is missing: it must name one of {', '.join(_configs())}.")
+        config = _override(load(values.config), rest)
+    except flags.Error as error:
+        raise BadInput(_sentence(error)) from error
+    if not (values.workdir or values.dry_run):
+        raise BadInput("--workdir is missing: it must name the folder of the run, such as runs/first.")
+    return CommandLine(config, values.workdir, values.dry_run)
+
+
+def load(name: str) -> ConfigDict:
+    """The config of "FILE.py" or "FILE.py:VARIANT". Raises: BadInput."""
+    path, _, variant = name.partition(":")
+    if not (path.endswith(".py") and Path(path).is_file()):
+        raise BadInput(f"--config={name}: there is no such Python file; configs are {', '.join(_configs())}.")
+    get_config = runpy.run_path(path).get("get_config")
+    if get_config is None:
+        raise BadInput(f"--config={name}: {path} does not define get_config().")
+    try:
+        return get_config(variant) if variant else get_config()
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"--config={name}: {error}") from error
+
+
+def _configs() -> list[str]:
+    return sorted(f"configs/{path.name}" for path in Path(default.__file__).parent.glob("[!_]*.py"))
+
+
+def _override(config: ConfigDict, argv: list[str]) -> ConfigDict:
+    """The config with the --config.FIELD=VALUE of a command line, whose rest must be empty."""
+    _check_names(re.match(r"--?(?:no)?config\.([^=]+)", word) for word in argv)
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_dict(
+        "config",
+        merge(config),
+        flag_values=values,
+        lock_config=False,
+        accept_new_attributes=True,
+        sys_argv=argv,
+    )
+    rest = values(argv)[1:]
+    if rest:
+        raise BadInput(f"{rest[0]!r} is no flag: arguments look like --config.seed=1.")
+    return values.config
+
+
+def _check_names(matches: Iterable[re.Match | None]) -> None:
+    known = dict(fields(default.get_config()))
+    groups = {name.rpartition(".")[0] for name in known}
+    for match in matches:
+        if match and match[1] not in known and not match[1].startswith(tuple(f"{name}." for name in OPEN)):
+            if match[1] in {*groups, *OPEN}:
+                raise BadInput(f"config.{match[1]} is a group: name a field in it.")
+            raise BadInput(_unknown(match[1], known))
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    near = " or ".join(map(repr, difflib.get_close_matches(name, known)))
+    hint = f"did you mean {near}? " if near else ""
+    return f"config field {name!r} is unknown: {hint}configs/default.py lists all there are."
+
+
+def _sentence(error: flags.Error) -> str:
+    """What absl complains of, in our words where it means a misspelt flag or a value of the wrong type."""
+    if isinstance(error, flags.UnrecognizedFlagError):
+        return unknown("flag", error.flagname, FLAGS)
+    match = re.match(r"flag --config\.(\S+?)=(.*?): ", str(error), re.DOTALL)
+    if match is None:
+        return f"{error}."
+    kind = type(dict(fields(default.get_config())).get(match[1], "")).__name__
+    return f"config.{match[1]} must be of type {kind}, got {match[2]!r}."
+
+
+def fields(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """("group.field", value) of all fields, in order."""
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            yield from fields(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def merge(config: ConfigDict) -> ConfigDict:
+    """default.py's fields with the values of `config`. Raises: BadInput for a name or type it has not."""
+    whole = default.get_config()
+    known = dict(fields(whole))
+    for name, value in fields(config):
+        group, _, field = name.rpartition(".")
+        if name not in known and not group.startswith(OPEN):
+            raise BadInput(_unknown(name, known))
+        try:
+            _group(whole, group)[field] = value
+        except TypeError as error:
+            kind = type(known[name]).__name__
+            raise BadInput(f"config.{name} must be of type {kind}, got {value!r}.") from error
+    return whole
+
+
+def _group(config: ConfigDict, path: str) -> ConfigDict:
+    for name in filter(None, path.split(".")):
+        config = config[name]
+    return config
+
+
+def complete(config: ConfigDict) -> ConfigDict:
+    """The whole config, checked field by field and locked. Raises: BadInput."""
+    config = merge(config).copy_and_resolve_references()
+    values = dict(fields(config))
+    try:
+        for name in AT_LEAST_1:
+            check_int(f"config.{name}", values[name], 1)
+        for name in AT_LEAST_0:
+            check_int(f"config.{name}", values[name], 0)
+        check_int("config.seed", config.seed, 0, 2**32 - 1)
+        check_choice("config.precision", config.precision, PRECISIONS)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    for name, (low, high) in WITHIN.items():
+        if not (math.isfinite(values[name]) and low <= values[name] <= high):
+            raise BadInput(f"config.{name} must be a number from {low} to {high}, got {values[name]}.")
+    return config.lock()
+
+
+def first_difference(one: ConfigDict, other: ConfigDict) -> str | None:
+    """The first field, of those that change results, in which two whole configs differ."""
+    one, other = ({k: v for k, v in fields(config) if k not in INERT} for config in (one, other))
+    return next((k for k in [*one, *other] if one.get(k) != other.get(k)), None)

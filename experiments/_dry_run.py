@@ -1,0 +1,57 @@
+"""What a run would cost, measured without creating anything."""
+
+import functools
+import time
+
+import jax
+from ml_collections import ConfigDict
+
+from experiments import _jax
+from experiments._build import Experiment, build
+from experiments._config import complete
+from experiments._report import duration
+from r3nn import training
+from r3nn.analysis import matmul_flops
+
+UPDATES = 5  # that are timed
+
+
+def dry_run(config: ConfigDict) -> None:
+    """Prints parameters, FLOPs, bytes and time of a run. Raises: BadInput."""
+    _jax.configure(complete(config), cache=False)
+    experiment = build(config)
+    began = time.perf_counter()
+    state = jax.jit(experiment.start)()
+    arguments = (experiment.spec, experiment.hparams, state, UPDATES)
+    program = jax.jit(training.updates, static_argnums=(0, 3)).lower(*arguments).compile()
+    compiling = time.perf_counter() - began
+    print(_table(experiment, state, program, compiling, _seconds_per_update(experiment, state, program)))
+
+
+def _seconds_per_update(experiment: Experiment, state, program) -> float:
+    """The least of three: what else the machine does only adds."""
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        jax.block_until_ready(program(experiment.hparams, state))
+        times.append(time.perf_counter() - began)
+    return min(times) / UPDATES
+
+
+def _table(experiment: Experiment, state, program, compiling: float, seconds: float) -> str:
+    config, spec = experiment.config, experiment.spec
+    flops = matmul_flops(functools.partial(training.update, spec), experiment.hparams, state)
+    memory = program.memory_analysis()
+    temporary = f"{memory.temp_size_in_bytes:,} (temporary, as XLA reports)" if memory else "unknown"
+    updates = config.train.updates
+    held = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    rows = {
+        "parameters": f"{experiment.parameters:,} (hidden size {experiment.hidden_size})",
+        "FLOPs per update": f"{flops:,} in matrix products ({flops / seconds / 1e9:.2f} GFLOP/s)",
+        "bytes of the state": f"{held:,} (parameters and optimizer)",
+        "bytes of an update": temporary,
+        "time to compile": duration(compiling),
+        "time per update": f"{seconds * 1e3:.3g} ms on {jax.devices()[0].device_kind}",
+        "time to train": f"{duration(seconds * updates)} at most ({updates} updates)",
+    }
+    return "\n".join(f"{name:20} {value}" for name, value in rows.items()) + "\nNothing was created."

@@ -1,0 +1,46 @@
+"""From the folder of a run to its model and parameters."""
+
+import contextlib
+import os
+from typing import Any
+
+import jax
+
+from experiments._build import build
+from experiments._checkpoint import Checkpoints, Damaged
+from experiments._workdir import Workdir
+from experiments.errors import BadInput
+
+
+def load(workdir: str | os.PathLike, step: int | None = None) -> tuple[Any, Any, Any]:
+    """See `experiments.load`."""
+    place = Workdir(workdir)
+    experiment = build(place.read_config())
+    if not place.checkpoints.is_dir():
+        raise BadInput(f"{place.path}: has no checkpoint yet.")
+    like = jax.eval_shape(experiment.start)
+    with contextlib.closing(Checkpoints(place.checkpoints, read_only=True)) as checkpoints:
+        for candidate in _candidates(checkpoints, place, step):
+            with contextlib.suppress(Damaged):
+                state, _ = checkpoints.read(candidate, like)
+                return experiment.spec.model, state.params, experiment.config
+    raise BadInput(f"{place.checkpoints}: holds no checkpoint that is good{_of(step)}.")
+
+
+def _candidates(checkpoints: Checkpoints, place: Workdir, step: int | None) -> list[int]:
+    """Steps to try: the one that was asked for; or the best, and then from the newest on."""
+    steps = checkpoints.steps()
+    if step is not None:
+        if step not in steps:
+            raise BadInput(f"step={step}: {place.checkpoints} has {', '.join(map(str, steps)) or 'none'}.")
+        return [step]
+    newest = steps[::-1]
+    for candidate in newest:
+        with contextlib.suppress(Damaged):
+            best = checkpoints.counters(candidate).best_step
+            return sorted(newest, key=lambda step: step != best)
+    return newest
+
+
+def _of(step: int | None) -> str:
+    return "" if step is None else f" of step {step}"

@@ -1,0 +1,132 @@
+"""What a run leaves: result.json, the loss curve, and the last words on the screen."""
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+from matplotlib.figure import Figure
+
+from experiments._build import Experiment
+from experiments._checkpoint import Counters
+from experiments._report import duration
+from experiments._workdir import Workdir, to_json, write
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "ml_collections")
+
+
+def collect(
+    experiment: Experiment, counters: Counters, metrics: dict[str, float], tested: int, command: str
+) -> dict[str, Any]:
+    """All that a table of results needs. metrics: on the test sequences; tested: after which update."""
+    config, task = experiment.config, experiment.spec.task
+    baselines = task.baseline(config.train.length)
+    device = jax.devices()[0]
+    return {
+        "task": config.task.name,
+        "length": config.train.length,
+        "metric": task.metric,
+        "higher_is_better": task.higher_is_better,
+        "value": metrics[task.metric],
+        "baseline": baselines[task.metric],
+        "metrics": metrics,
+        "baselines": baselines,
+        "test_sequences": config.train.eval_batch,
+        "held_out": counters.best,
+        "target": config.train.target or None,
+        "reached_target": counters.reached,
+        "updates": counters.step,
+        "tested_update": tested,
+        "seconds": round(counters.seconds, 3),
+        "parameters": experiment.parameters,
+        "hidden_size": experiment.hidden_size,
+        "seed": config.seed,
+        "command": command,
+        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        "versions": versions(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "config": config.to_dict(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of Python, of the packages that decide the numbers, and of this repository."""
+    here = Path(__file__).parent
+    git = ["git", "-C", here, "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = "unknown"
+    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"r3nn": commit, "python": platform.python_version(), **found}
+
+
+def save(result: dict[str, Any], place: Workdir) -> None:
+    """Draws the curve, then writes result.json: where that stands, all stands."""
+    curve(result, place)
+    write(place.result, to_json(result))
+
+
+def summary(result: dict[str, Any], place: Workdir) -> str:
+    """The result beside the trivial baseline, where the files are, and what to type next."""
+    lengths = ",".join(str(result["length"] * factor) for factor in (1, 2, 4, 8))
+    early = ", stopped early at the target" if result["reached_target"] else ""
+    rows = [
+        ("result.json", "every number of this result"),
+        ("loss_curve.png", "the loss and the held-out metric over updates"),
+        ("metrics.jsonl", "the same as lines of JSON; tensorboard/ has them as events"),
+        ("checkpoints/", "the best state and the last ones: experiments.load reads them"),
+    ]
+    return "\n".join(
+        [
+            "",
+            f"{result['task']}, T={result['length']}: test {result['metric']} {result['value']:.4g}  "
+            f"(trivial baseline {result['baseline']:.4g}; {better(result)})",
+            f"{result['updates']} updates in {duration(result['seconds'])}{early}; "
+            f"{result['parameters']:,} parameters; tested on {result['test_sequences']} fresh sequences",
+            "",
+            f"In {place.path}:",
+            *(f"  {name:15} {what}" for name, what in rows),
+            "Next:",
+            f"  scripts/run experiments/evaluate.py --workdir={place.path} --lengths={lengths}",
+        ]
+    )
+
+
+def better(result: dict[str, Any]) -> str:
+    """In words."""
+    return "higher is better" if result["higher_is_better"] else "lower is better"
+
+
+def curve(result: dict[str, Any], place: Workdir) -> None:
+    """loss_curve.png: training loss, and the held-out metric beside baseline and target."""
+    lines = [json.loads(line) for line in place.metrics.read_text("utf-8").splitlines()]
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _plot(left, [(line["update"], line["loss"]) for line in lines if line["kind"] == "train"], "C0")
+    left.set(title="training loss", xlabel="update")
+    metric = result["metric"]
+    held_out = [(line["update"], line[metric]) for line in lines if line["kind"] == "eval"]
+    _plot(right, held_out, "C1", marker="o", markersize=3, label="held out")
+    right.axhline(result["baseline"], color="0.5", linestyle="--", label="trivial baseline")
+    if result["target"] is not None:
+        right.axhline(result["target"], color="C2", linestyle=":", label="target")
+    right.set(title=f"held-out {metric} ({better(result)})", xlabel="update")
+    right.legend(frameon=False)
+    if result["higher_is_better"]:
+        right.set_yscale("linear")
+    figure.suptitle(f"{result['task']}, T = {result['length']}: test {metric} {result['value']:.3g}")
+    figure.savefig(place.curve, dpi=120)
+
+
+def _plot(axes, points, color, **style) -> None:
+    points = [(x, y) for x, y in points if y is not None]
+    axes.plot(*zip(*points, strict=True), color=color, **style)
+    if all(y > 0 for _, y in points):
+        axes.set_yscale("log")
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,113 @@
+"""A run in progress: its state on the device, its counters, and the files it writes."""
+
+import contextlib
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from experiments._build import Experiment
+from experiments._checkpoint import Checkpoints, Counters
+from experiments._report import Bar, Events, Plain, screen
+from experiments._workdir import Log, Workdir
+from r3nn import training
+
+_updates = jax.jit(training.updates, static_argnums=(0, 3), donate_argnums=2)
+_evaluate = jax.jit(training.evaluate, static_argnums=(0, 3, 4))
+
+
+@dataclasses.dataclass
+class Session:
+    """What the training loop holds; `opened` makes one."""
+
+    experiment: Experiment
+    place: Workdir
+    state: training.TrainState
+    counters: Counters
+    checkpoints: Checkpoints
+    log: Log
+    events: Events
+    screen: Plain | Bar
+    saved: int  # the step of the newest checkpoint
+    _programs: dict[Any, Callable] = dataclasses.field(default_factory=dict)
+
+    @property
+    def config(self) -> ConfigDict:
+        """The run's."""
+        return self.experiment.config
+
+    @property
+    def done(self) -> bool:
+        """Whether all updates are made, or the target is reached."""
+        return self.counters.reached or self.counters.step >= self.config.train.updates
+
+    def due(self, every: int, count: int) -> bool:
+        """Whether the last `count` updates passed a multiple of `every`, or are the last of all."""
+        step = self.counters.step
+        return self.done or step // every > (step - count) // every
+
+    def program(self, count: int) -> Callable:
+        """`count` updates as one compiled program: (hparams, state) -> (state, metrics of each)."""
+        if count not in self._programs:
+            arguments = (self.experiment.spec, self.experiment.hparams, self.state, count)
+            self._programs[count] = _updates.lower(*arguments).compile()
+        return self._programs[count]
+
+    def measure(self, params: Any, stream: int) -> dict[str, float]:
+        """The task's metrics on the fixed sequences of a stream: the same ones for every seed."""
+        numbers = self.evaluator()(params, training.stream(0, stream))
+        return {name: float(value) for name, value in numbers.items()}
+
+    def evaluator(self) -> Callable:
+        """One evaluation as a compiled program: (params, key) -> metrics."""
+        if "evaluate" not in self._programs:
+            train, key = self.config.train, training.stream(0, training.HELD_OUT)
+            arguments = (self.experiment.spec, self.state.params, key, train.eval_batch, train.length)
+            self._programs["evaluate"] = _evaluate.lower(*arguments).compile()
+        return self._programs["evaluate"]
+
+    def record(self, kind: str, numbers: dict[str, float]) -> None:
+        """A line of metrics.jsonl, and the same as events."""
+        known = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+        self.log.add({"kind": kind, "update": self.counters.step, **known})
+        self.events.add(kind, self.counters.step, numbers)
+
+    @contextlib.contextmanager
+    def timed(self) -> Iterator[None]:
+        """Adds the time that passes within to the run's seconds of training."""
+        began = time.perf_counter()
+        yield
+        self.counters.seconds += time.perf_counter() - began
+
+    def save(self) -> None:
+        """A checkpoint of now, unless there is one."""
+        if self.counters.step > self.saved:
+            self.counters.log_bytes = self.log.sync()
+            self.checkpoints.save(self.state, self.counters, self.config.to_dict())
+            self.saved = self.counters.step
+
+
+@contextlib.contextmanager
+def opened(experiment: Experiment, place: Workdir) -> Iterator[Session]:
+    """The session of a claimed folder: from its newest good checkpoint, or from the start."""
+    with contextlib.ExitStack() as stack:
+        closing = lambda part: stack.enter_context(contextlib.closing(part))
+        checkpoints = closing(Checkpoints(place.checkpoints))
+        log_size = place.metrics.stat().st_size if place.metrics.exists() else 0
+        found = checkpoints.restore(jax.eval_shape(experiment.start), log_size)
+        state, counters = found or (jax.jit(experiment.start)(), Counters())
+        yield Session(
+            experiment,
+            place,
+            state,
+            counters,
+            checkpoints,
+            closing(Log(place.metrics, counters.log_bytes)),
+            closing(Events(place.tensorboard, counters.step)),
+            closing(screen(experiment.config.train.updates, counters.step)),
+            saved=counters.step,
+        )

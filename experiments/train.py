@@ -1,0 +1,37 @@
+"""Trains what a config describes, or goes on where an earlier run in the same folder stopped.
+
+    scripts/run experiments/train.py --config=configs/quickstart.py --workdir=runs/quickstart
+    scripts/run experiments/train.py --config=configs/adding.py:full --workdir=runs/full --config.seed=1
+    scripts/run experiments/train.py --config=configs/quickstart.py --dry_run
+
+configs/default.py lists every field that --config.FIELD=VALUE can set, experiments/errors.py the
+exit statuses.
+"""
+
+import shlex
+import sys
+
+from experiments import errors
+from experiments._config import parse
+
+
+def main(argv: list[str]) -> int:
+    """Does what a command line asks for -> the exit status."""
+    return errors.ending(lambda: _main(argv))
+
+
+def _main(argv: list[str]) -> None:
+    asked = parse(argv, usage=__doc__)
+    # Imported late: what is above answers --help and a misspelt flag at once.
+    from experiments._dry_run import dry_run
+    from experiments._run import run
+
+    if asked.dry_run:
+        dry_run(asked.config)
+    else:
+        command = shlex.join(["scripts/run", "experiments/train.py", *argv[1:]])
+        run(asked.config, asked.workdir, command)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

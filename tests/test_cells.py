@@ -1,0 +1,313 @@
+"""Every cell against its paper and flax, one step and a sequence; how parameters start; declared facts."""
+
+import functools
+import pickle
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from r3nn import CELLS, initializers, unroll
+from r3nn.cells import GatedCell, lstm
+from tests import oracles
+from tests.helpers import assert_close, problem
+
+every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+STRUCTURED = {name: cell for name, cell in CELLS.items() if cell.recurrence != "opaque"}
+every_structured_cell = pytest.mark.parametrize("cell", STRUCTURED.values(), ids=STRUCTURED)
+
+T, B, D, H = 7, 3, 2, 5
+
+
+# The paper.
+
+
+@pytest.mark.parametrize("dtype, rtol", [("float32", 1e-5), ("float64", 1e-10)])
+@every_cell
+def test_one_step_and_a_sequence_equal_the_paper(cell, dtype, rtol):
+    with jax.enable_x64(dtype == "float64"):
+        p = problem(cell, T, (B,), D, H)
+
+        @jax.jit
+        def run(params, state, xs):
+            one = cell(params, state, xs[0])
+            return one, *(unroll(cell, params, state, xs, mode=mode) for mode in ("plain", "scan"))
+
+        one, plain, scan = run(p.params, p.state, p.xs)
+        assert {leaf.dtype.name for leaf in jax.tree.leaves((one, plain, scan))} == {dtype}
+
+    close = functools.partial(assert_close, rtol=rtol, atol=rtol)
+    params, state, xs = jax.tree.map(np.float64, (p.params, p.state, p.xs))
+    for b in range(B):
+        first = oracles.entry(cell, state, b)
+        expected = oracles.step(cell, params, first, xs[0, b])
+        close(oracles.entry(cell, one[0], b), expected)
+        close(one[1][b], oracles.output(cell, params, expected, xs[0, b]))
+        final, ys = oracles.unroll(cell, params, first, xs[:, b])
+        for actual in (plain, scan):
+            close(oracles.entry(cell, actual[0], b), final)
+            close(actual[1][:, b], ys)
+
+
+@every_cell
+def test_without_biases_equals_the_paper(cell, x64):
+    p = problem(cell, T, (), D, H)
+    params = p.params._replace(bias=None, recurrent_bias=None, initial=None)
+    expected = oracles.unroll(cell, params, None, p.xs)
+    assert_close(jax.jit(functools.partial(unroll, cell))(params, None, p.xs), expected, rtol=1e-10)
+
+
+# Flax.
+
+
+def flax_params(names, *, bias_in, bias_of_recurrence=()):
+    """Our params -> flax's: names maps our gates to flax's letters; the prefix is i(nput) or h(idden)."""
+
+    def convert(params):
+        dense = {}
+        for gate, letter in names.items():
+            dense["i" + letter] = {"kernel": getattr(params.input, gate)}
+            dense["h" + letter] = {"kernel": getattr(params.recurrent, gate)}
+            dense[bias_in + letter]["bias"] = getattr(params.bias, gate)
+        for letter in bias_of_recurrence:
+            dense["h" + letter]["bias"] = params.recurrent_bias
+        return {"params": dense}
+
+    return convert
+
+
+LSTM = flax_params({"input": "i", "forget": "f", "cell": "g", "output": "o"}, bias_in="h")
+FLAX = {
+    "elman": (nn.SimpleCell, flax_params({"candidate": ""}, bias_in="i")),
+    "gru": (
+        nn.GRUCell,
+        flax_params({"reset": "r", "update": "z", "candidate": "n"}, bias_in="i", bias_of_recurrence="n"),
+    ),
+    "mgu_reset_after": (
+        nn.MGUCell,
+        flax_params({"forget": "f", "candidate": "n"}, bias_in="i", bias_of_recurrence="n"),
+    ),
+    "lstm": (nn.LSTMCell, LSTM),
+    "lstm, optimized": (nn.OptimizedLSTMCell, LSTM),
+}
+
+
+@pytest.mark.parametrize("name", FLAX)
+def test_equals_flax(name, x64):
+    cell, (flax_cell, convert) = CELLS[name.split(",")[0]], FLAX[name]
+    p = problem(cell, T, (B,), D, H)
+    params = convert(p.params)
+    flax_cell = flax_cell(H, param_dtype=jnp.float64)
+    carry = (p.state.c, p.state.h) if cell is lstm else p.state  # flax's carry is (c, h)
+    shapes = jax.eval_shape(flax_cell.init, jax.random.key(0), carry, p.xs[0])
+    assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, shapes)
+
+    def run(carry, xs):
+        return jax.lax.scan(functools.partial(flax_cell.apply, params), carry, xs)
+
+    final, ys = jax.jit(run)(carry, p.xs)
+    final = type(p.state)(final[1], final[0]) if cell is lstm else final
+    assert_close(jax.jit(functools.partial(unroll, cell))(p.params, p.state, p.xs), (final, ys), rtol=1e-10)
+
+
+# How parameters start.
+
+
+@functools.cache
+def initialized(cell, key=0, **options):
+    return cell.init(jax.random.key(key), D, H, **options)
+
+
+@every_cell
+def test_initial_parameters(cell):
+    params = initialized(cell)
+    assert type(params.input) is type(params.recurrent) is type(params.bias) is cell.gates
+    assert params.initial is None
+
+    # The input weights have variance 1/D, the recurrent ones are orthogonal.
+    assert {w.shape for w in params.input} == {(D, H)}
+    for u in params.recurrent:
+        assert_close(u.T @ u, np.eye(H), atol=1e-5)
+
+    # Each gate has a draw of its own, and so has each key.
+    draws = [params.input, params.recurrent, initialized(cell, key=1).input]
+    drawn = [np.asarray(leaf).ravel() for leaf in jax.tree.leaves(draws)]
+    assert all(not np.allclose(a[:D], b[:D]) for i, a in enumerate(drawn) for b in drawn[:i])
+
+    for gate, bias in params.bias._asdict().items():
+        assert_close(bias, np.full(H, float(cell is lstm and gate == "forget")))
+    if params.recurrent_bias is not None:
+        assert_close(params.recurrent_bias, np.zeros(H))
+
+
+def test_input_weights_have_variance_one_over_width():
+    w = CELLS["elman"].init(jax.random.key(0), 400, 50, recurrent_init=initializers.zeros).input.candidate
+    assert abs(w.std() * 20 - 1) < 0.05
+
+
+def test_forget_bias():
+    assert_close(initialized(lstm, forget_bias=2.5).bias.forget, np.full(H, 2.5))
+
+
+@every_cell
+def test_without_bias(cell):
+    params = initialized(cell, bias=False)
+    assert params.bias is None and params.recurrent_bias is None
+    u = cell.project(params, jnp.zeros((B, D)))
+    assert_close(u, cell.gates(*(np.zeros((B, H)) for _ in u)))
+
+
+@every_cell
+def test_chrono(cell):
+    """Biases log U(1, T_max - 1), for time constants 1 / (1 - σ(b)) in (2, T_max)."""
+    if not cell.keeps + cell.writes:
+        with pytest.raises(ValueError, match=f"chrono=9.0: {type(cell).__name__} has no gate bias to set"):
+            cell.init(jax.random.key(0), D, H, chrono=9.0)
+        return
+    zeros = {"kernel_init": initializers.zeros, "recurrent_init": initializers.zeros}
+    bias = cell.init(jax.random.key(0), 1, 2000, chrono=9.0, **zeros).bias
+    bias = jax.tree.map(np.asarray, bias)
+    for gate, b in bias._asdict().items():
+        if gate in cell.keeps + cell.writes:
+            times = 1 + np.exp(b if gate in cell.keeps else -b)  # = 1 / (1 - σ(±b))
+            assert times.min() >= 2 - 1e-5 and times.max() <= 9 + 1e-5
+            assert abs(times.mean() - 5.5) < 0.2  # uniform, not log-uniform
+        else:
+            assert_close(b, np.zeros(2000))
+    for keep, write in zip(cell.keeps, cell.writes, strict=False):  # f ≈ 1 - i (Tallec & Ollivier, eq. 16)
+        assert_close(getattr(bias, keep), -getattr(bias, write))
+
+
+@every_cell
+def test_gates_keep_and_write_as_declared(cell):
+    """The signs that chrono relies on: gates that keep, open, and gates that write, shut, leave the state."""
+    p = problem(cell, 1, (B,), D, H)
+
+    def after(bias):
+        gates = {gate: jnp.full(H, bias) for gate in cell.keeps}
+        gates |= {gate: jnp.full(H, -bias) for gate in cell.writes}
+        state, _ = cell(p.params._replace(bias=p.params.bias._replace(**gates)), p.state, p.xs[0])
+        return state.c if cell is lstm else state
+
+    if cell.keeps + cell.writes:
+        before = p.state.c if cell is lstm else p.state
+        assert_close(after(30.0), before, atol=1e-5)
+        assert abs(after(-30.0) - before).min() > 1e-3
+
+
+@every_cell
+def test_initial_state(cell):
+    params = initialized(cell)
+    for batch in ((), (B,), (2, B)):
+        for leaf in jax.tree.leaves(cell.initial_state(params, batch)):
+            assert_close(leaf, np.zeros((*batch, H)))
+
+    learned = initialized(cell, learn_initial=True)
+    assert_close(learned.initial, cell.initial_state(params))
+    learned = learned._replace(
+        initial=jax.tree.map(lambda h: h + np.arange(H, dtype=np.float32), learned.initial)
+    )
+    for leaf in jax.tree.leaves(cell.initial_state(learned, (2, B))):
+        assert_close(leaf, np.broadcast_to(np.arange(H), (2, B, H)))
+
+
+@pytest.mark.parametrize(
+    "sizes, named", [((0, H), "in_size"), ((D, 0), "hidden_size"), ((D, -1), "hidden_size")]
+)
+def test_sizes_below_one(sizes, named):
+    with pytest.raises(ValueError, match=f"{named} must be an integer at least 1, got {min(sizes)}"):
+        CELLS["gru"].init(jax.random.key(0), *sizes)
+
+
+# Declared facts.
+
+
+@every_structured_cell
+def test_core_is_elementwise(cell):
+    """Unit 2 of state, inputs and products moves unit 2 of the new state and no other."""
+    p = problem(cell, 1, (B,), D, H)
+
+    def core(bump):
+        state, u, r = jax.tree.map(
+            lambda leaf: leaf.at[..., 2].add(bump),
+            (
+                p.state,
+                cell.project(p.params, p.xs[0]),
+                cell.gates(*(jnp.ones((B, H)) for _ in cell.gates._fields)),
+            ),
+        )
+        return cell.core(p.params, state, u, r)
+
+    def moved(before, after):
+        assert ((before != after) == (np.arange(H) == 2)).all()
+
+    jax.tree.map(moved, core(0.0), core(0.5))
+
+
+@every_structured_cell
+def test_recur_is_the_declared_product(cell):
+    assert cell.recurrence == "dense"
+    p = problem(cell, 1, (B,), D, H)
+    expected = cell.gates(*(np.asarray(cell.hidden(p.state)) @ np.asarray(w) for w in p.params.recurrent))
+    assert_close(cell.recur(p.params, p.state, None), expected)
+
+
+@pytest.mark.parametrize("name", [name for name, cell in CELLS.items() if cell.bounds])
+def test_states_stay_in_the_declared_box(name):
+    cell = CELLS[name]
+    low, high = cell.bounds
+    p = problem(cell, 1, (200,), D, H)
+    large = jax.tree.map(lambda leaf: 5 * leaf, p.params)
+    inside = np.random.default_rng(1).uniform(low, high, size=(200, H)).astype(np.float32)
+    corners = np.where(inside > 0, high, low).astype(np.float32)
+    step = jax.jit(cell)
+    for state in (inside, corners):
+        after, _ = step(large, state, p.xs[0])
+        assert after.min() >= low and after.max() <= high
+
+
+@every_cell
+def test_the_parts_compose_to_the_step(cell):
+    p = problem(cell, 1, (B,), D, H)
+    x = p.xs[0]
+    params = cell.prepare(p.params)
+    u = cell.project(params, x)
+    state = cell.step(params, p.state, u)
+    assert_close(cell(p.params, p.state, x), (state, cell.output(params, state, x)))
+    if cell.recurrence != "opaque":
+        assert_close(cell.core(params, p.state, u, cell.recur(params, p.state, u)), state)
+    assert cell.in_size(p.params) == D
+
+
+@every_cell
+def test_any_number_of_batch_axes(cell):
+    p = problem(cell, 1, (2, B), D, H)
+    state, y = cell(p.params, p.state, p.xs[0])
+    one = lambda state, x: cell(p.params, state, x)
+    assert_close((state, y), jax.vmap(jax.vmap(one))(p.state, p.xs[0]))
+    assert_close(one(oracles.take(p.state, (1, 2)), p.xs[0, 1, 2]), oracles.take((state, y), (1, 2)))
+    # One state for a batch of inputs is that state for each of them.
+    same = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[0, 0], leaf.shape), p.state)
+    assert_close(one(oracles.take(p.state, (0, 0)), p.xs[0])[1], one(same, p.xs[0])[1])
+
+
+@every_cell
+def test_bfloat16_stays_bfloat16(cell):
+    params = cell.init(jax.random.key(0), D, H, learn_initial=True, chrono=None, dtype=jnp.bfloat16)
+    state = cell.initial_state(params, (B,))
+    out = cell(params, state, jnp.ones((B, D), jnp.bfloat16))
+    assert {leaf.dtype for leaf in jax.tree.leaves((params, state, out))} == {jnp.dtype(jnp.bfloat16)}
+    for u in params.recurrent:  # orthogonal as far as bfloat16 goes
+        assert_close((u.T @ u).astype(np.float32), np.eye(H), atol=0.05)
+
+
+@every_cell
+def test_a_cell_is_a_value(cell):
+    assert isinstance(cell, GatedCell)
+    twin = pickle.loads(pickle.dumps(cell))
+    assert twin == cell and hash(twin) == hash(cell)
+    assert [other for other in CELLS.values() if other == cell] == [cell]
+    with pytest.raises(AttributeError):
+        cell.bounds = None

@@ -1,0 +1,351 @@
+"""experiments/train.py, called in process: what it leaves, what it refuses, how it ends."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+import experiments
+from configs import default
+from experiments import train
+from experiments._config import complete
+from experiments._report import duration, screen
+from experiments._run import run
+from experiments.errors import BadInput
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = {
+    "model.hidden_size": 3,
+    "train.length": 6,
+    "train.batch": 2,
+    "train.updates": 14,
+    "train.log_every": 4,
+    "train.eval_every": 8,
+    "train.eval_batch": 4,
+    "optimizer.lr": 0.1,
+    "cache_dir": "",
+}
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch):
+    """Where scripts/run starts programs."""
+    monkeypatch.chdir(ROOT)
+
+
+def main(workdir, *arguments: str, **fields) -> int:
+    fields = {**TINY, **fields}
+    overrides = [f"--config.{name}={value}" for name, value in fields.items()]
+    return train.main(
+        ["train.py", "--config=configs/default.py", f"--workdir={workdir}", *overrides, *arguments]
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a finished run."""
+    workdir = tmp_path_factory.mktemp("runs") / "finished"
+    config = default.get_config()
+    config.update_from_flattened_dict(TINY)
+    run(config, workdir, command="the command")
+    return workdir
+
+
+def everything(folder: Path):
+    return {path: path.lstat().st_mtime_ns for path in folder.rglob("*")}
+
+
+# What a run leaves.
+
+
+def test_a_run_leaves_its_files(finished):
+    names = {path.name for path in finished.iterdir() if not path.name.startswith(".")}
+    assert names == {
+        *("config.json", "metrics.jsonl", "result.json", "loss_curve.png"),
+        *("checkpoints", "tensorboard"),
+    }
+    assert (finished / "loss_curve.png").read_bytes().startswith(b"\x89PNG")
+    assert list((finished / "tensorboard").glob("events.*"))
+    assert json.loads((finished / "config.json").read_text())["train"]["updates"] == 14
+
+
+def test_a_line_for_each_call_and_each_evaluation(finished):
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["kind"], line["update"]) for line in lines] == [
+        *(("train", 4), ("train", 8), ("eval", 8)),
+        *(("train", 12), ("train", 14), ("eval", 14)),
+    ]
+    assert all(
+        {"loss", "grad_norm", "mse", "seconds"} <= line.keys() for line in lines if line["kind"] == "train"
+    )
+
+
+def test_result_holds_what_a_table_needs(finished):
+    result = json.loads((finished / "result.json").read_text())
+    assert result["value"] == result["metrics"]["mse"] and result["baseline"] == pytest.approx(1 / 6)
+    assert (result["task"], result["length"], result["updates"], result["seed"]) == ("adding", 6, 14, 0)
+    assert result["command"] == "the command" and result["parameters"] == 40
+    assert {"jax", "flax", "python", "r3nn"} <= result["versions"].keys()
+    assert result["seconds"] > 0 and result["device"]["platform"] == jax.default_backend()
+    assert result["config"]["optimizer"]["lr"] == 0.1
+
+
+def test_a_finished_run_says_so_and_does_nothing(finished, capsys):
+    before = everything(finished)
+    assert main(finished) == 0
+    assert "finished already" in capsys.readouterr().out
+    assert everything(finished) == before
+
+
+def test_fields_that_change_no_result_may_differ(finished, tmp_path):
+    assert main(finished, profile=1) == 0
+
+
+def test_load(finished):
+    model, params, config = experiments.load(finished)
+    assert config.train.updates == 14 and config.is_locked
+    xs = jnp.asarray(np.random.default_rng(0).normal(size=(5, 2, 2)), jnp.float32)
+    carry, ys = model.chunk(params, model.start(params, (2,)), xs)
+    carry, first = model.chunk(params, model.start(params, (2,)), xs[:3])
+    _, rest = model.chunk(params, carry, xs[3:])
+    np.testing.assert_allclose(ys, jnp.concatenate([first, rest]), atol=1e-6)
+    result = json.loads((finished / "result.json").read_text())
+    _, same, _ = experiments.load(finished, step=result["tested_update"])
+    jax.tree.map(np.testing.assert_array_equal, params, same)
+
+
+def test_load_refuses(finished, tmp_path):
+    with pytest.raises(BadInput, match="step=3: .* has "):
+        experiments.load(finished, step=3)
+    with pytest.raises(BadInput, match="no readable config.json"):
+        experiments.load(tmp_path)
+
+
+def test_import_is_light():
+    code = "import sys, experiments; assert not {'jax', 'orbax', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+# How a run ends.
+
+
+def test_target_stops_early(tmp_path, capsys):
+    assert main(tmp_path / "run", **{"train.target": 100.0}) == 0
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["updates"] == 8 and result["reached_target"]
+    out = capsys.readouterr().out
+    assert "trivial baseline 0.1667" in out and "scripts/run experiments/evaluate.py" in out
+
+
+def test_not_finite_names_the_update_and_keeps_what_was_good(tmp_path, capsys):
+    """A learning rate of 1e30 makes the first update good and the second one not."""
+    fields = {"optimizer.lr": 1e30, "optimizer.name": "sgd", "model.cell": "elman"}
+    status = main(tmp_path / "run", **fields)
+    error = capsys.readouterr().err
+    assert status == 3 and error.count("\n") == 1, error
+    assert error.startswith("update ") and "not finite" in error
+    assert not (tmp_path / "run" / "result.json").exists()
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_the_best_state_is_tested_and_the_last_where_that_is_damaged(tmp_path, capsys):
+    """At this rate, and from these parameters, the first evaluation is by far the best one."""
+    workdir, fields = tmp_path / "run", {"optimizer.lr": 3.0, "seed": 4}
+    assert main(workdir, **fields) == 0
+    assert json.loads((workdir / "result.json").read_text())["tested_update"] == 8
+    (workdir / "result.json").unlink()
+    (workdir / "checkpoints" / "8" / "about" / "metadata").write_text("{}")
+    assert main(workdir, **fields) == 0
+    assert "the best checkpoint is damaged" in capsys.readouterr().out
+    assert json.loads((workdir / "result.json").read_text())["tested_update"] == 14
+
+
+def test_profile_leaves_a_trace(tmp_path):
+    assert main(tmp_path / "run", profile=2) == 0
+    assert list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))
+
+
+def test_dry_run_creates_nothing(tmp_path, capsys):
+    before = dict(os.environ)
+    assert main(tmp_path / "run", "--dry_run") == 0
+    out = capsys.readouterr().out
+    for row in ("parameters", "FLOPs per update", "bytes of the state", "time per update", "time to train"):
+        assert row in out
+    assert not any(tmp_path.iterdir())
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def test_as_a_program():
+    """--help, and a misspelt flag, as a user meets them."""
+    call = lambda *arguments: subprocess.run(
+        [sys.executable, "experiments/train.py", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    shown = call("--help")
+    assert shown.returncode == 0 and "--config=configs/quickstart.py" in shown.stdout
+    refused = call("--config=configs/default.py", "--workdri=x")
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1 and "workdir" in refused.stderr
+
+
+# Bad input: one sentence with field, value and what is allowed; nothing is created.
+
+BAD = [
+    (["--config.modle.cell=gru"], ["modle.cell", "model.cell"]),
+    (["--config.sed=1"], ["sed", "'seed'"]),
+    (["--config.train=1"], ["config.train", "group"]),
+    (["--config.optimizer.lr=fast"], ["optimizer.lr", "float", "'fast'"]),
+    (["--config.train.batch=2.5"], ["train.batch", "int", "'2.5'"]),
+    (["--config.model.residual=maybe"], ["model.residual", "bool", "'maybe'"]),
+    (["--config.model.cell=gruu"], ["gruu", "'gru'"]),
+    (["--config.model.cell=no.py:cell"], ["no.py", "does not exist"]),
+    (["--config.model.depth_cell=lstmm"], ["lstmm", "'lstm'"]),
+    (["--config.task.name=addin"], ["addin", "'adding'"]),
+    (["--config.task.name=parity", "--config.task.options.label=every"], ["label", "'labels'"]),
+    (["--config.task.name=parity", "--config.task.options.labels=all"], ["labels", "'all'", "every"]),
+    (["--config.task.name=s3", "--config.task.options.group=S9"], ["S9", "720"]),
+    (["--config.optimizer.name=adma"], ["adma", "adam"]),
+    (["--config.optimizer.schedule=step"], ["step", "cosine"]),
+    (["--config.model.init.chron=3"], ["chron"]),
+    (["--config.model.init.chrono=1"], ["chrono", "2"]),
+    (["--config.model.tie=some"], ["tie", "some", "full"]),
+    (["--config.model.order=random"], ["order", "random", "layerwise"]),
+    (["--config.model.mode=newtonn"], ["mode", "newtonn", "scan"]),
+    (["--config.model.norm=batch"], ["batch", "rms"]),
+    (["--config.model.feedback=logits"], ["feedback", "logits", "values"]),
+    (["--config.model.predict=all"], ["predict", "all", "last"]),
+    (["--config.model.encoder=embedding"], ["encoder", "embedding", "features"]),
+    (["--config.model.encoder=conv"], ["encoder", "conv", "linear"]),
+    (["--config.precision=low"], ["precision", "low", "highest"]),
+    *(
+        ([f"--config.{name}={value}"], [f"config.{name}", "at least 1", value])
+        for name in ("train.batch", "train.updates", "train.log_every", "model.hidden_size", "model.depth")
+        for value in ("0", "-3")
+    ),
+    *(
+        ([f"--config.{name}={value}"], [f"config.{name}", value])
+        for name, value in [
+            ("seed", "-1"),
+            ("seed", "4294967296"),
+            ("model.params", "-1"),
+            ("model.width", "-1"),
+            ("train.min_length", "-1"),
+            ("optimizer.lr", "-0.1"),
+            ("optimizer.lr", "nan"),
+            ("optimizer.b2", "1.5"),
+            ("optimizer.end_fraction", "2.0"),
+            ("optimizer.clip", "-1.0"),
+            ("train.target", "inf"),
+        ]
+    ),
+    (["--config.train.length=1"], ["length", "2", "1"]),
+    (["--config.train.min_length=7"], ["min_length", "6", "7"]),
+    (["--config.optimizer.warmup=15"], ["warmup", "14", "15"]),
+    (["--config.optimizer.weight_decay=0.1"], ["weight_decay", "0.1", "adamw"]),
+    (["--config.optimizer.end_fraction=0.1"], ["end_fraction", "0.1", "cosine"]),
+    (["--config.model.teacher_forcing=true"], ["teacher_forcing", "feedback"]),
+    (["--config.task.name=s3", "--config.model.predict=last"], ["predict", "last", "every"]),
+    (["--config=configs/no.py"], ["configs/no.py", "configs/quickstart.py"]),
+    (["--config=configs/adding.py:huge"], ["huge", "full"]),
+    (["--config=README.md:x"], ["README.md"]),
+    (["--workdir="], ["--workdir"]),
+    (["--dryrun"], ["dryrun", "dry_run"]),
+    (["extra"], ["extra"]),
+]
+
+
+@pytest.mark.parametrize("arguments, words", BAD, ids=lambda value: " ".join(value))
+def test_bad_input(arguments, words, tmp_path, capsys):
+    status = main(tmp_path / "run", *arguments)
+    out, error = capsys.readouterr()
+    assert status == 2 and not out
+    assert error.count("\n") == 1 and "Traceback" not in error
+    for word in words:
+        assert word in error
+    assert not any(tmp_path.iterdir())
+
+
+def test_config_is_asked_for(capsys):
+    assert train.main(["train.py", "--workdir=x"]) == 2
+    assert "--config is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda path: path.write_text("mine"), ["is a file"]),
+        (
+            lambda path: (path.mkdir(), (path / "notes.txt").write_text("mine")),
+            ["notes.txt", "not the folder"],
+        ),
+        (
+            lambda path: (path.mkdir(), (path / "config.json").write_text("{")),
+            ["config.json", "not the config"],
+        ),
+        (lambda path: (path.mkdir(), (path / "config.json").mkdir()), ["config.json"]),
+        (lambda path: path.symlink_to("/proc/no/such"), ["cannot be written"]),
+    ],
+    ids=["a file", "foreign", "broken", "folder for file", "unwritable"],
+)
+def test_workdirs_that_are_refused(make, words, tmp_path, capsys):
+    make(tmp_path / "run")
+    before = everything(tmp_path)
+    status = main(tmp_path / "run")
+    error = capsys.readouterr().err
+    assert status == 2 and error.count("\n") == 1, error
+    assert str(tmp_path / "run") in error and all(word in error for word in words), error
+    assert everything(tmp_path) == before
+
+
+def test_another_config_in_the_same_folder_is_refused(finished, capsys):
+    before = everything(finished)
+    assert main(finished, **{"optimizer.lr": 0.2}) == 2
+    assert "config.optimizer.lr" in capsys.readouterr().err
+    assert everything(finished) == before
+
+
+def test_traceback_is_shown_when_asked_for(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("R3NN_TRACEBACK", "1")
+    assert main(tmp_path / "run", **{"train.batch": 0}) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_wrong_types_in_a_config_file_are_refused():
+    with pytest.raises(BadInput, match="config.train.batch must be of type int, got 'many'"):
+        complete(ConfigDict({"train": {"batch": "many"}}))
+    with pytest.raises(BadInput, match="unknown: did you mean 'train.batch'"):
+        complete(ConfigDict({"train": {"bach": 3}}))
+
+
+# What is shown.
+
+
+def test_progress_bar_and_lines():
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for out in (Terminal(), io.StringIO()):
+        shown = screen(100, 0, out)
+        shown.say("hello")
+        shown.progress(50, 0.25, 10.0)
+        shown.close()
+        text = out.getvalue()
+        for part in ("hello", "50/100", "0.25", "10.0 updates/s", "5 s left"):
+            assert part in text
+
+
+@pytest.mark.parametrize("seconds, text", [(41.6, "42 s"), (200, "3 min 20 s"), (7505, "2 h 05 min")])
+def test_duration(seconds, text):
+    assert duration(seconds) == text
