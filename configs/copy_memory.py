@@ -3,13 +3,14 @@
     scripts/run experiments/train.py --config=configs/copy_memory.py --workdir=runs/copy_memory
 
 Time: 3 to 5 minutes on 2 cores (290 s of training, with other work on the machine).
-Result: accuracy 0.979 of the recalled symbols after 3,000 updates (trivial baseline 0.125: guess one of eight).
+Result: accuracy 0.979 of the recalled symbols after 3,000 updates (trivial baseline 0.125: guess one of
+eight).
 
     scripts/run experiments/train.py --config=configs/copy_memory.py:full --workdir=runs/copy_memory_full
 
-The published setting (Arjovsky et al. 2016, Wisdom et al. 2016): a gap of 1,000, 128 units, batch 20, the loss over
-all steps. Published for LSTM and GRU: the baseline, a diluted cross-entropy of 0.0204. Not run here yet: neither
-time nor result is measured.
+The published setting (Arjovsky et al. 2016, Wisdom et al. 2016): a gap of 1,000, 128 units, batch 20, the
+loss over all steps. Published for LSTM and GRU: the baseline, a diluted cross-entropy of 0.0204. Not run
+here yet: neither time nor result is measured.
 """
 
 from configs import _variants, default

@@ -8,8 +8,9 @@ Result: stops after 300 updates at accuracy 1 (trivial baseline 0.5), and stays 
 
     scripts/run experiments/train.py --config=configs/parity.py:full --workdir=runs/parity_full
 
-The published protocol (Deletang et al. 2023): 256 units, batch 128, Adam at 1e-3, lengths 1 to 40, evaluation at
-41 to 500. Published: RNN and LSTM 100 %, Transformer 52 %. Not run here yet: neither time nor result is measured.
+The published protocol (Deletang et al. 2023): 256 units, batch 128, Adam at 1e-3, lengths 1 to 40,
+evaluation at 41 to 500. Published: RNN and LSTM 100 %, Transformer 52 %. Not run here yet: neither time nor
+result is measured.
 """
 
 from configs import _variants, default

@@ -10,8 +10,8 @@ baseline 1.6e-50).
     scripts/run experiments/train.py --config=configs/s3.py:full --workdir=runs/s3_full
     scripts/run experiments/evaluate.py --workdir=runs/s3_full --lengths=128,256,512
 
-Train at 128, test at 512, as published (DeltaProduct 2025, M2RNN 2026), with a GRU. Published: GRU above 99.5 %,
-Gated DeltaNet does not learn it. Not run here yet: neither time nor result is measured.
+Train at 128, test at 512, as published (DeltaProduct 2025, M2RNN 2026), with a GRU. Published: GRU above
+99.5 %, Gated DeltaNet does not learn it. Not run here yet: neither time nor result is measured.
 """
 
 from configs import _variants, default

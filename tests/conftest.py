@@ -4,6 +4,11 @@ import os
 
 # A test runs the same on every machine; `JAX_PLATFORMS=cuda scripts/test` asks for another device.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Nearly all the time of the tests is XLA's: half of it goes to optimizing programs that run once. An
+# XLA_FLAGS of one's own, also an empty one, takes its place.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
 
 import jax  # noqa: E402
 import pytest  # noqa: E402

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from r3nn import chain, deep, delay, every_depth, feedback, norm, residual, unroll
-from r3nn.cells import gru, lstm, mgu, ugrnn
+from r3nn.cells import elman, gru, lstm, mgu, ugrnn
 
 
 def assert_close(actual, desired, rtol=1e-5, atol=1e-6):
@@ -128,12 +128,12 @@ COMPOSITIONS = {
     "deep, cycle": deep(mgu, 4, tie=2),
     "deep, full, square": deep(lstm, 3, tie="full"),
     "deep of deep": deep(deep(gru, 2), 2),
-    "deep, stepwise, square": deep(residual(gru), 3, order="stepwise"),
-    "deep of residual of norm, square": deep(residual(norm(lstm, "layer")), 3),
+    "deep, stepwise, square": deep(residual(elman), 3, order="stepwise"),
+    "deep of residual of norm, square": deep(residual(norm(elman, "layer")), 3),
     "norm": norm(ugrnn, "rms"),
     "every depth": every_depth(deep(ugrnn, 3)),
-    "delay": chain(gru, deep(delay(residual(ugrnn)), 2)),
-    "R3NN": feedback(chain(gru, deep(ugrnn, 2, tie="full")), TanhReadout()),
+    "delay": chain(elman, deep(delay(residual(ugrnn)), 2)),
+    "R3NN": feedback(chain(elman, deep(ugrnn, 2, tie="full")), TanhReadout()),
     "feedback of residual": feedback(chain(mgu, residual(lstm)), TanhReadout(3)),
 }
 

@@ -93,7 +93,7 @@ def run_and_die(argv, moment: str, count: int):
 
         return wrapped
 
-    from experiments import _result, _session, _workdir
+    from experiments import _result, _workdir
 
     if moment == "log":
         _workdir.Log.add = dying(_workdir.Log.add)
@@ -101,8 +101,6 @@ def run_and_die(argv, moment: str, count: int):
         _workdir.Log.sync = dying(_workdir.Log.sync)
     elif moment == "save":
         Checkpoints.save = dying(Checkpoints.save, after=0.02)
-    elif moment == "test":
-        _session.Session.measure = dying(_session.Session.measure)
     elif moment == "result":
         _result.write = dying(_result.write)
     run(argv)
@@ -111,10 +109,10 @@ def run_and_die(argv, moment: str, count: int):
 @pytest.mark.parametrize(
     "moments",
     [
-        [("log", 1), ("log", 2)],  # before the first checkpoint, twice
-        [("save", 1), ("save", 2)],  # within a save
-        [("sync", 2), ("log", 3)],  # between lines and save; between save and line
-        [("test", 5), ("result", 1)],  # after the last update
+        # Before the first checkpoint; within a save; between the lines and a save.
+        [("log", 2), ("save", 1), ("sync", 2)],
+        # Within a save that has one before it; some lines later; after the last update.
+        [("save", 2), ("log", 3), ("result", 1)],
     ],
     ids=lambda moments: "-".join(moment for moment, _ in moments),
 )
@@ -140,29 +138,29 @@ def test_killed_at_random_moments(seed, command, whole, tmp_path):
     assert outcome(tmp_path) == whole
 
 
-def test_signals_and_the_lock(command, whole, tmp_path):
-    """As real programs: SIGTERM saves and ends with its status; a second process is refused meanwhile."""
-    argv = [sys.executable, "experiments/train.py", *command(tmp_path / "run")[1:]]
-    start = lambda: subprocess.Popen(
-        argv,
+def test_signals_and_the_lock(command, whole, tmp_path, capsys, monkeypatch):
+    """A real program: it keeps others out of its folder, and SIGTERM makes it save and end."""
+    argv = command(tmp_path / "run")
+    program = subprocess.Popen(
+        [sys.executable, "experiments/train.py", *argv[1:]],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
-    program = start()
     wait_for(tmp_path / "run" / "config.json")
-    second = start()
     os.kill(program.pid, signal.SIGSTOP)  # so that it is still at work when the second one looks
-    _, error = second.communicate(timeout=120)
-    assert second.returncode == 2 and error.count("\n") == 1 and "another process" in error
+    monkeypatch.chdir(ROOT)
+    assert train.main([*argv, "--config.cache_dir="]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "another process" in error
     os.kill(program.pid, signal.SIGCONT)
     wait_for(tmp_path / "run" / "metrics.jsonl")
     program.send_signal(signal.SIGTERM)
     _, error = program.communicate(timeout=120)
     assert program.returncode == 128 + signal.SIGTERM and "SIGTERM" in error, error
-    assert in_child(run, argv[1:]) == 0
+    assert in_child(run, argv) == 0
     assert outcome(tmp_path / "run")[1:] == whole[1:]
 
 
