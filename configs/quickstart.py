@@ -14,7 +14,7 @@ from configs import default
 
 
 def get_config():
-    """The adding problem at T = 200."""
+    """The adding problem at up to 200 steps, tested at T = 200."""
     config = default.get_config()
     config.task.name = "adding"
 
@@ -29,6 +29,7 @@ def get_config():
 
     config.train.batch = 32
     config.train.length = 200
+    config.train.min_length = 20  # asked at one length alone, it would answer at no other
     config.train.updates = 1500
     config.train.target = 1e-3
 

@@ -38,11 +38,11 @@ def scan_chunks(body, carry, xs, per_chunk, chunk: int, reverse: bool):
 
 
 def chunk_size(length: int, bytes_per_step: int) -> int:
-    """A block whose states take about 128 KiB on a CPU, so that with gates and diagonals it stays in cache
+    """A block whose states take about 512 KiB on a CPU, so that with gates and diagonals it stays in cache
     (accelerators have no such cache: 64 MiB); a divisor of `length` where one is near, so that one
     compiled body does it all."""
-    target = 2**17 if jax.default_backend() == "cpu" else 2**26
-    ideal = min(max(target // max(1, bytes_per_step), 8), 128, length)
+    target = 2**19 if jax.default_backend() == "cpu" else 2**26
+    ideal = min(max(target // max(1, bytes_per_step), 16), 128, length)
     near = [c for c in range(-(-ideal // 2), min(2 * ideal, length) + 1) if length % c == 0]
     return min(near, key=lambda c: abs(c - ideal), default=ideal)
 

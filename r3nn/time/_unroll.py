@@ -58,7 +58,8 @@ def unroll(
       key: for cells that draw noise; the cells of this release draw none.
       length: T, where xs is None.
       mode: "plain" (bare `lax.scan`: the reference, any order of derivative, forward mode too),
-        "scan" (weight gradients deferred out of the loop; reverse mode), "auto".
+        "scan" (weight gradients deferred out of the loop, and states alone kept; reverse mode),
+        "auto" (the faster one as measured: "scan" for structured cells, "plain" for opaque ones).
       chunk: steps per block of the backward pass; None: what keeps a block in cache.
 
     Returns:
@@ -102,12 +103,27 @@ class Run:
         batch = xs.shape[1:-1]
         initial = None if self.flags.reset is None else cell.initial_state(params, batch)
         params, initial, state, xs = vary_alike(cell.prepare(params), initial, state, xs)
-        arrays = Arrays(params, initial, state, xs, self.flags)
-        if self.mode == "plain" or not len(xs):
+        return self.solve(cell, Arrays(params, initial, state, xs, self.flags), axes, len(batch))
+
+    def solve(self, cell: Cell, arrays: Arrays, axes, rank: int, vectorized: bool = True):
+        """(final state, outputs [T, ...]) by the mode asked for."""
+        steps = len(jax.tree.leaves(arrays.xs)[0])
+        if not steps or resolve(self.mode, cell) == "plain":
             return plain(cell, *arrays, axes, self.reverse)
-        chunk = self.chunk or chunk_size(len(xs), _bytes(state))
-        final, states = scan(Plan(cell, chunk, len(batch), self.reverse, True), arrays, axes)
-        return final, jax.vmap(partial(cell.output, params))(states, xs)
+        chunk = self.chunk or chunk_size(steps, _bytes(arrays.state))
+        final, states = scan(Plan(cell, chunk, rank, self.reverse, vectorized), arrays, axes)
+        return final, jax.vmap(partial(cell.output, arrays.params))(states, arrays.xs)
+
+
+def resolve(mode: str, cell: Cell) -> str:
+    """The mode that "auto" stands for: whichever was never slower (scripts/PERFORMANCE.md).
+
+    A structured cell's backward loop computes no gate, which pays for the recomputation ahead of it; an
+    opaque cell's repeats the whole step, which does not always.
+    """
+    if mode != "auto":
+        return mode
+    return "plain" if cell.recurrence == "opaque" else "scan"
 
 
 def _bytes(tree) -> int:
@@ -218,9 +234,6 @@ def unroll_function(function, params, state, xs, mask, reset, reverse, length, m
     cell, params, state = Function(converted), (params, closed_over), (state, y)
     axes = jax.tree.map(lambda _: 0, state)
     arrays = Arrays(*vary_alike(params, None, state, xs), flags)
-    if mode == "plain" or not steps:
-        (state, _), ys = plain(cell, *arrays, axes, reverse)
-        return state, ys
-    chunk = chunk or chunk_size(steps, _bytes(state))
-    (state, _), (_, ys) = _name_plain(lambda: scan(Plan(cell, chunk, 0, reverse, False), arrays, axes))
+    run = Run(flags, reverse, mode, chunk)
+    (state, _), ys = _name_plain(lambda: run.solve(cell, arrays, axes, rank=0, vectorized=False))
     return state, ys
