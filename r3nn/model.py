@@ -23,7 +23,7 @@ from r3nn.compose import (
     residual,
 )
 from r3nn.encoders import FEEDS, Embedding, Identity, Linear, OneHot, Readout
-from r3nn.time import MODES, unroll
+from r3nn.time import MODES, blank, unroll
 
 Array = jax.Array
 ENCODERS = ("auto", "none", "linear", "one_hot", "embedding")
@@ -93,6 +93,8 @@ class Model:
 
         targets [T, *batch, ...]: teacher forcing; the true y_{t-1} joins the input, not the predicted one.
         """
+        if mask is not None:
+            xs = blank(xs, mask)  # here already: the encoder has weights, which NaN would reach
         xs = self.encoder(params.encoder, xs)
         if targets is not None and self.looped:
             carry, outputs = self._teach(params, carry, xs, mask, reset, targets)
@@ -105,15 +107,20 @@ class Model:
         return carry, ys if self.readout.stacked else ys[:, None]
 
     def _teach(self, params, carry: FeedbackState, xs, mask, reset, targets):
-        fed = self.readout.encode(targets).astype(carry.fed.dtype)
-        shifted = jnp.concatenate([carry.fed[None], fed[:-1]])
-        if reset is not None:
-            shifted = jnp.where(reset[..., None], jnp.zeros_like(shifted), shifted)
-        xs = jnp.concatenate([xs, shifted], axis=-1)
-        state, outputs = unroll(
-            self.cell, params.body, carry.cell, xs, mask=mask, reset=reset, mode=self.mode
-        )
-        return FeedbackState(state, outputs[-1], fed[-1]), outputs
+        def step(fed, now):
+            given, mask, reset = now
+            fed = fed if reset is None else jnp.where(reset[..., None], 0, fed)
+            return (given if mask is None else jnp.where(mask[..., None], given, fed)), fed
+
+        given = self.readout.encode(targets).astype(carry.fed.dtype)
+        fed, before = lax.scan(step, carry.fed, (given, mask, reset))  # y after each step, y_{t-1} at each
+        xs = jnp.concatenate([xs, before], axis=-1)
+        flags = {"mask": mask, "reset": reset}
+        state, outputs = unroll(self.cell, params.body, carry.cell, xs, **flags, mode=self.mode)
+        last = outputs[-1] if len(outputs) else carry.output
+        if mask is not None:
+            last = jnp.where(mask.any(axis=0)[..., None], last, carry.output)
+        return FeedbackState(state, last, fed), outputs
 
     def generate(self, params: ModelParams, carry, first: Array, length: int, key=None):
         """Free-running generation: each prediction is the next input. O(1) state at any length.
@@ -195,7 +202,7 @@ def build(
     encode = _encoder(encoder, in_size, vocab, width or hidden_size)
     options = tuple(sorted((init or {}).items()))
     model = Model(encode, body, readout, hidden_size, feedback is not None, predict, mode, options)
-    jax.eval_shape(model.init, jax.random.key(0))
+    jax.eval_shape(lambda key: model.start(model.init(key)), jax.random.key(0))
     return model
 
 

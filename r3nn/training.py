@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from r3nn._names import check_choice, check_int
+from r3nn._names import check_choice, check_int, unknown
 from r3nn.tasks import Batch, Task
 
 Array = jax.Array
@@ -87,7 +87,8 @@ class Spec:
         check_int("warmup", self.warmup, 0, self.updates)
         check_int("length", self.max_length, self.task.min_length)
         check_int("min_length", self.shortest, self.task.min_length, self.max_length)
-        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(unknown("optimizer", self.optimizer, OPTIMIZERS))
         check_choice("schedule", self.schedule, SCHEDULES)
 
     @property

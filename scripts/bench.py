@@ -74,7 +74,7 @@ def unrolled(cell, mode: str, params, xs):
 
 @case
 def modes():
-    """Deferred weight gradients ("auto") against JAX's own differentiation of the same cell ("plain")."""
+    """What "auto" picks against JAX's own differentiation of the same cell ("plain")."""
     for name in ("ugrnn", "gru", "lstm", "gru_reset_before"):
         for shape in MODE_SHAPES:
             cell, params, xs = problem(name, shape)
@@ -86,19 +86,27 @@ def modes():
             )
 
 
+def run_module(graphdef, rest, carry, state, xs):
+    """Flax's nnx.RNN as a function of its Param state and the inputs."""
+    return nnx.merge(graphdef, state, rest)(xs, initial_carry=carry)
+
+
 def against_flax(name: str, linen_cell):
     """One of our cells against flax's RNNs with flax's cells, time-major, on the same weights."""
     for shape in FLAX_SHAPES:
         cell, params, xs = problem(name, shape)
         params = params._replace(recurrent_bias=None)  # flax.nnx.GRUCell has none
-        graphdef, state = nnx.split(nnx.RNN(r3nn_nnx.to_flax(cell, params), time_major=True))
+        theirs = nnx.RNN(r3nn_nnx.to_flax(cell, params), time_major=True)
+        graphdef, state, rest = nnx.split(theirs, nnx.Param, ...)
+        carry = theirs.cell.initialize_carry(xs.shape[1:], nnx.Rngs(0))
+        run_nnx = functools.partial(run_module, graphdef, rest, carry)
         module = linen.RNN(linen_cell(shape[-1]), time_major=True)
         variables = {"params": {"cell": convert.to_flax(cell, params)}}
         yield (
             f"{name} {shape}",
             [
                 Contender("r3nn", functools.partial(unrolled, cell, "auto"), params),
-                Contender("flax nnx", lambda state, xs, g=graphdef: nnx.merge(g, state)(xs), state),
+                Contender("flax nnx", run_nnx, state),
                 Contender("flax linen", module.apply, variables),
             ],
             xs,

@@ -1,5 +1,6 @@
 """`unroll`: every mode gives the numbers of a loop in Python, and the gradients of `plain`."""
 
+import dataclasses
 import functools
 
 import jax
@@ -469,3 +470,31 @@ def test_errors(change, error, message):
     arguments = {"cell": gru, "params": PARAMS, "state": None, "xs": np.ones((T, B, D), np.float32)} | change
     with pytest.raises(error, match=message):
         unroll(**arguments)
+
+
+def test_a_core_that_mixes_units_is_refused():
+    """The adjoint takes diagonals of `core`: of any other Jacobian they would be silently wrong."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Centred(type(CELLS["elman"])):
+        def core(self, params, state, u, r):
+            a = u.candidate + r.candidate
+            return jnp.tanh(a - a.mean(axis=-1, keepdims=True))
+
+    cell = Centred()
+    p = problem(cell, 3, (2,), 4, 5)
+    gradient = jax.grad(lambda params: unroll(cell, params, p.state, p.xs)[1].sum())
+    with pytest.raises(ValueError, match="core must be elementwise .* reduce_sum"):
+        gradient(p.params)
+
+
+def test_dtypes_that_a_loop_cannot_carry_are_refused():
+    p = problem(CELLS["gru"], 3, (2,), 4, 5)
+    half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), p.state)
+    with (
+        jax.numpy_dtype_promotion("standard"),
+        pytest.raises(TypeError, match="bfloat16.* float32.*cast one"),
+    ):
+        unroll(CELLS["gru"], p.params, half, p.xs)
+    with pytest.raises(TypeError, match="cell='gru': must be a Cell"):
+        unroll("gru", p.params, p.state, p.xs)

@@ -74,7 +74,7 @@ class Cell:
 
     def in_size(self, params: Params) -> int:
         """D, the width of the inputs that these params take."""
-        raise NotImplementedError(f"{type(self).__name__}.in_size")
+        raise NotImplementedError(f"{type(self).__name__}.in_size: `delay` and `feedback` need it")
 
     def sweep(self, run, params: Params, state: State, xs: Array):
         """For composed cells: all time steps, part by part, as (final state, outputs [T, ...]).
@@ -183,3 +183,9 @@ class GatedCell(Cell):
     def in_size(self, params: GatedParams) -> int:
         """D, the width of the inputs that these params take."""
         return params.input[0].shape[0]
+
+
+def check_cell(cell) -> None:
+    """Raises TypeError, in one sentence, unless it is a cell."""
+    if not isinstance(cell, Cell):
+        raise TypeError(f"{cell!r} is no Cell: take a value such as r3nn.CELLS['gru']")

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 
 from r3nn.cells import Cell
+from r3nn.cells._base import check_cell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +77,10 @@ class Chain(Cell):
 def chain(*cells: Cell) -> Cell:
     """The cells one behind another within a time step, e.g. the article's f below g: chain(f, deep(g, L)).
 
-    Raises: ValueError without a cell.
+    Raises: ValueError without a cell, TypeError for what is none.
     """
     if not cells:
         raise ValueError("chain(): at least one cell is needed")
+    for cell in cells:
+        check_cell(cell)
     return Chain(tuple(cells))

@@ -9,7 +9,7 @@ from jax import lax
 
 from r3nn._names import check_choice, check_int
 from r3nn.cells import Cell
-from r3nn.cells._base import Array, Params
+from r3nn.cells._base import Array, Params, check_cell
 from r3nn.compose._wrapper import Wrapper
 
 ORDERS = ("auto", "stepwise", "layerwise")
@@ -42,6 +42,7 @@ class Deep(Cell):
     order: str = "auto"
 
     def __post_init__(self):
+        check_cell(self.cell)
         check_int("depth", self.depth, 1)
         check_choice("order", self.order, ORDERS)
         if isinstance(self.tie, str):
@@ -210,7 +211,7 @@ def deep(cell: Cell, depth: int, *, tie: str | int = "none", order: str = "auto"
       depth: L, at least 1.
       tie: "none" (parameters of its own for each level), "all" (one set for levels 2 to L), an int k
         (levels 2 to L use k sets in turn), "full" (one set for all levels; the input has width H).
-      order: "stepwise", "layerwise" (same numbers), or "auto" (layerwise, except in mode "plain").
+      order: "stepwise", "layerwise" (same numbers), or "auto" (layerwise). Mode "plain" is stepwise always.
 
     Raises: ValueError for a depth below 1 or an unknown tie or order.
     """

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from r3nn.cells import Cell
-from r3nn.cells._base import Array, Params, State
+from r3nn.cells._base import Array, Params, State, check_cell
 
 
 class Readout(Protocol):
@@ -49,6 +49,7 @@ class Feedback(Cell):
     readout: Readout
 
     def __post_init__(self):
+        check_cell(self.cell)
         for part in _parts(self.cell):
             if getattr(part, "order", "auto") == "layerwise":
                 raise ValueError("order='layerwise': a cell under feedback runs stepwise (or 'auto')")

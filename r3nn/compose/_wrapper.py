@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from r3nn._names import check_choice
 from r3nn.cells import Cell
-from r3nn.cells._base import Array, Params, State
+from r3nn.cells._base import Array, Params, State, check_cell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +16,9 @@ class Wrapper(Cell):
     """A cell that is another cell in all that a subclass does not change."""
 
     cell: Cell
+
+    def __post_init__(self):
+        check_cell(self.cell)
 
     def inner(self, params: Params) -> Params:
         """The inner cell's part of the params."""
@@ -94,6 +97,7 @@ class Norm(Wrapper):
     kind: str = "rms"
 
     def __post_init__(self):
+        super().__post_init__()
         check_choice("norm kind", self.kind, ("rms", "layer"))
 
     def inner(self, params):

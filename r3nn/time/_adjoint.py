@@ -135,9 +135,31 @@ def _diagonals(core, core_transpose, state, r):
     return columns[: len(outs)], columns[len(outs) :]
 
 
+#: how the names of operations begin that let one entry of an array reach another
+MIXING = ("argm", "concat", "conv_", "cum", "dot_", "dynamic", "fft", "gather", "reduce_", "rev", "scatter")
+MIXING += ("select_and", "slice", "sort", "split", "top_k")
+
+
+def _check_elementwise(jaxpr):
+    for equation in jaxpr.eqns:
+        name = equation.primitive.name
+        if name.startswith(MIXING) and name != "reduce_precision":
+            raise ValueError(
+                f"core must be elementwise over batch and units, but uses {name}: give the cell `step` "
+                "instead and recurrence = 'opaque', or run it with mode='plain'"
+            )
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "jaxpr")):
+            if hasattr(inner, "jaxpr"):
+                _check_elementwise(inner.jaxpr)
+
+
 def _dependence(fn, *args):
-    """For each output of an elementwise function, the inputs that it can depend on, by its jaxpr."""
+    """For each output of an elementwise function, the inputs that it can depend on, by its jaxpr.
+
+    Raises: ValueError for a function that is not elementwise.
+    """
     jaxpr = jax.make_jaxpr(fn)(*args).jaxpr
+    _check_elementwise(jaxpr)
     reached = {var: {j} for j, var in enumerate(jaxpr.invars)}
     look_up = lambda var: set() if isinstance(var, Literal) else reached.get(var, set())
     for equation in jaxpr.eqns:

@@ -35,14 +35,14 @@ def unroll(
 ):
     """Run a cell over T steps: the same numbers in every mode, values and gradients.
 
-    Equals, but for speed and memory:
+    For each sequence of the batch this equals, but for speed and memory:
 
-        ys = []
-        for t in range(T):                                  # T-1 down to 0 where reverse
-            state = where(reset[t], initial_state, state)
-            new, y = cell(params, state, xs[t])
-            state, y = where(mask[t], (new, y), (state, y of the last step))
-            ys.append(y)
+        for t in range(T):        # reverse: T-1 down to 0, with first[t] = reset[t + 1]
+            if first[t]:          # first = reset
+                state = initial_state(params); y = output(params, state, 0)
+            if mask[t]:
+                state, y = cell(params, state, xs[t])
+            ys[t] = y
 
     Args:
       cell: a `Cell`, or a bare (params, state, x) -> (state, y), which may close over arrays.
@@ -71,6 +71,10 @@ def unroll(
     check_choice("mode", mode, MODES)
     if chunk is not None:
         check_int("chunk", chunk, 1)
+    if not callable(cell):
+        raise TypeError(
+            f"cell={cell!r}: must be a Cell, such as r3nn.CELLS['gru'], or a function of one step"
+        )
     if not isinstance(cell, Cell):
         return unroll_function(cell, params, state, xs, mask, reset, reverse, length, mode, chunk)
     state, xs = _inputs(cell, params, state, xs, length)
@@ -145,10 +149,15 @@ def _inputs(cell, params, state, xs, length):
         raise ValueError(f"xs {xs.shape} has {xs.shape[-1]} features: these params take {in_size}")
     expected = jax.eval_shape(lambda p: cell.initial_state(p, xs.shape[1:-1]), params)
     if state is None:
-        return cell.initial_state(params, xs.shape[1:-1]), xs
+        state = cell.initial_state(params, xs.shape[1:-1])
     shapes = lambda tree: jax.tree.map(jnp.shape, tree)
     if shapes(state) != shapes(expected):
         raise ValueError(f"state has shapes {shapes(state)}: xs {xs.shape} need {shapes(expected)}")
+    x = jax.ShapeDtypeStruct(xs.shape[1:], xs.dtype)
+    dtypes = lambda tree: jax.tree.map(jnp.result_type, tree)
+    after = dtypes(jax.eval_shape(cell, params, state, x)[0])
+    if dtypes(state) != after:
+        raise TypeError(f"a step from a state of {dtypes(state)} on xs of {xs.dtype} gives {after}: cast one")
     return state, xs
 
 

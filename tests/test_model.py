@@ -1,0 +1,113 @@
+"""Whole models: encoders under a mask, pieces against the whole, teacher forcing, generation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from r3nn.model import build, count_params, fit_hidden_size
+from tests.helpers import assert_close, compiled
+
+T, B, D, O = 7, 3, 4, 2
+
+
+def sequences(vocab=None):
+    """xs, targets [T, B, ...] and a mask with a hole, a short row and an empty one."""
+    keys = jax.random.split(jax.random.key(0), 2)
+    targets = jax.random.normal(keys[1], (T, B, O))
+    mask = np.ones((T, B), bool)
+    mask[3, 0], mask[4:, 1], mask[:, 2] = False, False, False
+    if vocab:
+        return jax.random.randint(keys[0], (T, B), 0, vocab), targets, mask
+    return jax.random.normal(keys[0], (T, B, D)), targets, mask
+
+
+@pytest.mark.parametrize("encoder", ["none", "linear"])
+def test_nan_in_the_padding_reaches_nothing(encoder):
+    model = build(in_size=D, out_size=O, hidden_size=5, cell="gru", encoder=encoder)
+    params = model.init(jax.random.key(1))
+    xs, _, mask = sequences()
+
+    def outcome(params, xs):
+        _, ys = model.chunk(params, model.start(params, (B,)), xs, mask)
+        return jnp.sum(jnp.where(mask[..., None], jnp.sin(ys), 0)), ys
+
+    run = compiled(jax.value_and_grad(outcome, has_aux=True))
+    clean, dirty = (run(params, jnp.where(mask[..., None], xs, filler)) for filler in (0.0, jnp.nan))
+    assert_close(dirty, clean, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("teacher", [False, True])
+def test_pieces_give_the_numbers_of_the_whole(teacher):
+    """With feedback, a mask and resets; the padding's targets are NaN."""
+    model = build(in_size=D, out_size=O, hidden_size=5, depth_cell="gru", depth=2, feedback="values")
+    params = model.init(jax.random.key(1))
+    xs, targets, mask = sequences()
+    targets = jnp.where(mask[..., None], targets, jnp.nan) if teacher else None
+    reset = np.zeros((T, B), bool)
+    reset[5, 0] = True
+
+    def run(cuts):
+        carry, pieces = model.start(params, (B,)), []
+        for a, b in zip(cuts, cuts[1:], strict=False):
+            part = lambda leaf, a=a, b=b: None if leaf is None else leaf[a:b]
+            carry, ys = model.chunk_depths(params, carry, *map(part, (xs, mask, reset, targets)))
+            pieces.append(ys)
+        return carry.cell, carry.fed, jnp.where(mask[:, None, :, None], jnp.concatenate(pieces), 0)
+
+    whole, pieces = compiled(lambda: (run([0, T]), run([0, 0, 2, 5, T])))()
+    assert_close(pieces, whole, rtol=1e-5, atol=1e-6)
+    if teacher:
+        assert_close(whole[1], jnp.stack([targets[6, 0], targets[3, 1], jnp.zeros(O)]), rtol=1e-6, atol=0)
+
+
+def test_teacher_forcing_on_its_own_predictions_is_free_running():
+    model = build(in_size=D, out_size=O, hidden_size=5, cell="lstm", feedback="values")
+    params = model.init(jax.random.key(1))
+    xs, _, _ = sequences()
+    start = model.start(params, (B,))
+    free = compiled(model.chunk_depths)(params, start, xs)
+    taught = compiled(model.chunk_depths)(params, start, xs, None, None, free[1][:, -1])
+    assert_close(taught, free, rtol=1e-5, atol=1e-6)
+
+
+def test_generation_is_a_loop_over_chunk():
+    """Each prediction is the next input; a sample is one of the ids."""
+    model = build(vocab=5, out_size=5, hidden_size=6, cell="gru", feedback="probabilities")
+    params = model.init(jax.random.key(1))
+    xs, _, _ = sequences(vocab=5)
+    carry, x, expected = model.start(params, (B,)), xs[0], []
+    chunk = compiled(model.chunk)
+    for _ in range(4):
+        carry, ys = chunk(params, carry, x[None])
+        x = jnp.argmax(ys[0], -1).astype(x.dtype)
+        carry = carry._replace(fed=jax.nn.one_hot(x, 5))
+        expected.append(x)
+    last, generated = model.generate(params, model.start(params, (B,)), xs[0], 4)
+    np.testing.assert_array_equal(generated, expected)
+    assert_close(last, carry, rtol=1e-5, atol=1e-6)
+    _, sampled = model.generate(params, model.start(params, (B,)), xs[0], 4, jax.random.key(2))
+    assert sampled.shape == (4, B) and ((sampled >= 0) & (sampled < 5)).all()
+
+
+def test_hidden_size_for_a_number_of_parameters():
+    make = lambda hidden: build(in_size=D, out_size=O, hidden_size=hidden, cell="lstm", depth=2)
+    hidden = fit_hidden_size(make, 5000)
+    nearest = min(range(1, 60), key=lambda h: abs(count_params(make(h)) - 5000))
+    assert hidden == nearest
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"feedback": "values", "order": "layerwise", "depth": 2}, "runs stepwise"),
+        ({"cell": "grru"}, "did you mean 'gru'"),
+        ({"encoder": "embedding"}, "does not take float features"),
+        ({"depth": 2, "tie": "full"}, "in_size=4 must equal hidden_size"),
+        ({"vocab": 3}, "exactly one of the two"),
+        ({"hidden_size": 0}, "hidden_size"),
+    ],
+)
+def test_bad_models_are_refused(options, complaint):
+    with pytest.raises((ValueError, TypeError), match=complaint):
+        build(**{"in_size": D, "out_size": O, **options})
