@@ -1,7 +1,7 @@
 """Time and memory of r3nn against what it replaces: the same weights, outputs and gradients checked equal
 first, runs alternating in one process, medians and ratios.
 
-    scripts/run scripts/bench.py [--cases=modes,gru,lstm] [--json=bench.json]
+    scripts/run scripts/bench.py [--cases=modes,gru,lstm,blocks,opaque] [--json=bench.json]
 
 A ratio is the best other contender's median over r3nn's: above 1, r3nn is faster. Each case measures one
 forward and backward pass of a weighted sum of all outputs, for params and inputs, in f32.
@@ -25,6 +25,7 @@ from flax import linen, nnx
 import r3nn
 from r3nn import CELLS, convert
 from r3nn import nnx as r3nn_nnx
+from r3nn.encoders import Readout
 
 CASES = {}
 FLAX_SHAPES = [
@@ -58,18 +59,18 @@ def case(function):
     return function
 
 
-def problem(name: str, shape, **options):
-    """A cell of r3nn, its params and inputs [T, B, D], all random."""
+def problem(cell: str | r3nn.Cell, shape, **options):
+    """A cell, its params and inputs [T, B, D], all random."""
     batch, length, in_size, hidden = shape
-    cell = CELLS[name]
+    cell = CELLS[cell] if isinstance(cell, str) else cell
     params_key, xs_key = jax.random.split(jax.random.key(0))
     params = cell.init(params_key, in_size, hidden, **options)
     return cell, params, jax.random.normal(xs_key, (length, batch, in_size))
 
 
-def unrolled(cell, mode: str, params, xs):
+def unrolled(cell, mode: str, params, xs, chunk: int | None = None):
     """The outputs of `unroll`."""
-    return r3nn.unroll(cell, params, None, xs, mode=mode)[1]
+    return r3nn.unroll(cell, params, None, xs, mode=mode, chunk=chunk)[1]
 
 
 @case
@@ -84,6 +85,33 @@ def modes():
                 [Contender("r3nn", auto, params), Contender("plain AD", plain, params)],
                 xs,
             )
+
+
+@case
+def blocks():
+    """The block length that "scan" picks against others, by the name of each."""
+    for name in ("gru", "lstm"):
+        for shape in MODE_SHAPES:
+            cell, params, xs = problem(name, shape)
+            picked = Contender("r3nn", functools.partial(unrolled, cell, "scan"), params)
+            others = [
+                Contender(f"C={chunk}", functools.partial(unrolled, cell, "scan", chunk=chunk), params)
+                for chunk in (8, 16, 32, 64, 128)
+            ]
+            yield f"{name} {shape}", [picked, *others], xs
+
+
+@case
+def opaque():
+    """What "auto" leaves alone: "scan" against "plain" for cells that give `step` whole."""
+    body = r3nn.feedback(r3nn.chain(CELLS["ugrnn"], r3nn.deep(CELLS["ugrnn"], 2, tie="full")), Readout(1))
+    cells = {"mgu": CELLS["mgu"], "gru_reset_before": CELLS["gru_reset_before"], "R3NN": body}
+    cells["stepwise deep gru"] = r3nn.deep(CELLS["gru"], 4, order="stepwise")
+    for name, cell in cells.items():
+        for shape in [(32, 200, 2, 32), (32, 256, 128, 128)]:
+            _, params, xs = problem(cell, shape)
+            scan, plain = (functools.partial(unrolled, cell, mode) for mode in ("scan", "plain"))
+            yield f"{name} {shape}", [Contender("r3nn", scan, params), Contender("plain", plain, params)], xs
 
 
 def run_module(graphdef, rest, carry, state, xs):
