@@ -102,6 +102,7 @@ class Cell(Params, nnx.RNNCellBase):
 
 
 def draw_key(rngs, stream: str = "params"):
+    """The next key of a stream of `nnx.Rngs`, or of a stream itself. Raises: ValueError for None."""
     if rngs is None:
         raise ValueError(f"rngs is None: needed to draw {stream}, e.g. rngs=nnx.Rngs(0)")
     return rngs[stream]() if isinstance(rngs, nnx.Rngs) else rngs()
