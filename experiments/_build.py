@@ -1,6 +1,10 @@
 """From a checked config to what is trained."""
 
 import dataclasses
+import inspect
+import math
+import os
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,12 +16,15 @@ from configs import default
 from experiments._config import complete
 from experiments.errors import BadInput
 from r3nn import training
-from r3nn.model import Model, count_params, fit_hidden_size
+from r3nn._names import unknown
+from r3nn.model import Model, as_cell, count_params, fit_hidden_size
 from r3nn.model import build as build_model
 from r3nn.nnx import R3NN, Functional
 from r3nn.tasks import Task, get_task
 
 DECAYED = ("adamw", "lamb", "lion")  # the optimizers that have weight decay
+FED = {"classification": "probabilities", "regression": "values"}  # y_{t-1} by the task's kind
+SENTENCE = 300  # characters of an error that is not ours
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,13 +50,58 @@ def build(config: ConfigDict) -> Experiment:
     try:
         task = get_task(config.task.name, **config.task.options)
         model = _model(config, task)
+        _check_memory(config, model)
         module = lambda key: Functional.split(R3NN.from_params(model, model.init(key)))
         spec = _spec(config, task, _functional(module))
         _check_contradictions(config, spec)
-    except (ValueError, TypeError) as error:
-        raise BadInput(str(error)) from error
-    init = lambda key: module(key)[1]
-    return Experiment(config, spec, _hparams(config), init, count_params(model), model.hidden_size)
+        init = lambda key: module(key)[1]
+        experiment = Experiment(config, spec, _hparams(config), init, count_params(model), model.hidden_size)
+        _trace(experiment)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise BadInput(_sentence(error, config)) from error
+    return experiment
+
+
+def _trace(experiment: Experiment) -> None:
+    """Follows the shapes and dtypes of an update. Raises: what the update would, before anything is made."""
+    update = lambda state: training.update(experiment.spec, experiment.hparams, state)
+    jax.eval_shape(update, jax.eval_shape(experiment.start))
+
+
+def _sentence(error: Exception, config: ConfigDict) -> str:
+    """What went wrong, on one line, with the field's name where the library knows it as an option."""
+    text = " ".join(str(error).split())
+    if match := re.search(r"init\(\) got an unexpected keyword argument '(\w+)'", text):
+        return f"config.model.init.{match[1]}: {unknown('option', match[1], _init_names(config))}"
+    if isinstance(error, OverflowError):
+        return f"config.model: a size in it is too large ({text})."
+    if text.startswith("chrono"):
+        return f"config.model.init.{text}"
+    return text if len(text) <= SENTENCE else f"{text[:SENTENCE]} ..."
+
+
+def _init_names(config: ConfigDict) -> set[str]:
+    """The options that the `init` of every cell takes by name."""
+    cells = [as_cell(name) for name in (config.model.cell, config.model.depth_cell) if name]
+    inits = [[vars(kind)["init"] for kind in type(cell).__mro__ if "init" in vars(kind)] for cell in cells]
+    parameters = lambda init: inspect.signature(init).parameters.values()
+    named = lambda init: {p.name for p in parameters(init) if p.kind is p.KEYWORD_ONLY}
+    return set.intersection(*(set().union(*map(named, chain)) for chain in inits))
+
+
+def _check_memory(config: ConfigDict, model: Model) -> None:
+    """Parameters, gradients, two moments and the state of one step: the least that training holds."""
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    state = jax.eval_shape(lambda params: model.start(params, (config.train.batch,)), params)
+    numbers = lambda tree: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
+    needed = 4 * (4 * numbers(params) + numbers(state))
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        raise ValueError(
+            f"config.model has {numbers(params):,} parameters at hidden size {model.hidden_size}: with "
+            f"config.train.batch={config.train.batch} it takes {needed / 2**30:,.0f} GiB or more, and this "
+            f"machine has {there / 2**30:,.0f} GiB."
+        )
 
 
 def _functional(module: Callable[[Any], tuple[Functional, Any]]) -> Functional:
@@ -71,7 +123,7 @@ def _model(config: ConfigDict, task: Task) -> Model:
             cell=wanted.cell,
             depth=wanted.depth,
             depth_cell=wanted.depth_cell or None,
-            tie=int(wanted.tie) if wanted.tie.isdigit() else wanted.tie,
+            tie=int(wanted.tie) if wanted.tie.isascii() and wanted.tie.isdecimal() else wanted.tie,
             order=wanted.order,
             residual_depth=wanted.residual,
             norm_depth=wanted.norm or None,
@@ -140,6 +192,11 @@ def _check_contradictions(config: ConfigDict, spec: training.Spec) -> None:
     if model.teacher_forcing and not model.feedback:
         raise ValueError(
             "config.model.teacher_forcing=True: it needs config.model.feedback=values or probabilities."
+        )
+    if model.feedback and model.feedback != FED[spec.task.kind]:
+        raise ValueError(
+            f"config.model.feedback={model.feedback!r}: task {config.task.name!r} is a {spec.task.kind}; "
+            f"it must be '' or {FED[spec.task.kind]!r}."
         )
     if model.predict == "last" and not _counts_last_step_alone(spec):
         raise ValueError(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import inspect
 import math
 import re
 import runpy
@@ -28,8 +29,8 @@ WITHIN = {
     "optimizer.end_fraction": (0, 1),
     "optimizer.weight_decay": (0, math.inf),
     "optimizer.clip": (0, math.inf),
-    "optimizer.b1": (0, 1),
-    "optimizer.b2": (0, 1),
+    "optimizer.b1": (0, 0.999999),  # 1 would divide by 0
+    "optimizer.b2": (0, 0.999999),
     "train.target": (-math.inf, math.inf),
     "train.depth_weight": (0, math.inf),
     "model.init.chrono": (0, math.inf),
@@ -76,10 +77,17 @@ def load(name: str) -> ConfigDict:
     get_config = runpy.run_path(path).get("get_config")
     if get_config is None:
         raise BadInput(f"--config={name}: {path} does not define get_config().")
+    if variant and not inspect.signature(get_config).parameters:
+        raise BadInput(f"--config={name}: {path} has no variants.")
     try:
-        return get_config(variant) if variant else get_config()
-    except (TypeError, ValueError) as error:
+        config = get_config(variant) if variant else get_config()
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadInput(f"--config={name}: {error}") from error
+    if not isinstance(config, ConfigDict):
+        raise BadInput(
+            f"--config={name}: get_config() must return a ConfigDict, got {type(config).__name__}."
+        )
+    return config
 
 
 def _configs() -> list[str]:

@@ -15,7 +15,7 @@ def blame(experiment: Experiment, state: training.TrainState) -> str:
     finite = _diagnose(experiment.spec, experiment.hparams, state)
     return (
         f"update {int(state.step) + 1}: the loss or a gradient is not finite: "
-        f"{_where(finite, experiment.spec)}. Checkpoints before it are kept; a smaller config.optimizer.lr "
+        f"{_where(finite, experiment.spec)}. The state before it is saved; a smaller config.optimizer.lr "
         "or config.optimizer.clip may help."
     )
 
@@ -30,5 +30,6 @@ def _where(finite: training.Finite, spec: training.Spec) -> str:
         return f"predictions first at {time}, depth {depth}, in {rows} of {wrong.shape[1]} sequences"
     parameters = [name for name, good in flatten(finite.gradients).items() if not good]
     if parameters:
-        return f"predictions are, the gradients of {', '.join(parameters)} are not"
+        more = f" and of {len(parameters) - 2} more" if len(parameters) > 2 else ""
+        return f"predictions are, the gradients of {', '.join(parameters[:2])}{more} are not"
     return "predictions and gradients are, their loss or norm is not"

@@ -2,18 +2,32 @@
 
 import contextlib
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
-from experiments._build import build
+from experiments._build import Experiment, build
 from experiments._checkpoint import Checkpoints, Damaged
 from experiments._workdir import Workdir
 from experiments.errors import BadInput
 
 
+class Learned(NamedTuple):
+    """What a checkpoint holds, and of what experiment."""
+
+    experiment: Experiment
+    params: Any
+    step: int  # updates completed
+
+
 def load(workdir: str | os.PathLike, step: int | None = None) -> tuple[Any, Any, Any]:
     """See `experiments.load`."""
+    experiment, params, _ = restore(workdir, step)
+    return experiment.spec.model, params, experiment.config
+
+
+def restore(workdir: str | os.PathLike, step: int | None = None) -> Learned:
+    """As `experiments.load`, with all that is known."""
     place = Workdir(workdir)
     experiment = build(place.read_config())
     if not place.checkpoints.is_dir():
@@ -23,7 +37,7 @@ def load(workdir: str | os.PathLike, step: int | None = None) -> tuple[Any, Any,
         for candidate in _candidates(checkpoints, place, step):
             with contextlib.suppress(Damaged):
                 state, _ = checkpoints.read(candidate, like)
-                return experiment.spec.model, state.params, experiment.config
+                return Learned(experiment, state.params, candidate)
     raise BadInput(f"{place.checkpoints}: holds no checkpoint that is good{_of(step)}.")
 
 

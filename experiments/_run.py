@@ -27,9 +27,12 @@ def run(config: ConfigDict, workdir: str, command: str = "") -> dict[str, Any]:
     command: what repeats the run, for the result. Raises: the `Ending`s of experiments.errors.
     """
     with Signals() as signals:
-        _jax.configure(complete(config))
+        config = complete(config)
+        _jax.configure(config, cache=False)
+        _jax.check_cache(config)
         experiment = build(config)
-        with Workdir(workdir).claimed(experiment.config) as place:
+        with Workdir(workdir).claimed(config) as place:
+            _jax.use_cache(config)
             result = place.read_result()
             if result is None:
                 with opened(experiment, place) as session:
@@ -89,7 +92,10 @@ def profile(session: Session) -> None:
 
 
 def advance(session: Session, count: int) -> None:
-    """`count` updates in one call of the device, and their line in the log. Raises: NotFinite."""
+    """`count` updates in one call of the device, and their line in the log.
+
+    Raises: NotFinite, once the state before the bad update is saved: a resume meets the same one again.
+    """
     program, counters = session.program(count), session.counters
     began = time.perf_counter()
     with session.timed():
@@ -97,6 +103,8 @@ def advance(session: Session, count: int) -> None:
         finite = bool(session.state.ok)
     rate = count / (time.perf_counter() - began)
     if not finite:
+        counters.step = int(session.state.step)
+        session.save()
         raise NotFinite(blame(session.experiment, session.state))
     counters.step += count
     means = {name: float(np.asarray(values, np.float64).mean()) for name, values in metrics.items()}

@@ -1,11 +1,15 @@
-"""Ctrl-C and SIGTERM as a wish that the training loop reads between two calls of the device."""
+"""Ctrl-C and SIGTERM as a wish that the training loop reads between two calls of the device.
+
+Python sees neither while XLA compiles or a call of the device is running, but right after it.
+"""
 
 import signal
 import threading
 
 
 class Signals:
-    """Within it the first SIGINT or SIGTERM is kept in `received`; a second one ends the process."""
+    """Within it the first SIGINT or SIGTERM is kept in `received`; one that comes after Python saw it ends
+    the process."""
 
     def __init__(self):
         self.received: signal.Signals | None = None

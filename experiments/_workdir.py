@@ -13,6 +13,10 @@ from ml_collections import ConfigDict
 from experiments._config import first_difference, merge
 from experiments.errors import BadInput
 
+SHOWN = {  # of result.json, in the last words on the screen
+    *("task", "length", "metric", "higher_is_better", "value", "baseline", "test_sequences"),
+    *("reached_target", "updates", "seconds", "parameters"),
+}
 LOCK, PART = ".lock", ".part"  # PART: the ending of a file that is being written
 
 
@@ -41,8 +45,8 @@ class Workdir:
 
         Raises: BadInput where another process has it, or it holds something else; nothing is then changed.
         """
-        self._check(config)
         try:
+            self._check(config)
             self.path.mkdir(parents=True, exist_ok=True)
             lock = open(self.path / LOCK, "ab")
         except OSError as error:
@@ -94,11 +98,12 @@ class Workdir:
             raise BadInput(f"{self.config}: is not the config of a run ({error}).") from error
 
     def read_result(self) -> dict[str, Any] | None:
-        """result.json, None while the run has not finished."""
+        """result.json, None while the run has not finished, or where it is not whole."""
         try:
-            return json.loads(self.result.read_text("utf-8"))
+            result = json.loads(self.result.read_text("utf-8"))
         except (OSError, ValueError):
             return None
+        return result if isinstance(result, dict) and SHOWN <= result.keys() else None
 
 
 class Log:

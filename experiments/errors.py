@@ -3,7 +3,7 @@
     0    finished (or there was nothing left to do)
     1    an unforeseen error, with its traceback
     2    bad input: nothing was created or changed
-    3    a loss or gradient stopped being finite; the checkpoints before it are kept
+    3    a loss or gradient stopped being finite; the state before it is saved
     130  Ctrl-C, 143 SIGTERM: saved; the same command goes on from there
 
 R3NN_TRACEBACK=1 in the environment shows the traceback of the others too.

@@ -7,9 +7,9 @@ next: one compiled program serves all lengths, and beside the data, memory does 
 are free-running: no true output feeds back. Leaves evaluation.json and evaluation.png in the workdir.
 """
 
-import contextlib
 import functools
 import math
+import os
 import shlex
 import sys
 import time
@@ -19,16 +19,14 @@ import jax
 import numpy as np
 from absl import flags, logging
 
-import experiments
 from experiments import _jax, plots
-from experiments._build import build
-from experiments._checkpoint import Checkpoints, Damaged
 from experiments._config import complete
+from experiments._load import Learned, restore
 from experiments._result import versions
 from experiments._workdir import Workdir, to_json, write
 from experiments.errors import BadInput, ending
 from r3nn import training
-from r3nn._names import check_int
+from r3nn._names import check_int, unknown
 from r3nn.tasks import Batch, Task
 
 
@@ -140,48 +138,6 @@ def wilson(fraction: float, trials: int, z: float = 1.96) -> tuple[float, float]
     return max(0.0, (middle - margin) / scale), min(1.0, (middle + margin) / scale)
 
 
-# Reading a run.
-
-
-class Learned(NamedTuple):
-    """What a checkpoint holds, and of which run."""
-
-    place: Workdir
-    config: Any
-    spec: training.Spec
-    params: Any
-    step: int  # updates completed
-
-
-def restore(workdir: str, step: int | None) -> Learned:
-    """The checkpoint after `step` updates; None: the best, or the newest that is good. Raises: BadInput."""
-    place = Workdir(workdir)
-    config = complete(place.read_config())
-    _jax.configure(config)
-    spec = build(config).spec
-    problem = BadInput(f"{place.path}: holds no checkpoint yet.")
-    for candidate in [step] if step is not None else _best_first(place):
-        try:
-            _, params, _ = experiments.load(place.path, candidate)
-            return Learned(place, config, spec, params, candidate)
-        except BadInput as error:
-            problem = error
-    raise problem
-
-
-def _best_first(place: Workdir) -> list[int]:
-    """The steps of the checkpoints: the best, then from the newest on."""
-    if not place.checkpoints.is_dir():
-        return []
-    with contextlib.closing(Checkpoints(place.checkpoints, read_only=True)) as checkpoints:
-        newest_first = checkpoints.steps()[::-1]
-        for step in newest_first:
-            with contextlib.suppress(Damaged):
-                best = checkpoints.counters(step).best_step
-                return sorted(newest_first, key=lambda step: step != best)
-    return newest_first
-
-
 # The program.
 
 
@@ -208,6 +164,9 @@ def parse(argv: list[str]) -> CommandLine:
     flags.DEFINE_bool("help", False, "show this text", short_name="h", flag_values=values)
     try:
         rest = values(argv)[1:]
+    except flags.UnrecognizedFlagError as error:
+        known = ("workdir", "lengths", "step", *Options._fields)
+        raise BadInput(unknown("flag", error.flagname, known)) from error
     except flags.Error as error:
         raise BadInput(f"{error}.") from error
     if values.help:
@@ -223,7 +182,7 @@ def parse(argv: list[str]) -> CommandLine:
 
 def _lengths(text: str) -> list[int]:
     words = [word.strip() for word in text.split(",")]
-    wrong = next((word for word in words if not word.isdecimal()), None)
+    wrong = next((word for word in words if not (word.isascii() and word.isdecimal())), None)
     if wrong is not None:
         raise BadInput(f"--lengths={text}: {wrong!r} is no whole number; lengths look like 64,128,256.")
     lengths = sorted(map(int, words))
@@ -252,15 +211,18 @@ def main(argv: list[str]) -> int:
 def _main(argv: list[str]) -> None:
     asked = parse(argv)
     logging.set_verbosity(logging.ERROR)  # Orbax warns that what is opened to be read is opened to be read
-    learned = restore(asked.workdir, asked.step)
-    _check_lengths(learned, asked.lengths)
+    place = Workdir(asked.workdir)
+    _jax.configure(complete(place.read_config()))
+    learned = restore(place.path, asked.step)
+    spec = learned.experiment.spec
+    _check_lengths(spec.task, asked)
     began = time.perf_counter()
     table = dict(_rows(learned, asked))
     report = {
-        "task": learned.config.task.name,
-        "metric": learned.spec.task.metric,
-        "higher_is_better": learned.spec.task.higher_is_better,
-        "trained_lengths": [learned.spec.shortest, learned.spec.max_length],
+        "task": learned.experiment.config.task.name,
+        "metric": spec.task.metric,
+        "higher_is_better": spec.task.higher_is_better,
+        "trained_lengths": [spec.shortest, spec.max_length],
         "step": learned.step,
         **asked.options._asdict(),
         "interval": "95% over sequences: Wilson's for fractions, normal for the others",
@@ -273,23 +235,39 @@ def _main(argv: list[str]) -> None:
         "device": jax.devices()[0].device_kind,
         "versions": versions(),
     }
-    _leave(learned, table, report)
+    _leave(place, table, report)
 
 
-def _check_lengths(learned: Learned, lengths: list[int]) -> None:
-    field = f"--lengths: a length of task {learned.config.task.name!r}"
+def _check_lengths(task: Task, asked: CommandLine) -> None:
+    """Raises BadInput for a length that the task does not have, or whose data the memory would not hold."""
     try:
-        for length in lengths:
-            check_int(field, length, learned.spec.task.min_length, 2**30)
+        for length in asked.lengths:
+            check_int("--lengths: a length of this task", length, task.min_length, 2**30)
     except ValueError as error:
         raise BadInput(str(error)) from error
+    longest, options = asked.lengths[-1], asked.options
+    needed = _bytes(task, options.batch * room(longest, longest, options.chunk))
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > memory:
+        raise BadInput(
+            f"--lengths: to draw {options.batch} sequences of {longest:,} steps takes "
+            f"{needed / 2**30:,.1f} GiB, and this machine has {memory / 2**30:,.1f} GiB: "
+            "take a smaller length, --batch or --chunk."
+        )
+
+
+def _bytes(task: Task, steps: int) -> int:
+    """To draw so many steps: for the data, and, as measured, up to twice as much on the way."""
+    few = task.min_length
+    drawn = jax.eval_shape(lambda key: task.sample(key, 1, few, few), jax.random.key(0))
+    return 3 * steps * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(drawn)) // few
 
 
 def _rows(learned: Learned, asked: CommandLine):
     """(length, {metric: Estimate}) of each length, printed as it comes."""
-    spec, lengths, sequences = learned.spec, asked.lengths, asked.options.sequences
+    spec, lengths, sequences = learned.experiment.spec, asked.lengths, asked.options.sequences
     print(
-        f"{learned.config.task.name}, {learned.place.path} after update {learned.step}, trained at "
+        f"{learned.experiment.config.task.name}, {asked.workdir} after update {learned.step}, trained at "
         f"{_trained(spec.shortest, spec.max_length)} steps: {sequences:,} sequences of each length"
     )
     for length in lengths:
@@ -319,16 +297,16 @@ def _numbers(estimate: Estimate) -> dict[str, float | None]:
     return {name: x if math.isfinite(x) else None for name, x in estimate._asdict().items()}
 
 
-def _leave(learned: Learned, table: dict[int, dict[str, Estimate]], report: dict[str, Any]) -> None:
+def _leave(place: Workdir, table: dict[int, dict[str, Estimate]], report: dict[str, Any]) -> None:
     """evaluation.png and evaluation.json, each whole or not at all, and where they are."""
-    picture, numbers = (learned.place.path / f"evaluation.{kind}" for kind in ("png", "json"))
+    picture, numbers = (place.path / f"evaluation.{kind}" for kind in ("png", "json"))
     figure, (ax,) = plots.axes()
     draw(ax, table, report)
     try:
         plots.save(figure, picture)
         write(numbers, to_json(report))
     except OSError as error:
-        raise BadInput(f"--workdir={learned.place.path}: cannot be written ({error.strerror}).") from error
+        raise BadInput(f"--workdir={place.path}: cannot be written ({error.strerror}).") from error
     print(f"\n{numbers}\n{picture}")
 
 

@@ -19,7 +19,7 @@ FILES = sorted(path for path in (ROOT / "configs").glob("[!_]*.py") if path.name
 FULL = ("adding", "copy_memory", "parity", "s3")
 NAMES = [
     *(path.stem for path in FILES),
-    *(f"{name}:full" for name in FULL),
+    *(f"{name}:{variant}" for name in FULL for variant in ("full", "smoke")),
     *(f"article:{variant}" for variant in ("lstm_gru", "lstm_lstm")),
 ]
 
@@ -53,6 +53,12 @@ def test_default_holds_every_field_once_with_a_comment():
     for name, _ in fields(config("default")):
         (line,) = [line for line in text.splitlines() if f"config.{name} = " in line]
         assert " # " in line, name
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_smoke_lasts_seconds(name):
+    smoke = config(f"{name}:smoke")
+    assert smoke.train.updates <= 50 and build(smoke).parameters < 1000
 
 
 @pytest.mark.parametrize("name", FULL + ("article",))

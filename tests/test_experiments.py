@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,15 +12,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 from ml_collections import ConfigDict
 
 import experiments
 from configs import default
 from experiments import train
-from experiments._config import complete
+from experiments._config import complete, load
 from experiments._report import duration, screen
 from experiments._run import run
 from experiments.errors import BadInput
+from r3nn.cells import CELLS
+from r3nn.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = {
@@ -33,6 +37,13 @@ TINY = {
     "optimizer.lr": 0.1,
     "cache_dir": "",
 }
+
+
+CACHE = (
+    "jax_compilation_cache_dir",
+    "jax_persistent_cache_min_compile_time_secs",
+    "jax_persistent_cache_min_entry_size_bytes",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +145,29 @@ def test_import_is_light():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_trains_on_every_task_from_the_quickstart(cell, task, tmp_path):
+    config = load("configs/quickstart.py")
+    wanted = {
+        **{"task.name": task, "model.cell": cell, "model.depth_cell": cell, "model.hidden_size": 8},
+        **{"train.updates": 100, "train.log_every": 10, "train.length": 24, "train.batch": 16},
+        "train.min_length": 21,  # copy_memory has none shorter
+        "train.target": 0.0,
+    }
+    if task != "adding":  # their losses count other steps than the last
+        wanted["model.predict"] = "every"
+    if cell == "elman":  # it has no gate
+        wanted["model.init.chrono"] = 0.0
+    config.update_from_flattened_dict(wanted)
+    result = run(config, tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if line["kind"] == "train"]
+    assert len(losses) == 10 and None not in losses and min(losses[1:]) < losses[0]
+    assert result["updates"] == 100 and np.isfinite(result["value"])
+
+
 # How a run ends.
 
 
@@ -151,9 +185,15 @@ def test_not_finite_names_the_update_and_keeps_what_was_good(tmp_path, capsys):
     status = main(tmp_path / "run", **fields)
     error = capsys.readouterr().err
     assert status == 3 and error.count("\n") == 1, error
-    assert error.startswith("update ") and "not finite" in error
+    assert error.startswith("update 2: ") and "not finite" in error
     assert not (tmp_path / "run" / "result.json").exists()
-    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+    kept = everything(tmp_path / "run" / "checkpoints")
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["1"]
+    assert main(tmp_path / "run", **fields) == 3  # a resume meets the same update, and says the same
+    assert capsys.readouterr().err == error
+    assert everything(tmp_path / "run" / "checkpoints") == kept
+    _, params, _ = experiments.load(tmp_path / "run")
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
 
 
 def test_the_best_state_is_tested_and_the_last_where_that_is_damaged(tmp_path, capsys):
@@ -166,6 +206,24 @@ def test_the_best_state_is_tested_and_the_last_where_that_is_damaged(tmp_path, c
     assert main(workdir, **fields) == 0
     assert "the best checkpoint is damaged" in capsys.readouterr().out
     assert json.loads((workdir / "result.json").read_text())["tested_update"] == 14
+
+
+def test_a_result_that_is_not_whole_is_made_again(finished, tmp_path):
+    workdir = shutil.copytree(finished, tmp_path / "run")
+    (workdir / "result.json").write_text("{}")
+    assert main(workdir) == 0
+    assert json.loads((workdir / "result.json").read_text())["updates"] == 14
+
+
+def test_compiled_programs_are_kept(tmp_path):
+    before = {name: getattr(jax.config, name) for name in CACHE}
+    try:
+        assert main(tmp_path / "run", cache_dir=tmp_path / "cache", **{"train.batch": 3}) == 0
+        assert any((tmp_path / "cache").iterdir())
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
 
 
 def test_profile_leaves_a_trace(tmp_path):
@@ -215,15 +273,32 @@ BAD = [
     (["--config.task.name=parity", "--config.task.options.label=every"], ["label", "'labels'"]),
     (["--config.task.name=parity", "--config.task.options.labels=all"], ["labels", "'all'", "every"]),
     (["--config.task.name=s3", "--config.task.options.group=S9"], ["S9", "720"]),
-    (["--config.optimizer.name=adma"], ["adma", "adam"]),
+    (["--config.optimizer.name=adma"], ["adma", "did you mean 'adam'"]),
     (["--config.optimizer.schedule=step"], ["step", "cosine"]),
-    (["--config.model.init.chron=3"], ["chron"]),
+    (["--config.model.init.chron=3"], ["config.model.init.chron", "did you mean 'chrono'"]),
+    (["--config.model.init.foo=1"], ["config.model.init.foo", "learn_initial"]),
+    (["--config.model.init.forget_bias=1.0"], ["config.model.init.forget_bias", "bias"]),
+    (["--config.model.init.chrono=9", "--config.model.cell=elman"], ["config.model.init.chrono=9", "Elman"]),
+    (["--config.model.init.dtype=bfloat16"], ["bfloat16", "float32"]),
     (["--config.model.init.chrono=1"], ["chrono", "2"]),
     (["--config.model.tie=some"], ["tie", "some", "full"]),
+    (["--config.model.tie=²"], ["tie", "²", "full"]),
     (["--config.model.order=random"], ["order", "random", "layerwise"]),
     (["--config.model.mode=newtonn"], ["mode", "newtonn", "scan"]),
     (["--config.model.norm=batch"], ["batch", "rms"]),
     (["--config.model.feedback=logits"], ["feedback", "logits", "values"]),
+    (["--config.model.feedback=probabilities"], ["config.model.feedback", "adding", "'values'"]),
+    (
+        ["--config.task.name=s3", "--config.model.feedback=values", "--config.model.teacher_forcing=true"],
+        ["config.model.feedback", "s3", "'probabilities'"],
+    ),
+    (
+        ["--config.model.feedback=values", "--config.model.order=layerwise", "--config.model.depth=2"],
+        ["order", "layerwise", "auto"],
+    ),
+    (["--config.model.params=1000000000000"], ["parameters", "GiB"]),
+    (["--config.model.hidden_size=1000000"], ["hidden size 1000000", "GiB"]),
+    (["--config.model.hidden_size=1000000000000"], ["too large", "1000000000000"]),
     (["--config.model.predict=all"], ["predict", "all", "last"]),
     (["--config.model.encoder=embedding"], ["encoder", "embedding", "features"]),
     (["--config.model.encoder=conv"], ["encoder", "conv", "linear"]),
@@ -244,6 +319,9 @@ BAD = [
             ("optimizer.lr", "-0.1"),
             ("optimizer.lr", "nan"),
             ("optimizer.b2", "1.5"),
+            ("optimizer.b1", "1.0"),
+            ("optimizer.b2", "1.0"),
+            ("cache_dir", "README.md/cache"),
             ("optimizer.end_fraction", "2.0"),
             ("optimizer.clip", "-1.0"),
             ("train.target", "inf"),
@@ -258,8 +336,10 @@ BAD = [
     (["--config.task.name=s3", "--config.model.predict=last"], ["predict", "last", "every"]),
     (["--config=configs/no.py"], ["configs/no.py", "configs/quickstart.py"]),
     (["--config=configs/adding.py:huge"], ["huge", "full"]),
+    (["--config=configs/quickstart.py:full"], ["configs/quickstart.py has no variants"]),
     (["--config=README.md:x"], ["README.md"]),
     (["--workdir="], ["--workdir"]),
+    (["--workdir=" + 300 * "x"], ["--workdir", "too long"]),
     (["--dryrun"], ["dryrun", "dry_run"]),
     (["extra"], ["extra"]),
 ]
@@ -267,13 +347,30 @@ BAD = [
 
 @pytest.mark.parametrize("arguments, words", BAD, ids=lambda value: " ".join(value))
 def test_bad_input(arguments, words, tmp_path, capsys):
-    status = main(tmp_path / "run", *arguments)
+    status = main(tmp_path / "run", "--config.cache_dir=" + str(tmp_path / "cache"), *arguments)
     out, error = capsys.readouterr()
     assert status == 2 and not out
     assert error.count("\n") == 1 and "Traceback" not in error
     for word in words:
         assert word in error
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "body, words",
+    [
+        ("pass", ["must return a ConfigDict", "NoneType"]),
+        ("c = default.get_config(); c.modle.cell = 'gru'; return c", ["modle", "model"]),
+    ],
+    ids=["nothing", "misspelt group"],
+)
+def test_config_files_that_are_refused(body, words, tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    path.write_text(f"from configs import default\n\ndef get_config():\n    {body}\n")
+    assert train.main(["train.py", f"--config={path}", f"--workdir={tmp_path / 'run'}"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and all(word in error for word in (str(path), *words)), error
+    assert not (tmp_path / "run").exists()
 
 
 def test_config_is_asked_for(capsys):
