@@ -23,7 +23,7 @@ from r3nn.compose import (
     residual,
 )
 from r3nn.encoders import FEEDS, Embedding, Identity, Linear, OneHot, Readout
-from r3nn.time import MODES, blank, unroll
+from r3nn.time import MODES, blank, unroll, vary_alike
 
 Array = jax.Array
 ENCODERS = ("auto", "none", "linear", "one_hot", "embedding")
@@ -113,7 +113,8 @@ class Model:
             return (given if mask is None else jnp.where(mask[..., None], given, fed)), fed
 
         given = self.readout.encode(targets).astype(carry.fed.dtype)
-        fed, before = lax.scan(step, carry.fed, (given, mask, reset))  # y after each step, y_{t-1} at each
+        first, *given = vary_alike(carry.fed, given, mask, reset)
+        fed, before = lax.scan(step, first, tuple(given))  # y after each step, y_{t-1} at each
         xs = jnp.concatenate([xs, before], axis=-1)
         flags = {"mask": mask, "reset": reset}
         state, outputs = unroll(self.cell, params.body, carry.cell, xs, **flags, mode=self.mode)
