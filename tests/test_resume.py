@@ -218,8 +218,6 @@ def test_checkpoints_keep_the_last_two_and_the_best(saved):
         assert checkpoints.steps() == [10, 30, 40]
 
 
-# Reads that Orbax gives up leave coroutines behind, which complain when they are collected.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_no_byte_of_a_checkpoint_can_change_unseen(saved, tmp_path):
     """Wherever a byte of the newest checkpoint flips, the numbers are the same, or those before."""
     files = [path for path in (saved / "30").rglob("*") if path.is_file() and path.stat().st_size]
