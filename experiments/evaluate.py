@@ -21,6 +21,7 @@ from absl import flags, logging
 
 from experiments import _jax, plots
 from experiments._config import complete
+from experiments._estimates import Estimate, estimates
 from experiments._load import Learned, restore
 from experiments._result import versions
 from experiments._workdir import Workdir, to_json, write
@@ -37,15 +38,6 @@ class Options(NamedTuple):
     batch: int = 128  # sequences at a time; the numbers do not depend on it
     chunk: int = 256  # steps at a time; nor on this
     seed: int = 0  # of the sequences
-
-
-class Estimate(NamedTuple):
-    """A metric over sequences, its 95% interval, and what the best guess without the inputs gets."""
-
-    value: float
-    low: float
-    high: float
-    baseline: float
 
 
 # Streaming.
@@ -94,51 +86,6 @@ def room(length: int, longest: int, chunk: int) -> int:
 
 
 # Intervals.
-
-
-def estimates(task: Task, tally, length: int) -> dict[str, Estimate]:
-    """The metrics of a tally [N], the headline first, each with its 95% interval over the N sequences."""
-    values, each = _metrics(task, tally)
-    trivial = task.baseline(length)
-    names = sorted(values, key=lambda name: (name != task.metric, name))
-    return {
-        name: Estimate(
-            float(values[name]),
-            *interval(name, values[name], each[name]),
-            float(trivial.get(name, math.nan)),
-        )
-        for name in names
-    }
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _metrics(task, tally):
-    """The metrics of all sequences together, and those of each alone, [N]."""
-    alone = lambda row: task.metrics(jax.tree.map(lambda leaf: leaf[None], row))
-    return task.metrics(tally), jax.vmap(alone)(tally)
-
-
-def interval(name: str, value: float, each: np.ndarray) -> tuple[float, float]:
-    """95% interval of a mean over sequences, from each sequence's own value [N].
-
-    Fractions (accuracies): Wilson's for N trials. The steps of one sequence hang together, so they are no
-    trials of their own; for a fraction of steps this errs to the wide side. Others: normal.
-    """
-    if "accuracy" in name or name.startswith("within"):
-        return wilson(float(value), len(each))
-    margin = 1.96 * float(np.std(np.asarray(each, np.float64), ddof=1)) / math.sqrt(len(each))
-    return float(value) - margin, float(value) + margin
-
-
-def wilson(fraction: float, trials: int, z: float = 1.96) -> tuple[float, float]:
-    """The score interval of a fraction. Source: Wilson 1927."""
-    middle = fraction + z * z / (2 * trials)
-    margin = z * math.sqrt(max(0.0, fraction * (1 - fraction)) / trials + (z / (2 * trials)) ** 2)
-    scale = 1 + z * z / trials
-    return max(0.0, (middle - margin) / scale), min(1.0, (middle + margin) / scale)
-
-
-# The program.
 
 
 class CommandLine(NamedTuple):

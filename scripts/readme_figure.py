@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from experiments import plots
-from experiments.evaluate import Estimate, draw
+from experiments._estimates import Estimate
+from experiments.evaluate import draw
 
 QUICKSTART, S3 = Path("runs/quickstart"), Path("runs/s3")
 PICTURE = Path("experiments/results/readme.png")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from configs import default
-from experiments import evaluate
+from experiments import _estimates, evaluate
 from experiments._build import build
 from experiments._checkpoint import Checkpoints, Counters
 from experiments._workdir import Workdir, to_json, write
@@ -107,12 +107,12 @@ def test_rooms_are_few_and_not_too_large():
 )
 def test_wilson(hits, trials, low, high):
     """Against Agresti & Coull 1998's formula, worked by hand."""
-    np.testing.assert_allclose(evaluate.wilson(hits / trials, trials), (low, high), atol=1e-4)
+    np.testing.assert_allclose(_estimates.wilson(hits / trials, trials), (low, high), atol=1e-4)
 
 
 def test_interval_of_a_mean():
     each = np.random.default_rng(0).normal(3, 2, 400)
-    low, high = evaluate.interval("mse", each.mean(), each)
+    low, high = _estimates.interval("mse", each.mean(), each)
     assert_close((low + high) / 2, each.mean())
     assert_close(high - low, 2 * 1.96 * each.std(ddof=1) / 20)
 
