@@ -13,7 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from configs import default
-from experiments._config import complete
+from experiments._config import RATES, complete
 from experiments.errors import BadInput
 from r3nn import training
 from r3nn._names import unknown
@@ -43,16 +43,23 @@ class Experiment:
         params = self.init(training.stream(self.hparams.seed, training.INIT))
         return training.start(self.spec, self.hparams, params)
 
+    def placed(self) -> training.TrainState:
+        """Shapes and shardings of a state."""
+        return training.placed(self.spec, jax.eval_shape(self.start))
 
-def build(config: ConfigDict) -> Experiment:
-    """Checks a config and builds what it describes. Raises: BadInput, in one sentence."""
+
+def build(config: ConfigDict, devices: int = 1) -> Experiment:
+    """Checks a config and builds what it describes. Raises: BadInput, in one sentence.
+
+    devices: of this host, that training is split over; config.devices is what was asked for.
+    """
     config = complete(config)
     try:
         task = get_task(config.task.name, **config.task.options)
         model = _model(config, task)
         _check_memory(config, model)
         module = lambda key: Functional.split(R3NN.from_params(model, model.init(key)))
-        spec = _spec(config, task, _functional(module))
+        spec = _spec(config, task, _functional(module), devices)
         _check_contradictions(config, spec)
         init = lambda key: module(key)[1]
         experiment = Experiment(config, spec, _hparams(config), init, count_params(model), model.hidden_size)
@@ -129,11 +136,17 @@ def _model(config: ConfigDict, task: Task) -> Model:
             norm_depth=wanted.norm or None,
             delay_depth=wanted.delay,
             predict_depths=wanted.predict_depths,
+            refine=wanted.refine or None,
+            slow=wanted.slow or None,
+            **{name: wanted[name] for name in ("layer_norm", *RATES)},
             feedback=wanted.feedback or None,
             predict=wanted.predict,
             encoder=wanted.encoder,
             width=wanted.width or None,
             mode=wanted.mode,
+            chunk=wanted.chunk or None,
+            memory=wanted.memory or None,
+            compute_dtype=None if config.compute_dtype == "float32" else config.compute_dtype,
             init=_init_options(wanted.init),
         )
 
@@ -146,7 +159,7 @@ def _init_options(options: ConfigDict) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in usual or value != usual[name]}
 
 
-def _spec(config: ConfigDict, task: Task, model) -> training.Spec:
+def _spec(config: ConfigDict, task: Task, model, devices: int) -> training.Spec:
     train, optimizer = config.train, config.optimizer
     return training.Spec(
         model=model,
@@ -161,6 +174,8 @@ def _spec(config: ConfigDict, task: Task, model) -> training.Spec:
         end_fraction=optimizer.end_fraction,
         predict_last=config.model.predict == "last",
         teacher_forcing=config.model.teacher_forcing,
+        tbptt=train.tbptt,
+        devices=devices,
     )
 
 

@@ -86,7 +86,8 @@ class Checkpoints:
     def restore(self, like: TrainState, log_size: int) -> tuple[TrainState, Counters] | None:
         """The newest good checkpoint, None if there is none at all; deletes damaged ones behind it.
 
-        like: the state's shapes. log_size: of metrics.jsonl, which must reach as far as it did.
+        like: the state's shapes, with shardings where it shall lie on several devices. log_size: of
+        metrics.jsonl, which must reach as far as it did.
         Raises: BadInput where there are checkpoints and none is good, or their format is another.
         """
         damaged = {}
@@ -166,8 +167,10 @@ def flatten(tree: Any) -> dict[str, Any]:
 
 
 def _targets(leaves: dict[str, Any]) -> dict[str, Any]:
-    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    return {name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place) for name, x in leaves.items()}
+    """Shapes where they have a sharding already; elsewhere on the first device."""
+    first = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    place = lambda leaf: getattr(leaf, "sharding", None) or first
+    return {name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place(x)) for name, x in leaves.items()}
 
 
 def _digest(leaf) -> str:

@@ -18,13 +18,19 @@ from r3nn._names import check_choice, check_int, unknown
 
 OPEN = ("task.options", "model.init")  # groups that take more fields than default.py names
 FLAGS = ("config", "workdir", "dry_run", "help")
-INERT = ("cache_dir", "profile")  # fields that change no result
+INERT = ("cache_dir", "devices", "profile")  # fields that change no result, or by rounding alone
 AT_LEAST_1 = (
     *("model.hidden_size", "model.depth", "train.batch", "train.length", "train.updates"),
     *("train.log_every", "train.eval_every", "train.eval_batch", "train.checkpoint_every"),
 )
-AT_LEAST_0 = ("model.params", "model.width", "train.min_length", "optimizer.warmup", "profile")
+AT_LEAST_0 = (
+    *("model.params", "model.width", "model.chunk", "model.memory", "model.refine", "model.slow"),
+    *("train.min_length", "train.tbptt", "optimizer.warmup", "devices", "profile"),
+)
+#: of noise, in config.model
+RATES = ("dropout", "dropout_h", "dropout_candidate", "zoneout_h", "zoneout_c")
 WITHIN = {
+    **{f"model.{name}": (0, 0.999999) for name in RATES},  # 1 would leave nothing
     "optimizer.lr": (0, math.inf),
     "optimizer.end_fraction": (0, 1),
     "optimizer.weight_decay": (0, math.inf),
@@ -36,6 +42,7 @@ WITHIN = {
     "model.init.chrono": (0, math.inf),
 }
 PRECISIONS = ("highest", "high", "default")
+COMPUTE_DTYPES = ("float32", "bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,11 +188,19 @@ def complete(config: ConfigDict) -> ConfigDict:
             check_int(f"config.{name}", values[name], 0)
         check_int("config.seed", config.seed, 0, 2**32 - 1)
         check_choice("config.precision", config.precision, PRECISIONS)
+        check_choice("config.compute_dtype", config.compute_dtype, COMPUTE_DTYPES)
     except ValueError as error:
         raise BadInput(str(error)) from error
     for name, (low, high) in WITHIN.items():
         if not (math.isfinite(values[name]) and low <= values[name] <= high):
             raise BadInput(f"config.{name} must be a number from {low} to {high}, got {values[name]}.")
+    return config.lock()
+
+
+def with_devices(config: ConfigDict, devices: int) -> ConfigDict:
+    """A locked config with the number of devices that was chosen for it."""
+    config = config.copy_and_resolve_references()
+    config.devices = devices
     return config.lock()
 
 

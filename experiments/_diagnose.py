@@ -25,7 +25,8 @@ def _where(finite: training.Finite, spec: training.Spec) -> str:
     if wrong.any():
         t = int(wrong.any((0, 1)).argmax())
         depth = int(wrong[:, :, t].any(1).argmax()) + 1
-        time = "the last time step" if spec.predict_last else f"time step {t + 1} of {wrong.shape[2]}"
+        steps = f"{wrong.shape[2]}{' of the piece' if spec.tbptt else ''}"
+        time = "the last time step" if spec.predict_last else f"time step {t + 1} of {steps}"
         rows = int(wrong.any((0, 2)).sum())
         return f"predictions first at {time}, depth {depth}, in {rows} of {wrong.shape[1]} sequences"
     parameters = [name for name, good in flatten(finite.gradients).items() if not good]

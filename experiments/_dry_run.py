@@ -1,15 +1,17 @@
 """What a run would cost, measured without creating anything."""
 
+import dataclasses
 import functools
 import time
 
 import jax
 from ml_collections import ConfigDict
 
-from experiments import _jax
+from experiments import _devices, _jax
 from experiments._build import Experiment, build
-from experiments._config import complete
+from experiments._config import complete, with_devices
 from experiments._report import duration
+from experiments._session import begin
 from r3nn import training
 from r3nn.analysis import matmul_flops
 
@@ -18,10 +20,12 @@ UPDATES = 5  # that are timed
 
 def dry_run(config: ConfigDict) -> None:
     """Prints parameters, FLOPs, bytes and time of a run. Raises: BadInput."""
-    _jax.configure(complete(config), cache=False)
-    experiment = build(config)
+    config = complete(config)
+    _jax.configure(config, cache=False)
+    config = with_devices(config, _devices.choose(config))
+    experiment = build(config, config.devices)
     began = time.perf_counter()
-    state = jax.jit(experiment.start)()
+    state = begin(experiment)
     arguments = (experiment.spec, experiment.hparams, state, UPDATES)
     program = jax.jit(training.updates, static_argnums=(0, 3)).lower(*arguments).compile()
     compiling = time.perf_counter() - began
@@ -40,18 +44,23 @@ def _seconds_per_update(experiment: Experiment, state, program) -> float:
 
 def _table(experiment: Experiment, state, program, compiling: float, seconds: float) -> str:
     config, spec = experiment.config, experiment.spec
-    flops = matmul_flops(functools.partial(training.update, spec), experiment.hparams, state)
+    alone = dataclasses.replace(spec, devices=1)  # inside shard_map stands one device's share
+    flops = matmul_flops(functools.partial(training.update, alone), experiment.hparams, state)
     memory = program.memory_analysis()
-    temporary = f"{memory.temp_size_in_bytes:,} (temporary, as XLA reports)" if memory else "unknown"
+    temporary = (
+        f"{memory.temp_size_in_bytes:,} (temporary on each device, as XLA reports)" if memory else "unknown"
+    )
     updates = config.train.updates
     held = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     rows = {
+        "devices": f"{_devices.describe(config.devices)}, {spec.batch // spec.devices} sequences on each",
+        "products": f"in {config.compute_dtype}, precision {config.precision}",
         "parameters": f"{experiment.parameters:,} (hidden size {experiment.hidden_size})",
         "FLOPs per update": f"{flops:,} in matrix products ({flops / seconds / 1e9:.2f} GFLOP/s)",
-        "bytes of the state": f"{held:,} (parameters and optimizer)",
+        "bytes of the state": f"{held:,} (parameters, optimizer, carry)",
         "bytes of an update": temporary,
         "time to compile": duration(compiling),
-        "time per update": f"{seconds * 1e3:.3g} ms on {jax.devices()[0].device_kind}",
+        "time per update": f"{seconds * 1e3:.3g} ms",
         "time to train": f"{duration(seconds * updates)} at most ({updates} updates)",
     }
     return "\n".join(f"{name:20} {value}" for name, value in rows.items()) + "\nNothing was created."

@@ -46,7 +46,7 @@ def collect(
         "hidden_size": experiment.hidden_size,
         "seed": config.seed,
         "command": command,
-        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        "device": {"platform": device.platform, "kind": device.device_kind, "count": experiment.spec.devices},
         "versions": versions(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "config": config.to_dict(),

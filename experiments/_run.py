@@ -8,10 +8,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import _jax, _result
+from experiments import _devices, _jax, _result
 from experiments._build import build
 from experiments._checkpoint import Damaged
-from experiments._config import complete
+from experiments._config import complete, with_devices
 from experiments._diagnose import blame
 from experiments._report import duration
 from experiments._session import Session, opened
@@ -30,7 +30,8 @@ def run(config: ConfigDict, workdir: str, command: str = "") -> dict[str, Any]:
         config = complete(config)
         _jax.configure(config, cache=False)
         _jax.check_cache(config)
-        experiment = build(config)
+        config = with_devices(config, _devices.choose(config, Workdir(workdir).devices()))
+        experiment = build(config, config.devices)
         with Workdir(workdir).claimed(config) as place:
             _jax.use_cache(config)
             result = place.read_result()
@@ -68,10 +69,10 @@ def begin(session: Session) -> None:
     config, experiment, step = session.config, session.experiment, session.counters.step
     if session.done:
         return
-    start = f"going on after update {step}" if step else "starting"
+    start = f"going on after update {step}{other_devices(session)}" if step else "starting"
     session.screen.say(
         f"{config.task.name}, T={config.train.length}: {config.model.cell}, {experiment.parameters:,} "
-        f"parameters, on {jax.devices()[0].device_kind}; {start}, compiling ..."
+        f"parameters, on {_devices.describe(config.devices)}; {start}, compiling ..."
     )
     began = time.perf_counter()
     session.program(min(config.train.log_every, config.train.updates - step))
@@ -79,6 +80,13 @@ def begin(session: Session) -> None:
     session.screen.say(f"compiled in {duration(time.perf_counter() - began)}")
     if config.profile:
         profile(session)
+
+
+def other_devices(session: Session) -> str:
+    """A remark where the run began on another number of devices."""
+    begun, now = session.place.devices(), session.config.devices
+    same = begun in (0, now)
+    return "" if same else f" (begun on {begun} devices, now {now}: the same numbers, not the same bits)"
 
 
 def profile(session: Session) -> None:
@@ -107,9 +115,20 @@ def advance(session: Session, count: int) -> None:
         session.save()
         raise NotFinite(blame(session.experiment, session.state))
     counters.step += count
-    means = {name: float(np.asarray(values, np.float64).mean()) for name, values in metrics.items()}
+    means = mean(metrics)
     session.record("train", {**means, "seconds": round(counters.seconds, 3)})
     session.screen.progress(counters.step, means["loss"], rate)
+
+
+def mean(metrics: dict[str, Any]) -> dict[str, float]:
+    """Of each metric [count], over the updates in which a step counted at all; NaN where there is none.
+
+    Of whole sequences that is every update; a piece of truncated backpropagation may hold no counted step.
+    """
+    counted = np.asarray(metrics["counted"]) > 0
+    columns = {name: np.asarray(values, np.float64)[counted] for name, values in metrics.items()}
+    del columns["counted"]
+    return {name: float(values.mean()) if len(values) else math.nan for name, values in columns.items()}
 
 
 def evaluate(session: Session) -> bool:
@@ -133,7 +152,7 @@ def finish(session: Session, command: str) -> dict[str, Any]:
     best, state = session.counters.best_step, session.state
     if best not in (None, session.counters.step):
         try:
-            state, _ = session.checkpoints.read(best, jax.eval_shape(session.experiment.start))
+            state, _ = session.checkpoints.read(best, session.experiment.placed())
         except Damaged as damage:
             session.screen.say(
                 f"the best checkpoint is damaged ({damage}); the last state is tested instead."

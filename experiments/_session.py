@@ -91,6 +91,12 @@ class Session:
             self.saved = self.counters.step
 
 
+def begin(experiment: Experiment) -> training.TrainState:
+    """The state before the first update, computed on one device: the same bits on any number of them."""
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, experiment.placed())
+    return jax.device_put(jax.jit(experiment.start)(), shardings)
+
+
 @contextlib.contextmanager
 def opened(experiment: Experiment, place: Workdir) -> Iterator[Session]:
     """The session of a claimed folder: from its newest good checkpoint, or from the start."""
@@ -98,8 +104,8 @@ def opened(experiment: Experiment, place: Workdir) -> Iterator[Session]:
         closing = lambda part: stack.enter_context(contextlib.closing(part))
         checkpoints = closing(Checkpoints(place.checkpoints))
         log_size = place.metrics.stat().st_size if place.metrics.exists() else 0
-        found = checkpoints.restore(jax.eval_shape(experiment.start), log_size)
-        state, counters = found or (jax.jit(experiment.start)(), Counters())
+        found = checkpoints.restore(experiment.placed(), log_size)
+        state, counters = found or (begin(experiment), Counters())
         yield Session(
             experiment,
             place,

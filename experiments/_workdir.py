@@ -97,6 +97,13 @@ class Workdir:
         except (ValueError, TypeError) as error:
             raise BadInput(f"{self.config}: is not the config of a run ({error}).") from error
 
+    def devices(self) -> int:
+        """The number of devices that the run here began on; 0 where none is known."""
+        try:
+            return int(json.loads(self.config.read_text("utf-8"))["devices"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
+
     def read_result(self) -> dict[str, Any] | None:
         """result.json, None while the run has not finished, or where it is not whole."""
         try:

@@ -1,20 +1,46 @@
 """r3nn: nonlinear gated recurrent networks on long sequences, as pure functions in JAX."""
 
-from r3nn.cells import CELLS, Cell
-from r3nn.compose import chain, deep, delay, every_depth, feedback, norm, residual
+from r3nn.cells import CELLS, Cell, heads, multiplicative
+from r3nn.compose import (
+    chain,
+    deep,
+    delay,
+    every_depth,
+    feedback,
+    layer_norm,
+    norm,
+    recurrent_dropout,
+    refine,
+    residual,
+    slow,
+    variational_dropout,
+    with_output,
+    zoneout,
+)
 from r3nn.tasks import TASKS
-from r3nn.time import unroll
+from r3nn.time import Noise, linear_scan, unroll
 
 __all__ = [
     "CELLS",
     "TASKS",
     "Cell",
+    "Noise",
     "chain",
     "deep",
     "delay",
     "every_depth",
     "feedback",
+    "heads",
+    "layer_norm",
+    "linear_scan",
+    "multiplicative",
     "norm",
+    "recurrent_dropout",
+    "refine",
     "residual",
+    "slow",
     "unroll",
+    "variational_dropout",
+    "with_output",
+    "zoneout",
 ]

@@ -1,13 +1,16 @@
 """From the words and numbers of a config to what they mean, or to one sentence of complaint."""
 
+import ast
+import dataclasses
 import difflib
 import hashlib
 import importlib.util
+import inspect
 import operator
 import pathlib
 import sys
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 
@@ -37,6 +40,51 @@ def lookup(kind: str, registry: Mapping[str, Any], name: str) -> Any:
     if name.endswith(".py"):
         raise ValueError(f"{kind} {name!r} names a file but no value in it: write {name}:NAME.")
     raise ValueError(unknown(kind, name, registry))
+
+
+def evaluate(kind: str, registry: Mapping[str, Any], functions: Mapping[str, Callable], text: str) -> Any:
+    """As `lookup`, or what a call says: of a function, or of a row whose fields change.
+
+    `evaluate("cell", CELLS, {"heads": heads}, "heads(gru, 4)")` is `heads(gru, 4)`, and "lem(dt=0.5)" is
+    `dataclasses.replace(lem, dt=0.5)`. Calls nest; their arguments are rows, calls and literals.
+
+    Raises: ValueError, in one sentence, for what cannot be read or is unknown; what the functions raise.
+    """
+    if not isinstance(text, str) or "(" not in text or ".py:" in text:
+        return lookup(kind, registry, text)
+    try:
+        return _evaluate(kind, registry, functions, ast.parse(text.strip(), mode="eval").body)
+    except SyntaxError:
+        raise ValueError(f"{kind} {text!r} is neither a name nor a call such as name(other, 4).") from None
+
+
+def _evaluate(kind, registry, functions, node):
+    evaluate = lambda node: _evaluate(kind, registry, functions, node)
+    match node:
+        case ast.Name(name):
+            return lookup(kind, registry, name)
+        case ast.Call(ast.Name(name), args, keywords):
+            args, options = [*map(evaluate, args)], {k.arg: evaluate(k.value) for k in keywords}
+            if name not in functions and name in registry:
+                return _replace(kind, name, registry[name], args, options)
+            function = lookup(f"{kind} or function", {**registry, **functions}, name)
+            try:
+                inspect.signature(function).bind(*args, **options)
+            except TypeError as error:
+                raise ValueError(f"{kind} {ast.unparse(node)!r}: {name} has {error}.") from None
+            return function(*args, **options)
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise ValueError(f"{kind}: {ast.unparse(node)!r} is neither a name, a call nor a number.") from None
+
+
+def _replace(kind, name, value, args, options):
+    fields = [field.name for field in dataclasses.fields(value) if not dataclasses.is_dataclass(field.type)]
+    for option in [*map(repr, args), *options]:
+        if option not in fields:
+            raise ValueError(unknown(f"field of {kind} {name},", option, fields))
+    return dataclasses.replace(value, **options)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:

@@ -7,13 +7,20 @@ import jax
 import jax.numpy as jnp
 
 lecun_normal = jax.nn.initializers.lecun_normal()
+glorot_uniform = jax.nn.initializers.glorot_uniform()
+normal = jax.nn.initializers.normal
+unit_uniform = jax.nn.initializers.uniform(1.0)
 zeros = jax.nn.initializers.zeros
 
 
 def orthogonal(key, shape, dtype=jnp.float32):
     """A random orthogonal matrix, drawn in at least float32: no QR knows bfloat16."""
-    drawn_in = jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
-    return jax.nn.initializers.orthogonal()(key, shape, drawn_in).astype(dtype)
+    return jax.nn.initializers.orthogonal()(key, shape, solvable(dtype)).astype(dtype)
+
+
+def solvable(dtype):
+    """The dtype itself, or float32 for the smaller ones, which no solver of matrices knows."""
+    return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
 
 
 def chrono(max_time):
@@ -30,5 +37,20 @@ def chrono(max_time):
 
     def init(key, shape, dtype=jnp.float32):
         return jnp.log(jax.random.uniform(key, shape, dtype, 1.0, max_time - 1.0))
+
+    return init
+
+
+def diagonal_normal(key, shape, dtype=jnp.float32):
+    """N(0, 1/H) for the diagonal [H] of a matrix [H, H]: Xavier's variance 2 / (fan in + fan out)."""
+    return jax.random.normal(key, shape, dtype) / shape[-1] ** 0.5
+
+
+def uniform(bound):
+    """U(-bound, bound); bound: a number, or None for 1/√H, H the last axis of the shape."""
+
+    def init(key, shape, dtype=jnp.float32):
+        limit = shape[-1] ** -0.5 if bound is None else bound
+        return jax.random.uniform(key, shape, dtype, -limit, limit)
 
     return init

@@ -12,9 +12,11 @@ def first_line(doc: str | None) -> str:
     return doc.strip().partition("\n")[0] if doc else ""
 
 
-def describe(value) -> str | None:
+def describe(name: str, value) -> str | None:
     """What the file that defines a cell or task says of itself: one paper or task, one file."""
-    return sys.modules[type(value).__module__].__doc__
+    home = sys.modules[type(value).__module__]
+    others = [module for path, module in sys.modules.items() if path.startswith(f"{home.__package__}._")]
+    return next((module for module in (home, *others) if name in vars(module)), home).__doc__
 
 
 def config_doc(path: Path) -> str | None:
@@ -35,7 +37,7 @@ def show(title: str, rows: Iterable[tuple[str, str | None]]):
 
 if __name__ == "__main__":
     root = Path(__file__).parent.parent
-    show("cells", ((name, describe(cell)) for name, cell in r3nn.CELLS.items()))
-    show("tasks", ((name, describe(task)) for name, task in r3nn.TASKS.items()))
+    show("cells", ((name, describe(name, cell)) for name, cell in r3nn.CELLS.items()))
+    show("tasks", ((name, describe(name, task)) for name, task in r3nn.TASKS.items()))
     configs = sorted((root / "configs").glob("[!_]*.py"))
     show("configs", ((f"configs/{path.name}", config_doc(path)) for path in configs))

@@ -9,9 +9,23 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from r3nn import chain, deep, delay, every_depth, feedback, norm, residual, unroll
-from r3nn.cells import elman, gru, lstm, mgu, ugrnn
+from r3nn import (
+    chain,
+    deep,
+    delay,
+    every_depth,
+    feedback,
+    layer_norm,
+    norm,
+    refine,
+    residual,
+    slow,
+    unroll,
+    zoneout,
+)
+from r3nn.cells import SLSTMState, elman, gru, lstm, mgu, ugrnn
 
 
 def assert_close(actual, desired, rtol=1e-5, atol=1e-6):
@@ -33,6 +47,11 @@ def assert_close(actual, desired, rtol=1e-5, atol=1e-6):
         a, d = _numbers(a), _numbers(d)
         assert a.shape == d.shape, f"{leaf}: actual shape {a.shape}, desired {d.shape}"
         np.testing.assert_allclose(a, d, rtol=rtol, atol=atol, equal_nan=False, err_msg=leaf)
+
+
+def assert_same(tree, other):
+    """Asserts that two pytrees hold the same bits."""
+    jax.tree.map(np.testing.assert_array_equal, tree, other)
 
 
 def _flatten(tree):
@@ -73,7 +92,17 @@ def problem(cell, T, batch, D, H, *, seed=0) -> Problem:
         first = (slice(4), *(0 for _ in batch))
         mask[first], reset[first] = [True, False, False, True], [False, False, True, False]
     xs = rng.normal(size=(T, *batch, D)).astype(dtype)
-    return Problem(jax.tree.map(fill, params), jax.tree.map(fill, state), xs, mask, reset)
+    params, state = jax.tree.map(fill, params), jax.tree.map(fill, state)
+    if isinstance(state, SLSTMState):  # its normaliser is a sum of exponentials
+        state = state._replace(n=0.5 + abs(state.n))
+    return Problem(params, state, xs, mask, reset)
+
+
+def drawn(init):
+    """Random parameters in the shapes of init(key). By NumPy: to compile `init` takes a second."""
+    draw = np.random.default_rng(0)
+    fill = lambda leaf: draw.normal(0, 0.5, leaf.shape).astype(leaf.dtype)
+    return jax.tree.map(fill, jax.eval_shape(init, jax.random.key(0)))
 
 
 def pad(xs, mask):
@@ -135,7 +164,33 @@ COMPOSITIONS = {
     "delay": chain(elman, deep(delay(residual(ugrnn)), 2)),
     "R3NN": feedback(chain(elman, deep(ugrnn, 2, tie="full")), TanhReadout()),
     "feedback of residual": feedback(chain(mgu, residual(lstm)), TanhReadout(3)),
+    "R5NN": feedback(chain(refine(elman, 2), slow(deep(ugrnn, 2, tie="full"), 2)), TanhReadout()),
+    "slow of refine": slow(refine(every_depth(deep(gru, 2)), 2), 3),
+    "wavefront": every_depth(deep(lstm, 3, order="wavefront")),
+    "wavefront of slow, tied": chain(
+        layer_norm(gru), deep(slow(residual(ugrnn), 2), 4, tie="all", order="wavefront")
+    ),
+    "zoneout of layer norm": zoneout(layer_norm(lstm), 0.3, 0.4),
 }
+
+
+#: cells that stand for all others where a test is dear: each way to read the state, kind of state, prepare
+REPRESENTATIVES = (
+    "gru",
+    "lstm",
+    "slstm",
+    "scornn",
+    "mugrnn",
+    "diagonal_lstm",
+    "lru",
+    "gru_reset_before",
+    "m2rnn",
+)
+
+
+def unless_slow(names, at_once):
+    """Names as parameters of a test, those not in `at_once` only with -m slow."""
+    return [name if name in at_once else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def in_size(name: str, D: int, H: int) -> int:

@@ -31,7 +31,7 @@ close = functools.partial(assert_close, rtol=1e-9, atol=1e-10)
 
 @pytest.mark.parametrize("name", COMPOSITIONS)
 def test_equals_its_definition(name, x64):
-    """One step, and a masked, packed sequence: `plain` is stepwise, `scan` layerwise where it can be."""
+    """One step, and a masked, packed sequence: `plain` is stepwise, `scan` in the deep cell's own order."""
     cell = COMPOSITIONS[name]
     reverse = bool(list(COMPOSITIONS).index(name) % 2)
     p = problem(cell, T, (B,), in_size(name, D, H), H)
@@ -182,6 +182,7 @@ def lengths(jaxpr) -> list:
             [(1, [(T, [])]), (4, [(1, [(T, [])])])],
         ),  # level 1; for each level, all time steps
         ("auto", "scan", [(1, [(T, [])]), (4, [(1, [(T, [])])])]),
+        ("wavefront", "auto", [(T + 5 - 1, [])]),  # all levels at once
     ],
 )
 def test_a_scan_in_a_scan(order, mode, expected):
@@ -192,7 +193,10 @@ def test_a_scan_in_a_scan(order, mode, expected):
 
 
 @pytest.mark.parametrize("tie", ["none", 2])
-@pytest.mark.parametrize("order, mode", [("stepwise", "plain"), ("stepwise", "scan"), ("layerwise", "scan")])
+@pytest.mark.parametrize(
+    "order, mode",
+    [("stepwise", "plain"), ("stepwise", "scan"), ("layerwise", "scan"), ("wavefront", "auto")],
+)
 def test_the_program_does_not_grow_with_depth(order, mode, tie):
     def size(depth):
         cell = every_depth(deep(elman, depth, tie=tie, order=order))
@@ -249,10 +253,11 @@ def run_first_level_deeper():
             (
                 lambda inside=inside: feedback(inside, TanhReadout()),
                 ValueError,
-                "order='layerwise': .* runs stepwise",
+                f"order='{order}': .* runs stepwise",
             )
-            for layerwise in [deep(gru, 2, order="layerwise")]
-            for inside in (layerwise, chain(lstm, layerwise), residual(delay(layerwise)), deep(layerwise, 2))
+            for order in ("layerwise", "wavefront")
+            for part in [deep(gru, 2, order=order)]
+            for inside in (part, chain(lstm, part), residual(delay(part)), deep(part, 2))
         ),
     ],
 )

@@ -21,6 +21,7 @@ NAMES = [
     *(path.stem for path in FILES),
     *(f"{name}:{variant}" for name in FULL for variant in ("full", "smoke")),
     *(f"article:{variant}" for variant in ("lstm_gru", "lstm_lstm")),
+    "r5nn:smoke",
 ]
 
 
@@ -39,6 +40,14 @@ def test_training_step_lowers_for_every_device(name):
     assert exported.platforms == ("cpu", "cuda", "tpu")
 
 
+def test_training_step_on_two_devices_lowers():
+    """The program of each of them, of kinds that this machine may not have."""
+    experiment = build(config("quickstart"), devices=2)
+    step = jax.jit(functools.partial(training.update, experiment.spec))
+    exported = export.export(step, platforms=("cuda", "tpu"))(experiment.hparams, experiment.placed())
+    assert exported.nr_devices == 2 and "all_reduce" in exported.mlir_module()
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_config_is_a_page_of_a_notebook(path):
     """A question, the command that answers it, how long it takes, what comes out."""
@@ -55,13 +64,13 @@ def test_default_holds_every_field_once_with_a_comment():
         assert " # " in line, name
 
 
-@pytest.mark.parametrize("name", FULL)
+@pytest.mark.parametrize("name", FULL + ("r5nn",))
 def test_smoke_lasts_seconds(name):
     smoke = config(f"{name}:smoke")
     assert smoke.train.updates <= 50 and build(smoke).parameters < 1000
 
 
-@pytest.mark.parametrize("name", FULL + ("article",))
+@pytest.mark.parametrize("name", FULL + ("article", "r5nn"))
 def test_unknown_variant_is_refused(name):
     with pytest.raises(BadInput, match="'smal' is unknown; it must be .*"):
         config(f"{name}:smal")

@@ -14,13 +14,12 @@ from jax.sharding import PartitionSpec as P
 
 from r3nn import CELLS, unroll
 from r3nn.time._trees import batch_axes
-from tests.helpers import COMPOSITIONS, assert_close, compiled, in_size, pad, problem
+from tests.helpers import COMPOSITIONS, assert_close, compiled, in_size, pad, problem, unless_slow
 
 ROWS = CELLS | COMPOSITIONS
 every_row = pytest.mark.parametrize("name", ROWS)
-# Grad of grad of a composition compiles for long: two stand for the others, unless asked for with -m slow.
-AT_ONCE = {*CELLS, "norm", "R3NN"}
-slowly = [name if name in AT_ONCE else pytest.param(name, marks=pytest.mark.slow) for name in ROWS]
+# Grad of grad compiles for long: a few stand for the others, unless asked for with -m slow.
+slowly = unless_slow(ROWS, {"gru", "mugrnn", "diagonal_gru", "lru", "m2rnn", "norm", "R3NN"})
 
 T, B, D, H = 6, 4, 2, 3
 

@@ -17,7 +17,7 @@ from experiments._checkpoint import Checkpoints, Counters
 from experiments._workdir import Workdir, to_json, write
 from experiments.evaluate import Options
 from r3nn import model, training
-from r3nn.tasks import get_task
+from r3nn.tasks import Batch, get_task
 from tests.helpers import assert_close
 
 
@@ -72,7 +72,7 @@ def test_chunks_give_the_numbers_of_the_whole(case, chunks):
     length, drawn = 23, 28
     sequences = evaluate.samples(spec.task, drawn, jax.random.key(1), np.arange(4), np.int32(length))
     sequences = jax.tree.map(np.asarray, sequences)
-    whole = training.Batch(*(leaf[:, :length] for leaf in sequences))
+    whole = Batch(*(leaf[:, :length] for leaf in sequences))
     ys = jax.jit(training.predictions, static_argnums=0)(spec, params, whole)[-1]
     expected = jax.jit(spec.task.tally)(ys, training.last_step(whole) if spec.predict_last else whole)
     for chunk in chunks:

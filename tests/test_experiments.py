@@ -17,10 +17,10 @@ from ml_collections import ConfigDict
 
 import experiments
 from configs import default
-from experiments import train
+from experiments import _devices, train
 from experiments._config import complete, load
 from experiments._report import duration, screen
-from experiments._run import run
+from experiments._run import mean, run
 from experiments.errors import BadInput
 from r3nn.cells import CELLS
 from r3nn.tasks import TASKS
@@ -106,7 +106,8 @@ def test_result_holds_what_a_table_needs(finished):
     assert result["command"] == "the command" and result["parameters"] == 40
     assert {"jax", "flax", "python", "r3nn"} <= result["versions"].keys()
     assert result["seconds"] > 0 and result["device"]["platform"] == jax.default_backend()
-    assert result["config"]["optimizer"]["lr"] == 0.1
+    assert result["config"]["optimizer"]["lr"] == 0.1 and result["config"]["compute_dtype"] == "float32"
+    assert result["device"]["count"] == result["config"]["devices"] == 1
 
 
 def test_a_finished_run_says_so_and_does_nothing(finished, capsys):
@@ -118,6 +119,26 @@ def test_a_finished_run_says_so_and_does_nothing(finished, capsys):
 
 def test_fields_that_change_no_result_may_differ(finished, tmp_path):
     assert main(finished, profile=1) == 0
+
+
+def test_a_run_goes_on_with_other_devices(finished, tmp_path, capsys):
+    """From its first checkpoint, with the same numbers, and it says that the bits are not."""
+    workdir = shutil.copytree(finished, tmp_path / "run")
+    (workdir / "result.json").unlink()
+    shutil.rmtree(workdir / "checkpoints" / "14")
+    assert main(workdir, devices=2) == 0
+    assert "begun on 1 devices, now 2: the same numbers, not the same bits" in capsys.readouterr().out
+    losses = [
+        [
+            json.loads(line)["loss"]
+            for line in (folder / "metrics.jsonl").read_text().splitlines()
+            if "loss" in line
+        ]
+        for folder in (finished, workdir)
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    result = json.loads((workdir / "result.json").read_text())
+    assert result["device"]["count"] == result["config"]["devices"] == 2
 
 
 def test_load(finished):
@@ -158,7 +179,7 @@ def test_every_cell_trains_on_every_task_from_the_quickstart(cell, task, tmp_pat
     }
     if task != "adding":  # their losses count other steps than the last
         wanted["model.predict"] = "every"
-    if cell == "elman":  # it has no gate
+    if not getattr(CELLS[cell], "keeps", ()) + getattr(CELLS[cell], "writes", ()):  # it has no such gate
         wanted["model.init.chrono"] = 0.0
     config.update_from_flattened_dict(wanted)
     result = run(config, tmp_path / "run")
@@ -235,7 +256,15 @@ def test_dry_run_creates_nothing(tmp_path, capsys):
     before = dict(os.environ)
     assert main(tmp_path / "run", "--dry_run") == 0
     out = capsys.readouterr().out
-    for row in ("parameters", "FLOPs per update", "bytes of the state", "time per update", "time to train"):
+    for row in (
+        "1 of 4 cpu, 2 sequences",
+        "in float32",
+        "parameters",
+        "FLOPs per update",
+        "bytes of the state",
+        "time per update",
+        "time to train",
+    ):
         assert row in out
     assert not any(tmp_path.iterdir())
     os.environ.clear()
@@ -303,6 +332,12 @@ BAD = [
     (["--config.model.encoder=embedding"], ["encoder", "embedding", "features"]),
     (["--config.model.encoder=conv"], ["encoder", "conv", "linear"]),
     (["--config.precision=low"], ["precision", "low", "highest"]),
+    (["--config.compute_dtype=float16"], ["config.compute_dtype", "float16", "bfloat16"]),
+    (["--config.devices=4"], ["config.devices=4", "divide", "config.train.batch=2"]),
+    (["--config.devices=8", "--config.train.batch=8"], ["config.devices=8", "at most 4, the"]),
+    (["--config.model.mode=linear"], ["linear", "plain, scan, chunked"]),
+    (["--config.model.chunk=3", "--config.model.memory=9"], ["chunk=3", "memory=9", "not both"]),
+    (["--config.model.mode=chunked", "--config.model.memory=9"], ["memory=9", "bytes"]),
     *(
         ([f"--config.{name}={value}"], [f"config.{name}", "at least 1", value])
         for name in ("train.batch", "train.updates", "train.log_every", "model.hidden_size", "model.depth")
@@ -316,6 +351,10 @@ BAD = [
             ("model.params", "-1"),
             ("model.width", "-1"),
             ("train.min_length", "-1"),
+            ("train.tbptt", "-1"),
+            ("model.chunk", "-1"),
+            ("model.memory", "-1"),
+            ("devices", "-1"),
             ("optimizer.lr", "-0.1"),
             ("optimizer.lr", "nan"),
             ("optimizer.b2", "1.5"),
@@ -425,7 +464,42 @@ def test_wrong_types_in_a_config_file_are_refused():
         complete(ConfigDict({"train": {"bach": 3}}))
 
 
+@pytest.mark.parametrize(
+    "batch, hidden, recorded, wanted, chosen",
+    [
+        *((32, 32, 0, 0, 2), (32, 64, 0, 0, 4), (30, 64, 0, 0, 3), (2, 3, 0, 0, 1), (7, 512, 0, 0, 1)),
+        *((2, 3, 2, 0, 2), (32, 32, 64, 0, 2), (32, 32, 4, 1, 1)),
+    ],
+)
+def test_devices_are_chosen_by_work_record_and_wish(batch, hidden, recorded, wanted, chosen, monkeypatch):
+    monkeypatch.setattr(_devices, "_cores", lambda: 4)
+    config = default.get_config()
+    config.train.batch, config.model.hidden_size, config.devices = batch, hidden, wanted
+    assert _devices.choose(config, recorded) == chosen
+
+
+def test_more_devices_than_a_cpu_has_cores_are_refused():
+    """In a process of its own: here the number of devices is fixed."""
+    code = """
+from configs import default
+from experiments import _devices
+_devices._cores = lambda: 3
+config = default.get_config()
+config.devices = 4
+_devices.choose(config)
+"""
+    env = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert "BadInput: config.devices=4: must be at most 3, the cores of this host." in done.stderr
+
+
 # What is shown.
+
+
+def test_means_are_over_the_updates_that_counted_a_step():
+    metrics = {"loss": np.float32([0, 2, 4]), "counted": np.int32([0, 3, 1])}
+    assert mean(metrics) == {"loss": 3.0}
+    assert np.isnan(mean({**metrics, "counted": np.zeros(3, np.int32)})["loss"])
 
 
 def test_progress_bar_and_lines():

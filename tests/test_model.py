@@ -101,6 +101,11 @@ def test_hidden_size_for_a_number_of_parameters():
     ("options", "complaint"),
     [
         ({"feedback": "values", "order": "layerwise", "depth": 2}, "runs stepwise"),
+        ({"feedback": "values", "order": "wavefront", "depth": 2}, "runs stepwise"),
+        ({"zoneout_c": 0.1}, "zoneout c=0.1: UGRNN has no c"),
+        ({"cell": "gru_reset_before", "dropout_h": 0.1}, "no recurrent product is known"),
+        ({"dropout": 1.0}, "variational_dropout rate must be"),
+        ({"slow": 0}, "slow k must be"),
         ({"cell": "grru"}, "did you mean 'gru'"),
         ({"encoder": "embedding"}, "does not take float features"),
         ({"depth": 2, "tie": "full"}, "in_size=4 must equal hidden_size"),

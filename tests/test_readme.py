@@ -131,6 +131,15 @@ def value(formula: str, sizes: dict[str, int]) -> int:
     return eval(re.sub(r"(?<=[\dH])(?=[H(])", "*", formula), {}, sizes)
 
 
+def test_table_of_compositions():
+    """Every function of r3nn that makes cells, and options that there are."""
+    rows = tables()["composition"]
+    named = {name for row in rows for name in re.findall(r"`?(\w+)\(", row[0])}
+    made = {name for name in r3nn.compose.__all__ if name.islower()}
+    options = {name for row in rows for name in re.findall(r"`(\w+)`", row[2])}
+    assert made <= named and options <= set(_config.load(f"{ROOT}/configs/default.py").model)
+
+
 def test_table_of_the_article():
     files = [re.findall(r"`([\w/.]+)`", row[2]) for row in tables()["section"]]
     equations = {"3.1.1", "3.1.2", "3.1.3", "3.2.1", "3.2.2", "3.2.3"}

@@ -25,12 +25,14 @@ from r3nn.training import TrainState
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Eight calls of the device, four evaluations, a checkpoint at every other call.
+# Eight calls of the device, four evaluations, a checkpoint at every other call. The batch is on two devices,
+# its sequences are trained in three pieces: the state between them stands in the checkpoints.
 TINY = [
     "--config=configs/default.py",
     *("--config.train.length=6", "--config.train.batch=2", "--config.model.hidden_size=3"),
     *("--config.train.updates=40", "--config.train.log_every=5", "--config.train.eval_every=10"),
     *("--config.train.eval_batch=4", "--config.train.checkpoint_every=10", "--config.optimizer.lr=0.1"),
+    *("--config.train.tbptt=2", "--config.devices=2"),
 ]
 
 
@@ -60,6 +62,9 @@ def outcome(workdir: Path):
     return sums, lines, json.loads((workdir / "result.json").read_text())["metrics"]
 
 
+# Two devices also where there is one core.
+TWO = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"}
+
 # A child of this server is a process of its own, but need not import JAX again.
 children = multiprocessing.get_context("forkserver")
 children.set_forkserver_preload(["experiments._run"])
@@ -76,6 +81,7 @@ def in_child(function, *arguments) -> int:
 def run(argv):
     """The program as it is."""
     os.chdir(ROOT)
+    os.environ.update(TWO)
     sys.exit(train.main(argv))
 
 
@@ -144,7 +150,7 @@ def test_signals_and_the_lock(command, whole, tmp_path, capsys, monkeypatch):
     program = subprocess.Popen(
         [sys.executable, "experiments/train.py", *argv[1:]],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, **TWO, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -11,8 +11,12 @@ from jax.flatten_util import ravel_pytree
 
 from r3nn import CELLS, chain, deep, feedback, residual, unroll
 from r3nn.cells import gru, lstm, mgu, ugrnn
+from r3nn.time import _pick
+from r3nn.time._pick import modes_of
+from r3nn.time._products import PACKED
 from tests import oracles
 from tests.helpers import (
+    REPRESENTATIVES,
     TanhReadout,
     assert_close,
     compiled,
@@ -23,9 +27,10 @@ from tests.helpers import (
     problem,
     product,
     scans,
+    unless_slow,
 )
 
-every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+every_cell = pytest.mark.parametrize("name", unless_slow(CELLS, REPRESENTATIVES))
 both_modes = pytest.mark.parametrize("mode", ["plain", "scan"])
 
 T, B, D, H = 11, 3, 2, 4
@@ -54,7 +59,7 @@ def equals_the_loop(cell, values, params, state, xs, mask=None, reset=None, reve
 # Modes agree.
 
 AXES = {
-    "cell": list(CELLS),
+    "cell": list(REPRESENTATIVES),
     "T": [1, 2, 37, 257],
     "batch": [(), (1,), (3,), (2, 3)],
     "mask": [False, True],
@@ -62,6 +67,7 @@ AXES = {
     "reverse": [False, True],
     "state": [False, True],
     "chunk": [None, 7, 1],
+    "keep": [False, True],
 }
 
 
@@ -69,7 +75,8 @@ def name_row(row):
     return "-".join(f"{k}={v}" if isinstance(v, bool) else str(v) for k, v in row.items()).replace(" ", "")
 
 
-def check_modes(row):
+def check_modes(row, monkeypatch):
+    monkeypatch.setattr(_pick, "_keep", lambda cell, arrays: row["keep"] and cell.recurrence in PACKED)
     cell = CELLS[row["cell"]]
     p = problem(cell, row["T"], row["batch"], D, H)
     flags = {name: getattr(p, name) for name in ("mask", "reset") if row[name]}
@@ -79,27 +86,30 @@ def check_modes(row):
     @compiled
     def run(params, state, xs, flags):
         how = dict(reverse=row["reverse"], chunk=row["chunk"], **flags)
-        return [outcome(cell, params, state, xs, mode=mode, **how) for mode in ("plain", "scan")]
+        return [outcome(cell, params, state, xs, mode=mode, **how) for mode in modes]
 
-    plain, scan = run(p.params, state, xs, flags)
+    modes = [mode for mode in modes_of(cell) if mode != "newton" or row["T"] < 50]
+    plain, *others = run(p.params, state, xs, flags)
     equals_the_loop(cell, plain[0], p.params, state, xs, reverse=row["reverse"], **flags)
-    close(scan, plain)
+    for mode, values in zip(modes[1:], others, strict=True):
+        close({mode: values}, {mode: plain})
 
 
 @pytest.mark.parametrize("row", pairwise(**AXES), ids=name_row)
-def test_modes_agree(row, x64):
-    check_modes(row)
+def test_modes_agree(row, x64, monkeypatch):
+    check_modes(row, monkeypatch)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("row", product(**AXES), ids=name_row)
-def test_modes_agree_in_full(row, x64):
-    check_modes(row)
+@pytest.mark.parametrize("row", product(**AXES | {"cell": list(CELLS)}), ids=name_row)
+def test_modes_agree_in_full(row, x64, monkeypatch):
+    check_modes(row, monkeypatch)
 
 
 @every_cell
-def test_gradients_equal_central_differences(cell, x64):
+def test_gradients_equal_central_differences(name, x64):
     """Of every component of params, initial state and inputs, with everything that can be on."""
+    cell = CELLS[name]
     p = problem(cell, 8, (B,), D, H)
     xs = pad(p.xs, p.mask)
     flat, unravel = ravel_pytree((p.params, p.state, xs))
@@ -428,7 +438,7 @@ PARAMS = problem(gru, 1, (), D, H).params
 @pytest.mark.parametrize(
     "change, error, message",
     [
-        ({"mode": "fast"}, ValueError, "mode must be one of auto, plain, scan, got 'fast'"),
+        ({"mode": "fast"}, ValueError, "mode must be one of auto, plain, .* newton, got 'fast'"),
         ({"chunk": 0}, ValueError, "chunk must be an integer at least 1, got 0"),
         (
             {"mask": np.ones((T, B + 1), bool)},

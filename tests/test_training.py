@@ -15,6 +15,7 @@ from r3nn.analysis import matmul_flops
 from r3nn.model import build
 from r3nn.tasks import TASKS
 from r3nn.training import HParams, Spec
+from tests.helpers import assert_same
 
 MODEL = build(in_size=2, out_size=1, hidden_size=5)
 SPEC = Spec(MODEL, TASKS["adding"], batch=3, max_length=7, updates=40)
@@ -40,10 +41,6 @@ evaluate = jax.jit(training.evaluate, static_argnums=(0, 3, 4))
 evaluate_chunk = jax.jit(training.evaluate_chunk, static_argnums=0)
 
 
-def assert_same(tree, other):
-    jax.tree.map(np.testing.assert_array_equal, tree, other)
-
-
 def test_updates_in_one_call_are_calls_of_update():
     state = once = start()
     losses = []
@@ -62,6 +59,20 @@ def test_loss_falls():
         state, metrics = updates(SPEC, HPARAMS, state, COUNT)
         losses.append(metrics["loss"].mean())
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_products_in_bfloat16_train_to_nearly_the_same_loss():
+    rounded = build(in_size=2, out_size=1, hidden_size=5, compute_dtype="bfloat16")
+    losses = {}
+    for model in (MODEL, rounded):
+        spec, losses[model] = dataclasses.replace(SPEC, model=model), []
+        state = start()
+        for _ in range(4):
+            state, metrics = updates(spec, HPARAMS, state, COUNT)
+            losses[model] += metrics["loss"].tolist()
+        assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
+    assert losses[rounded] != losses[MODEL]
+    np.testing.assert_allclose(losses[rounded], losses[MODEL], rtol=0.1, atol=0.01)
 
 
 def test_hyperparameters_are_traced():
@@ -103,7 +114,7 @@ def test_optimizers_step_by_name(name):
 @pytest.mark.parametrize("schedule", training.SCHEDULES)
 def test_schedules_rise_and_fall(schedule):
     spec = dataclasses.replace(SPEC, schedule=schedule, warmup=10, end_fraction=0.1)
-    rate = [float(training._schedule(spec, step)) for step in range(41)]
+    rate = [float(training.schedule(spec, step)) for step in range(41)]
     np.testing.assert_allclose(rate[:10], np.arange(1, 11) / 10, rtol=1e-6)
     assert rate[40] == pytest.approx(1.0 if schedule == "constant" else 0.1)
     assert all(np.diff(rate[10:]) <= 0)

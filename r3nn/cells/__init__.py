@@ -1,13 +1,28 @@
 """Cells: what one step of a recurrence computes. One paper, one file.
 
-`CELLS` is the registry: a row buys every mode, the Flax modules and the whole contract suite.
+`CELLS` is the registry: a row buys every mode, the Flax modules and the whole contract suite. `TRANSFORMS`
+are functions cell -> cell that change how a cell reads its state.
 """
 
+from collections.abc import Callable
+
 from r3nn.cells._base import Cell, GatedCell, GatedParams
+from r3nn.cells._cornn import CoRNNState, cornn
 from r3nn.cells._elman import elman
 from r3nn.cells._gru import gru, gru_reset_before
+from r3nn.cells._heads import heads
+from r3nn.cells._indrnn import indrnn
+from r3nn.cells._lem import LEMState, lem
+from r3nn.cells._lru import lru
 from r3nn.cells._lstm import LSTMState, lstm
+from r3nn.cells._m2rnn import m2rnn
 from r3nn.cells._mgu import mgu, mgu_reset_after
+from r3nn.cells._min_rnn import mingru, minlstm
+from r3nn.cells._multiplicative import mlstm, mrnn, mugrnn, multiplicative
+from r3nn.cells._para_rnn import diagonal_gru, diagonal_lstm
+from r3nn.cells._rglru import rglru
+from r3nn.cells._scornn import scornn
+from r3nn.cells._slstm import SLSTMState, slstm
 from r3nn.cells._ugrnn import ugrnn
 
 CELLS: dict[str, Cell] = {
@@ -18,6 +33,35 @@ CELLS: dict[str, Cell] = {
     "gru": gru,
     "gru_reset_before": gru_reset_before,
     "lstm": lstm,
+    "slstm": slstm,
+    "lem": lem,
+    "cornn": cornn,
+    "scornn": scornn,
+    "m2rnn": m2rnn,
+    "mrnn": mrnn,
+    "mugrnn": mugrnn,
+    "mlstm": mlstm,
+    "indrnn": indrnn,
+    "diagonal_gru": diagonal_gru,
+    "diagonal_lstm": diagonal_lstm,
+    "mingru": mingru,
+    "minlstm": minlstm,
+    "lru": lru,
+    "rglru": rglru,
 }
 
-__all__ = ["CELLS", "Cell", "GatedCell", "GatedParams", "LSTMState", *CELLS]
+TRANSFORMS: dict[str, Callable] = {"heads": heads, "multiplicative": multiplicative}
+
+__all__ = [
+    "CELLS",
+    "TRANSFORMS",
+    "Cell",
+    "CoRNNState",
+    "GatedCell",
+    "GatedParams",
+    "LEMState",
+    "LSTMState",
+    "SLSTMState",
+    *TRANSFORMS,
+    *CELLS,
+]

@@ -3,8 +3,6 @@
 import dataclasses
 from typing import NamedTuple
 
-import jax.numpy as jnp
-
 from r3nn.cells._base import Array, GatedCell
 
 
@@ -27,7 +25,7 @@ class Elman(GatedCell):
 
     def core(self, params, state, u, r):
         """The update above, elementwise."""
-        return jnp.tanh(u.candidate + r.candidate)
+        return self.φ(u.candidate + r.candidate)
 
 
 elman = Elman()

@@ -3,7 +3,6 @@
 import dataclasses
 from typing import NamedTuple
 
-import jax.numpy as jnp
 from jax.nn import sigmoid
 
 from r3nn.cells._base import Array, GatedCell
@@ -39,7 +38,7 @@ class GRU(GatedCell):
         reset = sigmoid(u.reset + r.reset)
         z = sigmoid(u.update + r.update)
         recurrent = r.candidate if params.recurrent_bias is None else r.candidate + params.recurrent_bias
-        n = jnp.tanh(u.candidate + reset * recurrent)
+        n = self.φ(u.candidate + reset * recurrent)
         return (1 - z) * n + z * state
 
 
@@ -64,7 +63,7 @@ class GRUResetBefore(GatedCell):
         """The four equations above."""
         reset = sigmoid(u.reset + state @ params.recurrent.reset)
         z = sigmoid(u.update + state @ params.recurrent.update)
-        n = jnp.tanh(u.candidate + (reset * state) @ params.recurrent.candidate)
+        n = self.φ(u.candidate + (reset * state) @ params.recurrent.candidate)
         return (1 - z) * n + z * state
 
 

@@ -63,7 +63,7 @@ class LSTM(GatedCell):
         """The six equations above, elementwise."""
         i = sigmoid(u.input + r.input)
         f = sigmoid(u.forget + r.forget)
-        g = jnp.tanh(u.cell + r.cell)
+        g = self.φ(u.cell + r.cell)
         o = sigmoid(u.output + r.output)
         c = f * state.c + i * g
         return LSTMState(o * jnp.tanh(c), c)

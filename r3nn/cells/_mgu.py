@@ -3,7 +3,6 @@
 import dataclasses
 from typing import NamedTuple
 
-import jax.numpy as jnp
 from jax.nn import sigmoid
 
 from r3nn.cells._base import Array, GatedCell
@@ -35,7 +34,7 @@ class MGU(GatedCell):
     def step(self, params, state, u):
         """The three equations above."""
         f = sigmoid(u.forget + state @ params.recurrent.forget)
-        candidate = jnp.tanh(u.candidate + (f * state) @ params.recurrent.candidate)
+        candidate = self.φ(u.candidate + (f * state) @ params.recurrent.candidate)
         return (1 - f) * state + f * candidate
 
 
@@ -59,7 +58,7 @@ class MGUResetAfter(GatedCell):
         """The three equations above, elementwise."""
         f = sigmoid(u.forget + r.forget)
         recurrent = r.candidate if params.recurrent_bias is None else r.candidate + params.recurrent_bias
-        candidate = jnp.tanh(u.candidate + f * recurrent)
+        candidate = self.φ(u.candidate + f * recurrent)
         return (1 - f) * candidate + f * state
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 from typing import NamedTuple
 
-import jax.numpy as jnp
 from jax.nn import sigmoid
 
 from r3nn.cells._base import Array, GatedCell
@@ -35,7 +34,7 @@ class UGRNN(GatedCell):
     def core(self, params, state, u, r):
         """(3.1.1) to (3.1.3), elementwise."""
         z = sigmoid(u.update + r.update)
-        candidate = jnp.tanh(u.candidate + r.candidate)
+        candidate = self.φ(u.candidate + r.candidate)
         return (1 - z) * state + z * candidate
 
 

@@ -6,10 +6,12 @@ import jax
 
 from r3nn.cells import Cell
 from r3nn.cells._base import check_cell
+from r3nn.compose._composed import Composed
+from r3nn.time._noise import bare, part, put
 
 
 @dataclasses.dataclass(frozen=True)
-class Chain(Cell):
+class Chain(Composed):
     """x_t -> cells[0] -> h_t^0 -> cells[1] -> ... : each cell's output is the next one's input.
 
     params and state are tuples, one entry a cell; all have the same hidden size.
@@ -37,17 +39,22 @@ class Chain(Cell):
         """Each cell's."""
         return tuple(cell.prepare(p) for cell, p in self._each(params))
 
+    def lower(self, params, wrap):
+        """Each cell's."""
+        return tuple(cell.lower(p, wrap) for cell, p in self._each(params))
+
     def project(self, params, x):
         """x, and what the first cell makes of it; the others' inputs arise within the step."""
-        return x, self.cells[0].project(params[0], x)
+        return x, self.cells[0].project(params[0], part(self.cells[0], x, 0))
 
     def step(self, params, state, u):
         """Each cell in turn."""
         x, u = u
         states = []
         for i, (cell, p, s) in enumerate(self._each(params, state)):
-            s = cell.step(p, s, cell.project(p, x) if i else u)
-            x = cell.output(p, s, x)
+            own = part(cell, x, i)
+            s = cell.step(p, s, cell.project(p, own) if i else u)
+            x = put(x, cell.output(p, s, own))
             states.append(s)
         return tuple(states)
 
@@ -57,9 +64,9 @@ class Chain(Cell):
 
     def output(self, params, state, x):
         """The last cell's."""
-        for cell, p, s in self._each(params, state):
-            x = cell.output(p, s, x)
-        return x
+        for i, (cell, p, s) in enumerate(self._each(params, state)):
+            x = put(x, cell.output(p, s, part(cell, x, i)))
+        return bare(x)
 
     def in_size(self, params):
         """The first cell's."""
@@ -68,10 +75,11 @@ class Chain(Cell):
     def sweep(self, run, params, state, xs):
         """All time steps of each cell in turn."""
         states = []
-        for cell, p, s in self._each(params, state):
-            s, xs = run(cell, p, s, xs)
+        for i, (cell, p, s) in enumerate(self._each(params, state)):
+            s, ys = run(cell, p, s, part(cell, xs, i))
+            xs = put(xs, ys)
             states.append(s)
-        return tuple(states), xs
+        return tuple(states), bare(xs)
 
 
 def chain(*cells: Cell) -> Cell:

@@ -10,9 +10,12 @@ from jax import lax
 from r3nn._names import check_choice, check_int
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params, check_cell
+from r3nn.compose._composed import Composed, take
+from r3nn.compose._wavefront import wavefront
 from r3nn.compose._wrapper import Wrapper
+from r3nn.time._noise import bare, part, put
 
-ORDERS = ("auto", "stepwise", "layerwise")
+ORDERS = ("auto", "stepwise", "layerwise", "wavefront")
 TIES = ("none", "all", "full")
 
 
@@ -27,13 +30,14 @@ class DeepParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Deep(Cell):
+class Deep(Composed):
     """h_t^l = g(h_{t-1}^l, h_t^{l-1}; θ_l) for l = 1 .. L, with h_t^0 the input          (3.2.2)
 
     State: the cell's, each leaf stacked [L, ...]. Depth is a `lax.scan`, so compile time does not grow with
-    it, and a tied depth can change at test time. Two orders of the same sum: *stepwise* (for each
-    time step, all depths: the article's procedure, and the reference) and *layerwise* (for each depth,
-    all of time: every mode over time applies).
+    it, and a tied depth can change at test time. Three orders of the same sum: *stepwise* (for each
+    time step, all depths: the article's procedure, and the reference), *layerwise* (for each depth, all of
+    time: every mode over time applies) and *wavefront* (level l at time step τ - l, all levels at once:
+    T + L - 1 sequential steps rather than T L, for devices that a single level leaves idle).
     """
 
     cell: Cell
@@ -72,7 +76,7 @@ class Deep(Cell):
         ]
         return DeepParams(first, jax.tree.map(lambda *leaves: jnp.stack(leaves), *levels))
 
-    def _levels(self, params: DeepParams):
+    def levels(self, params: DeepParams):
         """Params of levels 2 to L: stacked [L-1, ...], or (None, one) where one serves them all."""
         if self.tie == "full":
             return None, params.first
@@ -89,13 +93,20 @@ class Deep(Cell):
 
     def _over_depth(self, body, carry, params, per_level):
         """Scan body(carry, params of the level, entry of per_level) over levels 2 to L."""
-        stacked, shared = self._levels(params)
+        stacked, shared = self.levels(params)
 
         def level(carry, inputs):
             own, entry = inputs
             return body(carry, shared if own is None else own, entry)
 
         return lax.scan(level, carry, (stacked, per_level), length=self.depth - 1)
+
+    def _numbers(self):
+        """Of levels 2 to L, counted from 0; None where no level asks."""
+        return jnp.arange(1, self.depth) if self.noisy else None
+
+    def _of_level(self, x, l):
+        return part(self.cell, x, l)
 
     def initial_state(self, params, batch_shape=()):
         """The levels' initial states, stacked [L, ...]."""
@@ -110,22 +121,31 @@ class Deep(Cell):
         rest = None if params.rest is None else jax.vmap(self.cell.prepare)(params.rest)
         return DeepParams(self.cell.prepare(params.first), rest)
 
+    def lower(self, params, wrap):
+        """Each level's."""
+        rest = params.rest and jax.vmap(lambda p: self.cell.lower(p, wrap))(params.rest)
+        return DeepParams(self.cell.lower(params.first, wrap), rest)
+
     def project(self, params, x):
         """x, and what the first level makes of it; the others' inputs arise within the step."""
-        return x, self.cell.project(params.first, x)
+        return x, self.cell.project(params.first, self._of_level(x, 0))
 
     def step(self, params, state, u):
         """(3.2.2) for all levels in turn: the stepwise order."""
         x, u = u
         first, rest = _unstack(state)
         first = self.cell.step(params.first, first, u)
-        x = self.cell.output(params.first, first, x)
+        if self.depth == 1:
+            return _stack(first, None)
 
-        def level(x, p, s):
-            s = self.cell.step(p, s, self.cell.project(p, x))
-            return self.cell.output(p, s, x), s
+        def level(y, p, entry):
+            s, l = entry
+            own = self._of_level(put(x, y), l)
+            s = self.cell.step(p, s, self.cell.project(p, own))
+            return self.cell.output(p, s, own), s
 
-        return _stack(first, self._over_depth(level, x, params, rest)[1] if self.depth > 1 else None)
+        y = self.cell.output(params.first, first, self._of_level(x, 0))
+        return _stack(first, self._over_depth(level, y, params, (rest, self._numbers()))[1])
 
     def hidden(self, state):
         """The deepest level's, [..., H]."""
@@ -134,15 +154,16 @@ class Deep(Cell):
     def outputs(self, params, state, x) -> Array:
         """The outputs of all levels, [L, ..., H], for the predictions at every depth of (3.2.3)."""
         first, rest = _unstack(state)
-        y = self.cell.output(params.first, first, x)
+        y = self.cell.output(params.first, first, self._of_level(x, 0))
         if self.depth == 1:
             return y[None]
 
-        def level(x, p, s):
-            y = self.cell.output(p, s, x)
+        def level(y, p, entry):
+            s, l = entry
+            y = self.cell.output(p, s, self._of_level(put(x, y), l))
             return y, y
 
-        return _stack(y, self._over_depth(level, y, params, rest)[1])
+        return _stack(y, self._over_depth(level, y, params, (rest, self._numbers()))[1])
 
     def output(self, params, state, x):
         """The deepest level's, [..., H]."""
@@ -161,17 +182,38 @@ class Deep(Cell):
         """(final state, deepest outputs [T, ...], outputs of levels 2 to L [L-1, T, ...], of level 1)."""
         if self.order == "stepwise":
             return None
+        if self.order == "wavefront" and self.depth > 1 and len(bare(xs)):
+            state, ys = wavefront(self, run, params, state, xs)
+            return state, ys[:, -1], jnp.moveaxis(ys[:, 1:], 1, 0), ys[:, 0]
+
+        def level(ys, p, entry):
+            s, l = entry
+            s, ys = run(self.cell, p, s, self._of_level(put(xs, ys), l))
+            return ys, (s, ys)
+
+        if self._uniform(params, state, xs):
+            entries = state, jnp.arange(self.depth) if self.noisy else None
+            levels = _stack(params.first, params.rest), entries
+            deepest, (state, outputs) = lax.scan(lambda ys, own: level(ys, *own), bare(xs), levels)
+            return state, deepest, outputs[1:], outputs[0]
         first, rest = _unstack(state)
-        first, xs = run(self.cell, params.first, first, xs)
+        first, ys = run(self.cell, params.first, first, self._of_level(xs, 0))
         if self.depth == 1:
-            return _stack(first, None), xs, None, xs
+            return _stack(first, None), ys, None, ys
+        deepest, (rest, outputs) = self._over_depth(level, ys, params, (rest, self._numbers()))
+        return _stack(first, rest), deepest, outputs, ys
 
-        def level(xs, p, s):
-            s, xs = run(self.cell, p, s, xs)
-            return xs, (s, xs)
-
-        deepest, (rest, outputs) = self._over_depth(level, xs, params, rest)
-        return _stack(first, rest), deepest, outputs, xs
+    def _uniform(self, params, state, xs) -> bool:
+        """Whether level 1 is as the others in all shapes: one loop then runs them all, compiled once."""
+        if self.tie != "none" or self.depth < 3:
+            return False
+        first = jax.tree.map(jnp.shape, params.first)
+        x = jax.ShapeDtypeStruct(bare(xs).shape[1:], bare(xs).dtype)
+        one = lambda p, s, x: self.cell(p, take(s, 0), x)[1]
+        if first != jax.tree.map(lambda leaf: leaf.shape[1:], params.rest):
+            return False
+        y = jax.eval_shape(one, params.first, state, x)
+        return (y.shape, y.dtype) == (x.shape, x.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,7 +235,7 @@ class EveryDepth(Wrapper):
 
 def _unstack(state):
     """(level 1, levels 2 to L) of a stacked state."""
-    return jax.tree.map(lambda leaf: leaf[0], state), jax.tree.map(lambda leaf: leaf[1:], state)
+    return take(state, 0), take(state, slice(1, None))
 
 
 def _stack(first, rest):
@@ -211,7 +253,8 @@ def deep(cell: Cell, depth: int, *, tie: str | int = "none", order: str = "auto"
       depth: L, at least 1.
       tie: "none" (parameters of its own for each level), "all" (one set for levels 2 to L), an int k
         (levels 2 to L use k sets in turn), "full" (one set for all levels; the input has width H).
-      order: "stepwise", "layerwise" (same numbers), or "auto" (layerwise). Mode "plain" is stepwise always.
+      order: "stepwise", "layerwise", "wavefront" (same numbers), or "auto" (layerwise). Mode "plain" is
+        stepwise always.
 
     Raises: ValueError for a depth below 1 or an unknown tie or order.
     """

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params, State, check_cell
+from r3nn.compose._composed import Composed, all_parts, output_shape
+from r3nn.time._noise import bare, put
 
 
 class Readout(Protocol):
@@ -38,21 +40,22 @@ class FeedbackState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Feedback(Cell):
+class Feedback(Composed):
     """h_t = cell(h_{t-1}, [x_t, y_{t-1}]),  y_t = p(h_t),  y_0 = 0            (Jordan recurrence)
 
     The article's "input, hidden layer and output are connected in a loop". Runs stepwise by nature.
     Source: the article's 2.3; Jordan 1986, "Serial order: a parallel distributed processing approach".
     """
 
+    stepwise = True
     cell: Cell
     readout: Readout
 
     def __post_init__(self):
         check_cell(self.cell)
-        for part in _parts(self.cell):
-            if getattr(part, "order", "auto") == "layerwise":
-                raise ValueError("order='layerwise': a cell under feedback runs stepwise (or 'auto')")
+        for part in all_parts(self.cell):
+            if (order := getattr(part, "order", "auto")) in ("layerwise", "wavefront"):
+                raise ValueError(f"order={order!r}: a cell under feedback runs stepwise (or 'auto')")
 
     def init(self, key, in_size, hidden_size, **options):
         """The inner cell's params for inputs [..., in_size + O], and the readout's."""
@@ -63,19 +66,21 @@ class Feedback(Cell):
     def initial_state(self, params, batch_shape=()):
         """The inner initial state, and zeros."""
         cell = self.cell.initial_state(params.cell, batch_shape)
-        dtype = jax.tree.leaves(cell)[0].dtype
-        x = jax.ShapeDtypeStruct((*batch_shape, self.cell.in_size(params.cell)), dtype)
-        output = jax.eval_shape(self.cell.output, self.cell.prepare(params.cell), cell, x)
-        fed = jnp.zeros((*batch_shape, self.readout.size), dtype)
+        output = output_shape(self.cell, params.cell, cell, batch_shape)
+        fed = jnp.zeros((*batch_shape, self.readout.size), jax.tree.leaves(cell)[0].dtype)
         return FeedbackState(cell, jnp.zeros(output.shape, output.dtype), fed)
 
     def prepare(self, params):
         """The inner cell's."""
         return params._replace(cell=self.cell.prepare(params.cell))
 
+    def lower(self, params, wrap):
+        """The inner cell's."""
+        return params._replace(cell=self.cell.lower(params.cell, wrap))
+
     def step(self, params, state, u):
         """The equations above; u is x_t."""
-        x = jnp.concatenate([u, state.fed], axis=-1)
+        x = put(u, jnp.concatenate([bare(u), state.fed], axis=-1))
         cell = self.cell.step(params.cell, state.cell, self.cell.project(params.cell, x))
         output = self.cell.output(params.cell, cell, x)
         return FeedbackState(cell, output, self.readout.fed(params.readout, output))
@@ -91,16 +96,6 @@ class Feedback(Cell):
     def in_size(self, params):
         """D, without what is fed back."""
         return self.cell.in_size(params.cell) - self.readout.size
-
-
-def _parts(cell: Cell):
-    """A cell and all cells in it."""
-    yield cell
-    for field in dataclasses.fields(cell):
-        value = getattr(cell, field.name)
-        for part in value if isinstance(value, tuple) else (value,):
-            if isinstance(part, Cell):
-                yield from _parts(part)
 
 
 def feedback(cell: Cell, readout: Readout) -> Feedback:

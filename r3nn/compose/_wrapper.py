@@ -9,16 +9,20 @@ import jax.numpy as jnp
 from r3nn._names import check_choice
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params, State, check_cell
+from r3nn.compose._composed import Composed
+from r3nn.time._noise import bare, part, put
 
 
 @dataclasses.dataclass(frozen=True)
-class Wrapper(Cell):
+class Wrapper(Composed):
     """A cell that is another cell in all that a subclass does not change."""
 
     cell: Cell
 
     def __post_init__(self):
         check_cell(self.cell)
+
+    stepwise = property(lambda self: self.cell.stepwise)
 
     def inner(self, params: Params) -> Params:
         """The inner cell's part of the params."""
@@ -36,9 +40,13 @@ class Wrapper(Cell):
         """The inner cell's."""
         return self.cell.prepare(params)
 
+    def lower(self, params, wrap):
+        """The inner cell's."""
+        return self.cell.lower(params, wrap)
+
     def project(self, params, x):
         """The inner cell's."""
-        return self.cell.project(self.inner(params), x)
+        return self.cell.project(self.inner(params), part(self.cell, x))
 
     def step(self, params, state, u):
         """The inner cell's."""
@@ -50,11 +58,38 @@ class Wrapper(Cell):
 
     def output(self, params, state, x):
         """The inner cell's."""
-        return self.cell.output(self.inner(params), state, x)
+        return self.cell.output(self.inner(params), state, part(self.cell, x))
 
     def in_size(self, params):
         """The inner cell's."""
         return self.cell.in_size(self.inner(params))
+
+
+class Structured(Wrapper):
+    """A wrapper that leaves the inner cell's recurrent products as they are, and so all its modes.
+
+    A subclass may change `project`, `core` (elementwise) and `output`.
+    """
+
+    recurrence = property(lambda self: self.cell.recurrence)
+    affine = property(lambda self: self.cell.affine)
+    bounds = property(lambda self: self.cell.bounds)
+
+    def weights(self, params):
+        """The inner cell's."""
+        return self.cell.weights(self.inner(params))
+
+    def recur(self, params, state, u):
+        """The inner cell's."""
+        return self.cell.recur(self.inner(params), state, u)
+
+    def products(self, packed):
+        """The inner cell's."""
+        return self.cell.products(packed)
+
+    def core(self, params, state, u, r):
+        """The inner cell's."""
+        return self.cell.core(self.inner(params), state, u, r)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,12 +104,12 @@ class Residual(Wrapper):
 
     def output(self, params, state, x):
         """The inner output plus x, [..., H]."""
-        return super().output(params, state, x) + x
+        return super().output(params, state, x) + bare(x)
 
     def sweep(self, run, params, state, xs):
         """All steps of the inner cell, then the sum."""
-        state, ys = run(self.cell, params, state, xs)
-        return state, ys + xs
+        state, ys = run(self.cell, params, state, part(self.cell, xs))
+        return state, ys + bare(xs)
 
 
 class NormParams(NamedTuple):
@@ -122,17 +157,22 @@ class Norm(Wrapper):
         """The inner cell's, inside."""
         return params._replace(cell=self.cell.prepare(params.cell))
 
+    def lower(self, params, wrap):
+        """The inner cell's, inside."""
+        return params._replace(cell=self.cell.lower(params.cell, wrap))
+
     def project(self, params, x):
         """The inner projection of the normalised input."""
-        return super().project(params, self.normalize(params, x))
+        return super().project(params, put(x, self.normalize(params, bare(x))))
 
     def output(self, params, state, x):
         """The inner output, which sees the normalised input."""
-        return super().output(params, state, self.normalize(params, x))
+        return super().output(params, state, put(x, self.normalize(params, bare(x))))
 
     def sweep(self, run, params, state, xs):
         """All inputs normalised at once, then all steps of the inner cell."""
-        return run(self.cell, params.cell, state, self.normalize(params, xs))
+        normal = put(xs, self.normalize(params, bare(xs)))
+        return run(self.cell, params.cell, state, part(self.cell, normal))
 
 
 class DelayState(NamedTuple):
@@ -163,8 +203,8 @@ class Delay(Wrapper):
 
     def step(self, params, state, u):
         """One inner step on the input that waited; u waits."""
-        projected = super().project(params, state.waiting)
-        return DelayState(super().step(params, state.cell, projected), state.waiting, u)
+        projected = super().project(params, put(u, state.waiting))
+        return DelayState(super().step(params, state.cell, projected), state.waiting, bare(u))
 
     def hidden(self, state):
         """The inner cell's."""
@@ -172,7 +212,7 @@ class Delay(Wrapper):
 
     def output(self, params, state, x):
         """The inner output, which sees the input that was used."""
-        return super().output(params, state.cell, state.used)
+        return super().output(params, state.cell, put(x, state.used))
 
 
 def residual(cell: Cell) -> Residual:

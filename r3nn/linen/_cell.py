@@ -40,7 +40,8 @@ class Cell(nn.RNNCellBase):
     Its carry is the cell's state. Params are named as in the NamedTuple of the cell's params:
     variables["params"]["input"]["update"] ...
 
-    cell: a name in `CELLS`, "file.py:name", or a cell. features: H. init_options: for the cell's `init`.
+    cell: a name in `CELLS`, a call such as "heads(gru, 4)", "file.py:name", or a cell. features: H.
+    init_options: for the cell's `init`.
     Raises: ValueError, TypeError for an unknown cell or features below 1.
     """
 

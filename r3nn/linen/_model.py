@@ -29,13 +29,13 @@ class _R3NN(nn.Module):
         """`Model.start`: the carry before the first step."""
         return self.model.start(self.params(), batch_shape)
 
-    def chunk(self, carry, xs, mask=None, reset=None):
+    def chunk(self, carry, xs, mask=None, reset=None, key=None):
         """`Model.chunk`: any number of further steps, time-major -> (carry, predictions [T, *batch, O])."""
-        return self.model.chunk(self.params(), carry, xs, mask, reset)
+        return self.model.chunk(self.params(), carry, xs, mask, reset, key)
 
-    def chunk_depths(self, carry, xs, mask=None, reset=None, targets=None):
+    def chunk_depths(self, carry, xs, mask=None, reset=None, targets=None, key=None):
         """`Model.chunk_depths`: the same with predictions of every depth, [T, L, *batch, O]."""
-        return self.model.chunk_depths(self.params(), carry, xs, mask, reset, targets)
+        return self.model.chunk_depths(self.params(), carry, xs, mask, reset, targets, key)
 
     def generate(self, carry, first, length: int, key=None):
         """`Model.generate`: each prediction is the next input -> (carry, [length, *batch, ...])."""

@@ -67,7 +67,7 @@ class Cell(Params, nnx.RNNCellBase):
         """For inputs [..., in_features], and outputs [..., hidden_features].
 
         Args:
-          cell: a name in `CELLS`, "file.py:name", or a cell.
+          cell: a name in `CELLS`, a call such as "heads(gru, 4)", "file.py:name", or a cell.
           rngs: its "params" stream draws fresh params.
           params: these instead; no rngs needed.
           init_options: for the cell's `init`, e.g. chrono=1000.

@@ -52,13 +52,13 @@ class R3NN(Params):
         """`Model.start`: the carry before the first step."""
         return self.model.start(self.params, batch_shape)
 
-    def chunk(self, carry, xs, mask=None, reset=None):
+    def chunk(self, carry, xs, mask=None, reset=None, key=None):
         """`Model.chunk`: any number of further steps, time-major -> (carry, predictions [T, *batch, O])."""
-        return self.model.chunk(self.params, carry, xs, mask, reset)
+        return self.model.chunk(self.params, carry, xs, mask, reset, key)
 
-    def chunk_depths(self, carry, xs, mask=None, reset=None, targets=None):
+    def chunk_depths(self, carry, xs, mask=None, reset=None, targets=None, key=None):
         """`Model.chunk_depths`: the same with predictions of every depth, [T, L, *batch, O]."""
-        return self.model.chunk_depths(self.params, carry, xs, mask, reset, targets)
+        return self.model.chunk_depths(self.params, carry, xs, mask, reset, targets, key)
 
     def generate(self, carry, first, length: int, key=None):
         """`Model.generate`: each prediction is the next input -> (carry, [length, *batch, ...])."""
@@ -72,6 +72,7 @@ class Functional:
     """
 
     graphdef: nnx.GraphDef
+    noisy: bool = False  # whether the model's cells draw noise, given a key
 
     @functools.cached_property
     def _hash(self) -> int:
@@ -84,19 +85,19 @@ class Functional:
     def split(cls, module: R3NN) -> tuple["Functional", nnx.State]:
         """(this, params) of a module; `nnx.merge(this.graphdef, params)` is the way back."""
         graphdef, params = nnx.split(module)
-        return cls(graphdef), params
+        return cls(graphdef, module.model.noisy), params
 
     def start(self, params, batch_shape: tuple[int, ...] = ()):
         """`R3NN.start`."""
         return nnx.merge(self.graphdef, params).start(batch_shape)
 
-    def chunk(self, params, carry, xs, mask=None, reset=None):
+    def chunk(self, params, carry, xs, mask=None, reset=None, key=None):
         """`R3NN.chunk`."""
-        return nnx.merge(self.graphdef, params).chunk(carry, xs, mask, reset)
+        return nnx.merge(self.graphdef, params).chunk(carry, xs, mask, reset, key)
 
-    def chunk_depths(self, params, carry, xs, mask=None, reset=None, targets=None):
+    def chunk_depths(self, params, carry, xs, mask=None, reset=None, targets=None, key=None):
         """`R3NN.chunk_depths`."""
-        return nnx.merge(self.graphdef, params).chunk_depths(carry, xs, mask, reset, targets)
+        return nnx.merge(self.graphdef, params).chunk_depths(carry, xs, mask, reset, targets, key)
 
     def generate(self, params, carry, first, length: int, key=None):
         """`R3NN.generate`."""

@@ -104,6 +104,14 @@ class Task:
         lengths = self._lengths(length, batch, max_length)
         return _sample(self, key, lengths, max_length)
 
+    def draw(self, keys: jax.Array, length: Any, max_length: int) -> Batch:
+        """As `sample`, row i from keys[i] alone: sample(key, B, ...) is that for fold_in(key, i), i < B.
+
+        keys: PRNG keys [B].
+        """
+        check_int("max_length", max_length, self.min_length)
+        return _draw(self, keys, self._lengths(length, len(keys), max_length), max_length)
+
     def example(
         self, key: jax.Array, length: jax.Array, max_length: int
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -162,7 +170,11 @@ class Task:
 @functools.partial(jax.jit, static_argnames=("task", "max_length"))
 def _sample(task: Task, key: jax.Array, lengths: jax.Array, max_length: int) -> Batch:
     rows = jnp.arange(len(lengths), dtype=jnp.uint32)
-    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows)
+    return _draw(task, jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows), lengths, max_length)
+
+
+@functools.partial(jax.jit, static_argnames=("task", "max_length"))
+def _draw(task: Task, keys: jax.Array, lengths: jax.Array, max_length: int) -> Batch:
     example = jax.vmap(functools.partial(task.example, max_length=max_length))
     inputs, targets, mask = example(keys, lengths)
     valid = jnp.arange(max_length, dtype=jnp.int32) < lengths[:, None]

@@ -2,43 +2,66 @@
 
 Structured cells: `core` is elementwise, so its Jacobian is one diagonal per pair (state out, state or
 product in), found for all steps at once by one VJP with ones. The loop then multiplies λ by diagonals
-and by the transposed recurrent weights, and computes no gate. Opaque cells: the loop pulls λ back
-through the recomputed step.
+and, where the cell has products, by the transposed recurrent weights; it computes no gate. Opaque cells:
+the loop pulls λ back through the recomputed step.
 """
 
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jax.extend.core import Literal
 
+from r3nn.time._elementwise import derivatives, sums, weighted_sum
 from r3nn.time._flags import where
+from r3nn.time._products import PACKED, products
 from r3nn.time._trees import join, split, to_batch
 
 
+def pairs_of(cell, params, state, u) -> dict[int, int]:
+    """The products that core reads in a sum with a part of the projected input: {leaf of r: leaf of u}."""
+    r = jax.eval_shape(partial(_recur, cell), params, state, u)
+    return sums(partial(_core, cell), params, state, u, r)
+
+
+def keep(pairs, u, r) -> list:
+    """What a forward keeps of a step, so that the backward need not form it again: the leaves of r, those
+    of `pairs` as the sums that core reads."""
+    u, r = jax.tree.leaves(u), jax.tree.leaves(r)
+    return [leaf + u[pairs[j]] if j in pairs else leaf for j, leaf in enumerate(r)]
+
+
+def _restore(kept, pairs, u, r):
+    """u and r with what was kept in place of them: of a sum, the whole in u, and zeros in r."""
+    (u, u_structure), (r, r_structure) = jax.tree.flatten(u), jax.tree.flatten(r)
+    r = list(kept)
+    for j, i in pairs.items():
+        u[i], r[j] = r[j], jnp.zeros_like(r[j])
+    return jax.tree.unflatten(u_structure, u), jax.tree.unflatten(r_structure, r)
+
+
 def packed_step(cell, params):
-    """step(state, u) with the recurrent weights of all gates packed into one wide product."""
-    if cell.recurrence != "dense":
-        return lambda state, u: cell.step(params, state, u)
-    weights = _pack(params)
-    return lambda state, u: cell.core(params, state, u, _products(params, cell.hidden(state) @ weights))
+    """(state, u) -> (state, r), the recurrent products of all gates as one wide one; r=(): without any."""
+    made = products(cell, params)
+
+    def step(state, u):
+        if made is None:
+            return cell.step(params, state, u), ()
+        r = made.forward(cell.hidden(state), made.of_u(u))
+        return cell.core(params, state, u, r), r
+
+    return step
 
 
-def _pack(params):
-    return jnp.concatenate(params.recurrent, axis=1)  # [H, G*H]
-
-
-def _products(params, wide):
-    return type(params.recurrent)(*jnp.split(wide, len(params.recurrent), axis=-1))
-
-
-def block_adjoint(plan, arrays, previous, λ, along, axes):
+def block_adjoint(plan, arrays, previous, λ, along, axes, kept=None):
     """From dL/d(last state) and dL/d(each state) of a block, the same before it, and the gradients.
 
     arrays: xs and flags of the block [C, ...]. previous [C, ...]: the state before each step. λ, along
-    [C, ...]: cotangents of differentiable leaves only.
+    [C, ...]: cotangents of differentiable leaves only. kept [C, ...]: of `keep`.
     Returns: (λ, gradients of (params, initial), summed over the block, gradients of xs).
     """
     params, initial, _, xs, flags = arrays
@@ -46,7 +69,8 @@ def block_adjoint(plan, arrays, previous, λ, along, axes):
     if flags.reset is not None:
         repeated = jax.tree.map(lambda s0, s: jnp.broadcast_to(s0, s.shape), initial, previous)
         start = jax.vmap(lambda *args: where(*args, axes))(flags.reset, repeated, previous)
-    linear = (_dense if plan.cell.recurrence == "dense" else _opaque)(plan, params, start, xs, axes)
+    linearise = _opaque if plan.cell.recurrence == "opaque" else partial(_structured, kept=kept)
+    linear = linearise(plan, params, start, xs, axes)
     axes = _numeric(axes, λ)
 
     def body(λ, inputs):
@@ -81,91 +105,82 @@ class Linear(NamedTuple):
     gradients: Callable  # λ_t of all steps -> gradients of params, of xs
 
 
-def _dense(plan, params, start, xs, axes) -> Linear:
-    """Diagonals of every step's core."""
-    cell = plan.cell
-    leading = xs.shape[: plan.rank + 1]
-    flat = lambda tree: jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1]), tree)
-    unflat = lambda tree: jax.tree.map(lambda leaf: leaf.reshape(*leading, leaf.shape[-1]), tree)
-    start, xs = flat(start), flat(xs)
-    weights = _pack(params)
-    u, project_transpose = jax.vjp(cell.project, params, xs)
-    r = _products(params, cell.hidden(start) @ weights)
-    _, core_transpose = jax.vjp(cell.core, params, start, u, r)
-    diagonals = _diagonals(lambda s, r: cell.core(params, s, u, r), core_transpose, start, r)
+def _structured(plan, params, start, xs, axes, kept) -> Linear:
+    """The derivatives of every step's core, all at once."""
+    cell, made = plan.cell, products(plan.cell, params)
+    time = jax.tree.leaves(start)[0].shape[: plan.rank + 1]
+    entries = math.prod(time)
+    flat = lambda tree: jax.tree.map(lambda leaf: leaf.reshape(entries, *leaf.shape[plan.rank + 1 :]), tree)
+    unflat = lambda tree: jax.tree.map(lambda leaf: leaf.reshape(*time, *leaf.shape[1:]), tree)
+    start, (xs, fixed) = flat(start), flat(split(xs))
+    u, project_transpose = jax.vjp(lambda params, xs: cell.project(params, join(xs, fixed)), params, xs)
+    recur = partial(_recur, cell)
+    r, recur_transpose = jax.vjp(lambda params, u: recur(params, start, u), params, u)
+    if kept is not None:
+        u, r = _restore(flat(kept), pairs_of(cell, params, start, u), u, r)
+    of_core = derivatives(partial(_core, cell), params, start, u, r)
 
-    def pull_back(diagonals, λ):
+    def pull_back(here, λ):
+        (d_state, d_r), v = here
         leaves, structure = jax.tree.flatten(λ)
-        d_state, d_products = ([_weighted_sum(column, leaves) for column in part] for part in diagonals)
-        to_state = jax.linear_transpose(cell.hidden, λ)
-        (through_weights,) = to_state(jnp.concatenate(d_products, axis=-1) @ weights.T)
-        return jax.tree.map(jnp.add, jax.tree.unflatten(structure, d_state), through_weights)
+        d_state = jax.tree.unflatten(structure, _weigh(d_state, leaves, leaves))
+        if made is None:
+            return d_state
+        d_r = _weigh(d_r, leaves, [leaves[0]] * len(d_r))
+        (through,) = jax.linear_transpose(cell.hidden, λ)(made.transpose(d_r, v))
+        return jax.tree.map(jnp.add, d_state, through)
 
     def gradients(λs):
-        d_core, _, d_u, d_r = core_transpose(flat(λs))
-        d_project, d_xs = project_transpose(d_u)
-        d_weights = cell.hidden(start).T @ jnp.concatenate(d_r, axis=-1)
-        d_params = jax.tree.map(jnp.add, d_core, d_project)
-        d_recurrent = jax.tree.map(jnp.add, d_params.recurrent, _products(params, d_weights))
-        return d_params._replace(recurrent=d_recurrent), unflat(d_xs)
+        leaves = jax.tree.leaves(flat(λs))
+        put = lambda columns, tree: _cotangent(_weigh(columns, leaves), tree)
+        of_recur, more_d_u = recur_transpose(put(of_core.r, r))
+        of_project, d_xs = project_transpose(jax.tree.map(_add, put(of_core.u, u), more_d_u))
+        d_params = put(of_core.params, params)
+        return jax.tree.map(lambda *d: sum(d[1:], d[0]), d_params, of_recur, of_project), unflat(d_xs)
 
-    return Linear(unflat(diagonals), pull_back, gradients)
-
-
-def _weighted_sum(column, λ):
-    """Σ_k column_k ⊙ λ_k, over the entries that are not structurally zero."""
-    terms = [d * l for d, l in zip(column, λ, strict=True) if d is not None]
-    return sum(terms[1:], terms[0]) if terms else jnp.zeros_like(λ[0])
+    v = made.of_u(u) if made else None
+    return Linear(unflat(((of_core.state, of_core.r), v)), pull_back, gradients)
 
 
-def _diagonals(core, core_transpose, state, r):
-    """(for each state leaf in, for each product): [d out_k / d in, for each state leaf k out].
-
-    One VJP with ones for each k: exact, since core is elementwise. None where structurally zero.
-    """
-    outs, structure = jax.tree.flatten(state)
-    depends = _dependence(core, state, r)
-    rows = []
-    for k in range(len(outs)):
-        seeds = [jnp.full_like(o, i == k) for i, o in enumerate(outs)]
-        _, d_state, _, d_r = core_transpose(jax.tree.unflatten(structure, seeds))
-        row = jax.tree.leaves((d_state, d_r))
-        rows.append([d if j in depends[k] else None for j, d in enumerate(row)])
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    return columns[: len(outs)], columns[len(outs) :]
+def _core(cell, params, state, u, r):
+    """core as a function that takes the products as arguments, or, where there are none, forms r itself."""
+    return cell.core(params, state, u, r if cell.recurrence in PACKED else cell.recur(params, state, u))
 
 
-#: how the names of operations begin that let one entry of an array reach another
-MIXING = ("argm", "concat", "conv_", "cum", "dot_", "dynamic", "fft", "gather", "reduce_", "rev", "scatter")
-MIXING += ("select_and", "slice", "sort", "split", "top_k")
+def _recur(cell, params, state, u):
+    made = products(cell, params, loop=False)
+    return made.forward(cell.hidden(state), made.of_u(u)) if made else ()
 
 
-def _check_elementwise(jaxpr):
-    for equation in jaxpr.eqns:
-        name = equation.primitive.name
-        if name.startswith(MIXING) and name != "reduce_precision":
-            raise ValueError(
-                f"core must be elementwise over batch and units, but uses {name}: give the cell `step` "
-                "instead and recurrence = 'opaque', or run it with mode='plain'"
-            )
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "jaxpr")):
-            if hasattr(inner, "jaxpr"):
-                _check_elementwise(inner.jaxpr)
+def _weigh(columns, λ, otherwise=None):
+    """Cotangents from derivatives; where there is none, zeros like `otherwise`, or None."""
+    found = [weighted_sum(column, λ) for column in columns]
+    if otherwise is None:
+        return found
+    return [jnp.zeros_like(o) if f is None else f for f, o in zip(found, otherwise, strict=True)]
 
 
-def _dependence(fn, *args):
-    """For each output of an elementwise function, the inputs that it can depend on, by its jaxpr.
+def _cotangent(found, tree):
+    """Cotangents, one per leaf of `tree`, summed over what a leaf was repeated for; zeros for None."""
 
-    Raises: ValueError for a function that is not elementwise.
-    """
-    jaxpr = jax.make_jaxpr(fn)(*args).jaxpr
-    _check_elementwise(jaxpr)
-    reached = {var: {j} for j, var in enumerate(jaxpr.invars)}
-    look_up = lambda var: set() if isinstance(var, Literal) else reached.get(var, set())
-    for equation in jaxpr.eqns:
-        sources = set().union(*map(look_up, equation.invars))
-        reached |= dict.fromkeys(equation.outvars, sources)
-    return [look_up(var) for var in jaxpr.outvars]
+    def of_leaf(d, leaf):
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            return np.zeros(leaf.shape, jax.dtypes.float0)
+        return jnp.zeros_like(leaf) if d is None else _unbroadcast(d, leaf.shape)
+
+    leaves, structure = jax.tree.flatten(tree)
+    return jax.tree.unflatten(structure, map(of_leaf, found, leaves))
+
+
+def _unbroadcast(d, shape):
+    extra = d.ndim - len(shape)
+    ones = [extra + i for i, n in enumerate(shape) if n == 1 != d.shape[extra + i]]
+    return d.sum(axis=(*range(extra), *ones)).reshape(shape)
+
+
+def _add(a, b):
+    """The sum of two cotangents; of those of integers and keys, either."""
+    return a if a.dtype == jax.dtypes.float0 else a + b
 
 
 def _opaque(plan, params, start, xs, axes) -> Linear:

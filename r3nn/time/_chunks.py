@@ -8,8 +8,8 @@ from jax import lax
 def scan_chunks(body, carry, xs, per_chunk, chunk: int, reverse: bool):
     """`lax.scan` over blocks of `chunk` steps, and the rest in a block of its own.
 
-    body(carry, block of xs [C, ...], entry of per_chunk) -> (carry, ys [C, ...]); inside a block, steps
-    keep their order in time.
+    body(carry, block of xs [C, ...], entry of per_chunk) -> (carry, (ys [C, ...], per block)); inside a
+    block, steps keep their order in time. Returns: (carry, (ys [T, ...], per block [blocks, ...])).
     """
     length = len(jax.tree.leaves(xs)[0])
     count, rest = divmod(length, chunk)
@@ -17,12 +17,13 @@ def scan_chunks(body, carry, xs, per_chunk, chunk: int, reverse: bool):
     def run_many(carry):
         blocks = jax.tree.map(lambda x: x[: count * chunk].reshape(count, chunk, *x.shape[1:]), xs)
         entries = jax.tree.map(lambda x: x[:count], per_chunk)
-        carry, ys = lax.scan(lambda c, b: body(c, *b), carry, (blocks, entries), reverse=reverse)
-        return carry, jax.tree.map(lambda y: y.reshape(count * chunk, *y.shape[2:]), ys)
+        carry, (ys, each) = lax.scan(lambda c, b: body(c, *b), carry, (blocks, entries), reverse=reverse)
+        return carry, (jax.tree.map(lambda y: y.reshape(count * chunk, *y.shape[2:]), ys), each)
 
     def run_rest(carry):
         block = jax.tree.map(lambda x: x[count * chunk :], xs)
-        return body(carry, block, jax.tree.map(lambda x: x[count], per_chunk))
+        carry, (ys, each) = body(carry, block, jax.tree.map(lambda x: x[count], per_chunk))
+        return carry, (ys, jax.tree.map(lambda x: x[None], each))
 
     if not rest:
         return run_many(carry)

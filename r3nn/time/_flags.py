@@ -28,11 +28,10 @@ def where(flag, on_true, on_false, axes):
 
 
 def advance(step, initial, state, flags: Flags, axes):
-    """s <- where(reset, s0, s); s <- where(mask, step(s), s)."""
+    """s <- where(reset, s0, s); s <- where(mask, step(s), s); with what else step(s) -> (s, r) returns."""
     start = state if flags.reset is None else where(flags.reset, initial, state, axes)
-    if flags.mask is None:
-        return step(start)
-    return where(flags.mask, step(start), start, axes)
+    stepped, r = step(start)
+    return (stepped if flags.mask is None else where(flags.mask, stepped, start, axes)), r
 
 
 def in_scan_order(flags: Flags, reverse: bool) -> Flags:
@@ -57,8 +56,13 @@ def fill(xs, flags: Flags, reverse: bool):
         emptied = lax.cummax(jnp.where(flags.reset & ~flags.mask, time, -1), axis=0, reverse=reverse)
         latest = jnp.where(emptied > latest, -1, latest)
     index = len(flags.mask) - 1 - latest if reverse else latest
-    taken = jnp.take_along_axis(xs, jnp.where(latest < 0, 0, index)[..., None], axis=0)
-    return jnp.where((latest >= 0)[..., None], taken, jnp.zeros_like(taken))
+
+    def of_leaf(leaf):
+        trailing = (...,) + (None,) * (leaf.ndim - index.ndim)
+        taken = jnp.take_along_axis(leaf, jnp.where(latest < 0, 0, index)[trailing], axis=0)
+        return jnp.where((latest >= 0)[trailing], taken, jnp.zeros_like(taken))
+
+    return jax.tree.map(of_leaf, xs)
 
 
 def blank(xs, mask):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from r3nn.time._flags import Flags, advance, where
+from r3nn.time._trees import vary_alike
 
 
 def plain(cell, params, initial, state, xs, flags: Flags, axes, reverse: bool):
@@ -20,11 +21,12 @@ def plain(cell, params, initial, state, xs, flags: Flags, axes, reverse: bool):
             fresh = kept if flag.reset is None else where(flag.reset, nothing, kept, leading)
             x = kept = where(flag.mask, x, fresh, leading)
         u = cell.project(params, x)
-        state = advance(lambda s: cell.step(params, s, u), initial, state, flag, axes)
+        state, _ = advance(lambda s: (cell.step(params, s, u), None), initial, state, flag, axes)
         return (state, kept), cell.output(params, state, x)
 
     leading = jax.tree.map(lambda _: 0, xs)
     nothing = jax.tree.map(lambda x: jnp.zeros_like(x, shape=x.shape[1:]), xs)
+    nothing, _ = vary_alike(nothing, xs)  # zeros of PRNG keys would be the same on all devices
     kept = None if flags.mask is None else nothing
     (state, _), ys = lax.scan(body, (state, kept), (xs, flags), reverse=reverse)
     return state, ys

@@ -1,19 +1,21 @@
-"""The sequential forward, and the one backward: weight gradients deferred out of the loop.
+"""The sequential forward, and the one backward of every nonlinear mode: weight gradients deferred out of
+the loop.
 
-JAX's transpose of a scan adds to every weight's gradient at every step. Here the forward stores states
-alone. The backward, block by block: (1) recompute and linearise all steps of the block in parallel;
-(2) a reversed loop carries only λ_t = dL/ds_t; (3) one vector-Jacobian product with time and batch
-flattened into one axis gives the gradients of parameters and inputs.
+JAX's transpose of a scan adds to every weight's gradient at every step. Here the forward, whichever
+solves for the states, stores them alone. The backward, block by block: (1) recompute and linearise all
+steps of the block in parallel; (2) a reversed loop carries only λ_t = dL/ds_t; (3) one vector-Jacobian
+product with time and batch flattened into one axis gives the gradients of parameters and inputs.
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn.time._adjoint import block_adjoint, packed_step
+from r3nn.time._adjoint import block_adjoint, keep, packed_step, pairs_of
 from r3nn.time._chunks import before, entries, scan_chunks
 from r3nn.time._flags import Flags, advance
 from r3nn.time._trees import join, split
@@ -27,6 +29,8 @@ class Plan(NamedTuple):
     rank: int  # number of batch axes
     reverse: bool
     vectorized: bool  # whether the cell broadcasts over batch axes (a bare function may not)
+    solve: Callable  # the forward: (plan, arrays, axes) -> (final state, (states [T, ...], kept or None))
+    keep: bool = False  # whether the forward keeps the recurrent products for the backward
 
 
 class Arrays(NamedTuple):
@@ -42,10 +46,10 @@ class Arrays(NamedTuple):
 def scan(plan: Plan, arrays: Arrays, axes):
     """Run all steps -> (final state, states [T, ...]); reverse-differentiable only."""
     chosen, others = split(arrays)
-    return _scan((plan, _Static(axes)), chosen, others)
+    return _scan((plan, Static(axes)), chosen, others)
 
 
-class _Static:
+class Static:
     """A tree of ints as a static argument: compared and hashed by content."""
 
     def __init__(self, tree):
@@ -59,61 +63,74 @@ class _Static:
         return hash(self._key)
 
 
-def _forward(plan: Plan, arrays: Arrays, axes):
+def run_block(plan: Plan, arrays: Arrays, axes):
+    """The steps of one block in turn -> (state after it, (states [C, ...], kept [C, ...] or None))."""
     step = packed_step(plan.cell, arrays.params)
+
+    def body(state, inputs):
+        u, flag = inputs
+        state, r = advance(lambda s: step(s, u), arrays.initial, state, flag, axes)
+        return state, (state, keep(pairs, u, r) if plan.keep else None)
+
+    u = plan.cell.project(arrays.params, arrays.xs)
+    first = jax.tree.map(lambda leaf: leaf[0], u)
+    pairs = pairs_of(plan.cell, arrays.params, arrays.state, first) if plan.keep else {}
+    return lax.scan(body, arrays.state, (u, arrays.flags), reverse=plan.reverse)
+
+
+def sequential(plan: Plan, arrays: Arrays, axes):
+    """All steps in turn, block by block -> (final state, (states [T, ...], kept [T, ...] or None))."""
 
     def block(state, inputs, _):
         xs, flags = inputs
+        state, along = run_block(plan, arrays._replace(state=state, xs=xs, flags=flags), axes)
+        return state, (along, None)
 
-        def body(state, inputs):
-            u, flag = inputs
-            state = advance(lambda s: step(s, u), arrays.initial, state, flag, axes)
-            return state, state
-
-        u = plan.cell.project(arrays.params, xs)
-        return lax.scan(body, state, (u, flags), reverse=plan.reverse)
-
-    return scan_chunks(block, arrays.state, (arrays.xs, arrays.flags), None, plan.chunk, plan.reverse)
+    inputs = (arrays.xs, arrays.flags)
+    final, (along, _) = scan_chunks(block, arrays.state, inputs, None, plan.chunk, plan.reverse)
+    return final, along
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _scan(static, chosen, others):
     plan, axes = static
-    return _forward(plan, join(chosen, others), axes.tree)
+    plan = plan._replace(keep=False)
+    final, (states, _) = plan.solve(plan, join(chosen, others), axes.tree)
+    return final, states
 
 
 def _scan_fwd(static, chosen, others):
     plan, axes = static
-    final, states = _forward(plan, join(chosen, others), axes.tree)
-    return (final, states), (chosen, others, states)
+    final, (states, kept) = plan.solve(plan, join(chosen, others), axes.tree)
+    return (final, states), (chosen, others, states, kept)
 
 
 def _scan_bwd(static, residuals, cotangents):
     plan, axes = static[0], static[1].tree
-    chosen, others, states = residuals
+    chosen, others, states, kept = residuals
     arrays = join(chosen, others)
     numbers = split(states)[0]
-    last, along = (_like(ct, numbers) for ct in cotangents)
+    last, along = (like(ct, numbers) for ct in cotangents)
 
     def block(carry, inputs, entry):
         λ, total = carry
-        xs, flags, states, along = inputs
+        xs, flags, states, along, kept = inputs
         here = arrays._replace(xs=xs, flags=flags)
         previous = before(entry, states, plan.reverse)
-        λ, shared, d_xs = block_adjoint(plan, here, previous, λ, along, axes)
-        return (λ, jax.tree.map(jnp.add, total, shared)), d_xs
+        λ, shared, d_xs = block_adjoint(plan, here, previous, λ, along, axes, kept)
+        return (λ, jax.tree.map(jnp.add, total, shared)), (d_xs, None)
 
     shared = split((arrays.params, arrays.initial))[0]
     carry = (last, jax.tree.map(jnp.zeros_like, shared))
-    inputs = (arrays.xs, arrays.flags, states, along)
+    inputs = (arrays.xs, arrays.flags, states, along, kept)
     per_chunk = entries(arrays.state, states, plan.chunk, plan.reverse)
-    (λ, (d_params, d_initial)), d_xs = scan_chunks(
+    (λ, (d_params, d_initial)), (d_xs, _) = scan_chunks(
         block, carry, inputs, per_chunk, plan.chunk, not plan.reverse
     )
     return Arrays(d_params, d_initial, λ, d_xs, Flags(None, None)), None
 
 
-def _like(cotangents, numbers):
+def like(cotangents, numbers):
     """Cotangents of the differentiable leaves alone."""
     return jax.tree.map(
         lambda n, ct: None if n is None else ct,

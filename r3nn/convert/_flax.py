@@ -1,4 +1,4 @@
-"""Params by name, and from and to other libraries: pure functions of nested dicts, without those libraries.
+"""Params from and to Flax's cells.
 
 Flax keeps a cell's arrays in one of two ways. Linen, and nnx.LSTMCell: a kernel per gate, "i" + letter for
 the input's and "h" + letter for the hidden state's. The other nnx cells: all gates side by side in the
@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from r3nn.cells import CELLS, Cell, GatedParams, LSTMState
+from r3nn.convert._names import name_among, refuse_initial
 
 # Our gates, in the order of Flax's columns, and Flax's letters for them.
 GATES = {
@@ -26,37 +27,6 @@ SIGMOIDS = (jax.nn.sigmoid,)
 TANHS = (jnp.tanh, jax.nn.tanh)
 
 
-def fields(params) -> dict[str, Any]:
-    """The parts of a NamedTuple by name, of a tuple by position: "0", "1" ..."""
-    names = getattr(params, "_fields", map(str, range(len(params))))
-    return dict(zip(names, params, strict=True))
-
-
-def build(kind: type, parts):
-    """The inverse: a tuple of class `kind` from its parts."""
-    return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
-
-
-def to_dict(params):
-    """Params as nested dicts named as in the NamedTuples, {"input": {"update": ...}}; None is left out."""
-    if not isinstance(params, tuple):
-        return params
-    return {name: to_dict(value) for name, value in fields(params).items() if value is not None}
-
-
-def from_dict(like, tree):
-    """The inverse of `to_dict`. like: params, or their shapes, of the same structure.
-
-    Raises: ValueError for a name that is missing.
-    """
-    if not isinstance(like, tuple):
-        return tree
-    missing = [name for name, value in fields(like).items() if value is not None and name not in tree]
-    if missing:
-        raise ValueError(f"params {sorted(tree)} lack {', '.join(missing)}")
-    return build(type(like), (from_dict(value, tree.get(name)) for name, value in fields(like).items()))
-
-
 def from_flax(tree: Mapping[str, Any]) -> tuple[Cell, GatedParams]:
     """The params of one of Flax's cells, and the cell here that computes the same.
 
@@ -67,7 +37,7 @@ def from_flax(tree: Mapping[str, Any]) -> tuple[Cell, GatedParams]:
       tree: variables["params"] of a Linen cell, or nnx.to_pure_dict(nnx.state(cell, nnx.Param)); arrays in
         Flax's default form (kernels [in, out]).
 
-    Raises: ValueError where the names are those of no such cell.
+    Raises: ValueError where the names are those of no such cell, and for a part without a kernel.
     """
     tree = _per_gate(tree)
     name = _recognize(tree)
@@ -99,8 +69,7 @@ def to_flax(cell: Cell, params: GatedParams) -> dict[str, dict[str, jax.Array]]:
     Raises: ValueError for a cell that Flax does not have, and for a learned initial state.
     """
     name = name_of(cell)
-    if params.initial is not None:
-        raise ValueError(f"{name}: Flax's cells have no place for a learned initial state (params.initial)")
+    refuse_initial(name, params, "Flax")
     tree = {}
     for gate, letter in GATES[name].items():
         sign = -1 if gate == NEGATED.get(name) else 1
@@ -130,10 +99,7 @@ def columns(tree: Mapping[str, Any], name: str) -> dict[str, dict[str, jax.Array
 
 def name_of(cell: Cell) -> str:
     """The name of a cell that Flax has too. Raises: ValueError for one that it has not."""
-    names = [name for name in GATES if CELLS[name] == cell]
-    if not names:
-        raise ValueError(f"{cell} is not among Flax's cells, which are our {', '.join(GATES)}")
-    return names[0]
+    return name_among(cell, GATES, "Flax")
 
 
 def state_from_flax(cell: Cell, carry):
@@ -168,12 +134,20 @@ def _per_gate(tree):
     """Flax's arrays under Linen's names, whichever way they are kept."""
     if set(tree) != {"dense_i", "dense_h"}:
         return {name.rstrip("_"): arrays for name, arrays in tree.items()}  # nnx writes if_
+    _check_kernels(tree)
     size, width = jnp.shape(tree["dense_h"]["kernel"])
     letters = {1: [""], 3: list("rzn"), 4: list("ifgo")}.get(width // size, [])
     cut = lambda arrays, i: {
         part: a[..., i * size : (i + 1) * size] for part, a in arrays.items() if a is not None
     }
     return {side + letter: cut(tree[f"dense_{side}"], i) for i, letter in enumerate(letters) for side in "ih"}
+
+
+def _check_kernels(tree) -> None:
+    """Raises ValueError where a part has none."""
+    for name, arrays in tree.items():
+        if not isinstance(arrays, Mapping) or jnp.ndim(arrays.get("kernel", 0.0)) != 2:
+            raise ValueError(f"params {name!r} must be a dict with a kernel [in, out] (and a bias)")
 
 
 def _recognize(tree) -> str:
@@ -184,6 +158,7 @@ def _recognize(tree) -> str:
             f"params {sorted(tree)} are not those of Flax's GRUCell, SimpleCell, LSTMCell, "
             "OptimizedLSTMCell or MGUCell"
         )
+    _check_kernels(tree)
     if names == ["mgu_reset_after", "ugrnn"]:
         return "mgu_reset_after" if "bias" in tree["hn"] else "ugrnn"
     return names[0]

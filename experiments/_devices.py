@@ -1,0 +1,75 @@
+"""Over how many devices of this host a run splits its batch."""
+
+import os
+
+import jax
+from ml_collections import ConfigDict
+
+from experiments.errors import BadInput
+
+FORCED = "xla_force_host_platform_device_count"  # of XLA_FLAGS; JAX does not take both
+# B x H that each device of a CPU must get to be worth its overhead. On two cores, by --dry_run of the
+# quickstart with --config.devices=1 and 2, two are slower than one at a share of 32 (batch and hidden size
+# 8), and faster at 256 (hidden size 16) and its own 512.
+SHARE = 512
+
+
+def choose(config: ConfigDict, recorded: int = 0) -> int:
+    """The number of devices, after which JAX has them; called before any array exists.
+
+    config.devices; or else `recorded`, that of the run so far, where this host has so many; or else the
+    largest divisor of the batch that is not above these: of a CPU, the cores that this process may use, as
+    long as each gets SHARE numbers of the state; of GPUs and TPUs, all.
+    Raises: BadInput where config.devices does not divide the batch, or the host has fewer: of a CPU, fewer
+      cores, unless XLA_FLAGS says how many devices it shall pass for.
+    """
+    wanted, batch = config.devices, config.train.batch
+    if wanted and batch % wanted:
+        raise BadInput(f"config.devices={wanted}: must divide config.train.batch={batch}.")
+    cores = _cores()
+    few = min(cores, max(1, batch * _hidden_size(config) // SHARE))
+    before = recorded if recorded <= cores else 0
+    _make(min(wanted, cores) or before or divisor(batch, few))
+    there = jax.local_device_count()
+    if wanted > there:
+        what = "cores" if jax.default_backend() == "cpu" else "devices"
+        raise BadInput(f"config.devices={wanted}: must be at most {there}, the {what} of this host.")
+    if wanted:
+        return wanted
+    if recorded and recorded <= there and batch % recorded == 0:
+        return recorded
+    return divisor(batch, min(there, few) if jax.default_backend() == "cpu" else there)
+
+
+def divisor(batch: int, most: int) -> int:
+    """The largest divisor of the batch that is not above `most`."""
+    return next(n for n in range(min(batch, most), 0, -1) if batch % n == 0)
+
+
+def describe(count: int) -> str:
+    """Them, in words."""
+    kind, there = jax.devices()[0].device_kind, jax.local_device_count()
+    if there == 1:
+        return kind
+    return f"{count} {kind}" if count == there else f"{count} of {there} {kind}"
+
+
+def _cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _make(count: int) -> None:
+    """Makes so many devices of the CPU, unless their number is fixed already."""
+    if FORCED in os.environ.get("XLA_FLAGS", "") or jax.config.jax_num_cpu_devices > 0:
+        return
+    try:
+        jax.config.update("jax_num_cpu_devices", count)
+    except RuntimeError:  # a backend has started: this process keeps the devices that it has
+        pass
+
+
+def _hidden_size(config: ConfigDict) -> int:
+    """H, or, where config.model.params decides it, about H: no array may be made yet to find out."""
+    model = config.model
+    return int((model.params / (4 * model.depth)) ** 0.5) if model.params else model.hidden_size

@@ -1,0 +1,46 @@
+"""What the gated cells share that do not read their state but to carry it on."""
+
+import dataclasses
+from typing import NamedTuple
+
+from r3nn.cells._base import Array, GatedCell
+from r3nn.cells._reads import Dense, Unread
+
+
+class Affine(NamedTuple):
+    """A step as a map of the state: h -> decay ⊙ h + drive, [..., H] each."""
+
+    decay: Array
+    drive: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class AffineCell(GatedCell):
+    """h_t = decay_t ⊙ h_{t-1} + drive_t, both of x_t alone: a subclass writes `coefficients`.
+
+    No recurrent weights (params.recurrent is None); the time axis can be a prefix scan.
+    """
+
+    reads: Dense = dataclasses.field(default=Unread(), kw_only=True)
+
+    affine = True
+    φ = None
+
+    def _init_recurrent(self, keys, hidden_size, draw, dtype):
+        return None
+
+    def coefficients(self, params, gates) -> Affine:
+        """Of one step, from its gates' pre-activations."""
+        raise NotImplementedError(f"{type(self).__name__}.coefficients")
+
+    def project(self, params, x):
+        """All but the multiply-add itself."""
+        return self.coefficients(params, super().project(params, x))
+
+    def recur(self, params, state, u):
+        """Nothing."""
+        return ()
+
+    def core(self, params, state, u, r):
+        """The update above, elementwise."""
+        return u.decay * state + u.drive

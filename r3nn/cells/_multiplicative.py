@@ -1,0 +1,76 @@
+"""Multiplicative recurrences: each input has a recurrent matrix of its own."""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import jax
+
+from r3nn.cells._base import Array, GatedCell, State
+from r3nn.cells._elman import elman
+from r3nn.cells._lstm import lstm
+from r3nn.cells._reads import Dense, check_dense
+from r3nn.cells._ugrnn import ugrnn
+
+
+class MultiplicativeParams(NamedTuple):
+    """As `GatedParams`, and the two factors of m."""
+
+    input: Any
+    recurrent: Any
+    bias: Any
+    recurrent_bias: Array | None
+    initial: State | None
+    multiplier: Array  # W_mh, [H, H]
+    input_multiplier: Array  # W_mx, [D, H]
+
+
+@dataclasses.dataclass(frozen=True)
+class Multiplicative(Dense):
+    """Each gate reads m @ w, m = u.multiplier ⊙ (h @ params.multiplier)."""
+
+    kind = "multiplicative"
+
+    def extend(self, params, key, draw_input, draw_recurrent):
+        """The gates' params, and the two factors."""
+        to_h, to_x = jax.random.split(key)
+        return MultiplicativeParams(*params, draw_recurrent(to_h), draw_input(to_x))
+
+    def extend_inputs(self, params, x, u):
+        """The gates' pre-activations, and W_mx x."""
+        return with_multiplier(type(u))(*u, x @ params.input_multiplier)
+
+    def source(self, params, h, u):
+        """m."""
+        return u.multiplier * (h @ params.multiplier)
+
+
+@functools.cache
+def with_multiplier(gates: type) -> type:
+    """The gates' NamedTuple class with one more field, `multiplier`."""
+    fields = [(name, Array) for name in (*gates._fields, "multiplier")]
+    return NamedTuple(f"Multiplied{gates.__name__}", fields)
+
+
+def multiplicative(cell: GatedCell) -> GatedCell:
+    """The cell with h_{t-1} replaced, wherever a gate's weights meet it, by
+
+        m_t = (W_mx x_t) ⊙ (W_mh h_{t-1})
+
+    so that the input chooses the recurrent matrix, U diag(W_mx x_t) W_mh: what word problems of groups ask
+    for. m has no bias; what a gate carries on is h, not m.
+    Source: Sutskever, Martens & Hinton 2011, "Generating text with recurrent neural networks" (mrnn =
+    multiplicative(elman)); Krause, Lu, Murray & Renals 2016, "Multiplicative LSTM for sequence modelling",
+    arXiv 1609.07959 (mlstm = multiplicative(lstm), with the LSTM's tanh on the candidate).
+
+    Args:
+      cell: a gated cell whose recurrence is "dense".
+
+    Raises: TypeError, ValueError for any other cell.
+    """
+    return dataclasses.replace(check_dense("multiplicative", cell), reads=Multiplicative())
+
+
+mrnn = multiplicative(elman)
+mlstm = multiplicative(lstm)
+mugrnn = multiplicative(ugrnn)

@@ -1,0 +1,82 @@
+"""The scaled Cayley orthogonal network."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from r3nn import initializers
+from r3nn.cells._base import GatedCell
+from r3nn.cells._elman import ElmanGates
+
+
+def orthogonal(skew, negative: float):
+    """(I + A)^{-1} (I - A) D for A = skew - skewᵀ: orthogonal, whatever skew [..., H, H].
+
+    D: a diagonal of signs, the first H * negative of them -1; without it, no eigenvalue could be -1. Solved
+    in float32 at least.
+    """
+    skew = skew.astype(initializers.solvable(skew.dtype))
+    size = skew.shape[-1]
+    eye, a = jnp.eye(size, dtype=skew.dtype), skew - skew.mT
+    signs = jnp.where(jnp.arange(size) < round(size * negative), -1, 1).astype(skew.dtype)
+    return jnp.linalg.solve(eye + a, eye - a) * signs
+
+
+def cayley(key, shape, dtype=jnp.float32):
+    """A start of skew: the Cayley transform turns 2 x 2 blocks by angles that are U(0, π/2).
+
+    Source: Helfrich et al. 2018: A = blocks [0, s; -s, 0], s = √((1 - cos t) / (1 + cos t)).
+    """
+    t = jax.random.uniform(key, (shape[0] // 2,), dtype, 0.0, jnp.pi / 2)
+    s = jnp.tan(t / 2)  # the same number
+    above = jnp.zeros(shape[0] - 1, dtype).at[::2].set(s / 2) if shape[0] > 1 else jnp.zeros(0, dtype)
+    return jnp.diag(above, 1) - jnp.diag(above, -1)
+
+
+def modrelu(z, bias):
+    """sign(z) relu(|z| + b): keeps the sign, and the size but for b. Source: Arjovsky et al. 2016."""
+    return jnp.sign(z) * jax.nn.relu(jnp.abs(z) + bias)
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoRNN(GatedCell):
+    """W = (I + A)^{-1} (I - A) D,  A = S - Sᵀ
+    h_t = modReLU(V x_t + W h_{t-1}; b)
+
+    No gate; W stays orthogonal, so that what is stored keeps its size over any number of steps. `prepare`
+    makes Wᵀ of params.recurrent.candidate, which holds S; b is in modReLU alone. negative: which part of D
+    is -1.
+    Source: Helfrich, Willmott & Ye 2018, "Orthogonal recurrent neural networks with scaled Cayley transform",
+    arXiv 1707.09520; modReLU: Arjovsky, Shah & Bengio 2016, "Unitary evolution recurrent neural networks",
+    arXiv 1511.06464.
+    """
+
+    negative: float = 0.5
+
+    gates = ElmanGates
+    φ = None
+    kernel_init = staticmethod(initializers.glorot_uniform)
+    recurrent_init = staticmethod(cayley)
+    bias_init = staticmethod(initializers.uniform(0.01))
+
+    def __post_init__(self):
+        if not 0 <= self.negative <= 1:
+            raise ValueError(f"scornn: negative={self.negative} must be from 0 to 1")
+
+    def prepare(self, params):
+        """S -> Wᵀ."""
+        w = orthogonal(params.recurrent.candidate, self.negative).mT
+        return params._replace(recurrent=ElmanGates(w.astype(params.recurrent.candidate.dtype)))
+
+    def project(self, params, x):
+        """V x."""
+        return self.reads.extend_inputs(params, x, ElmanGates(x @ params.input.candidate))
+
+    def core(self, params, state, u, r):
+        """The second equation above, elementwise."""
+        bias = 0 if params.bias is None else params.bias.candidate
+        return modrelu(u.candidate + r.candidate, bias)
+
+
+scornn = ScoRNN()

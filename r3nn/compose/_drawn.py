@@ -1,0 +1,65 @@
+"""What the transforms that draw noise share."""
+
+import dataclasses
+import numbers
+from typing import Any, NamedTuple
+
+import jax
+
+from r3nn.compose._wrapper import Structured
+from r3nn.time._noise import part
+
+
+class Drawn(NamedTuple):
+    """What the inner cell makes of x, and the noise drawn for the step (None: no noise, its expectation)."""
+
+    u: Any
+    drawn: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing(Structured):
+    """A wrapper whose u is `Drawn`, from keys folded by 1, 2, ...; the inner cell's keys are folded by 0."""
+
+    noisy = True
+
+    def recur(self, params, state, u):
+        """The inner cell's."""
+        return super().recur(params, state, u.u)
+
+    def products(self, packed):
+        """The inner cell's."""
+        inner = super().products(packed)
+        return inner._replace(of_u=lambda u: inner.of_u(u.u))
+
+    def core(self, params, state, u, r):
+        """The inner cell's."""
+        return super().core(params, state, u.u, r)
+
+    def step(self, params, state, u):
+        """The inner cell's."""
+        return super().step(params, state, u.u)
+
+    def output(self, params, state, x):
+        """The inner cell's, which draws what its projection drew."""
+        return self.cell.output(self.inner(params), state, part(self.cell, x, 0))
+
+
+def check_rate(field: str, rate) -> None:
+    """Raises ValueError, in one sentence, unless `rate` is a number in [0, 1)."""
+    number = isinstance(rate, numbers.Real) and not isinstance(rate, bool)
+    if not (number and 0 <= rate < 1):
+        raise ValueError(f"{field} must be a number at least 0 and below 1, got {rate!r}.")
+
+
+def check_vector(cell, shape) -> None:
+    """Raises TypeError, in one sentence, unless a state of this shape, of one sequence, is [H]."""
+    if len(shape) != 1:
+        raise TypeError(f"noise of units takes a cell whose state is [H] per sequence: {cell} has {shape}")
+
+
+def hidden_shape(cell, params) -> jax.ShapeDtypeStruct:
+    """Of one sequence's hidden(state), [H]; params may be prepared. Raises: TypeError for another shape."""
+    hidden = jax.eval_shape(lambda params: cell.hidden(cell.initial_state(params)), params)
+    check_vector(cell, hidden.shape)
+    return hidden

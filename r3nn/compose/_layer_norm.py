@@ -1,0 +1,111 @@
+"""Layer norm inside the recurrence."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.nn import sigmoid
+
+from r3nn.cells import GatedCell, LSTMState
+from r3nn.cells._base import Array, Params
+from r3nn.compose._wrapper import Wrapper
+
+
+class ScaleShift(NamedTuple):
+    """scale ⊙ a + shift, [H] each."""
+
+    scale: Array
+    shift: Array
+
+
+class LayerNormParams(NamedTuple):
+    """The inner params, whose biases are the shifts; of every gate the scales of W x and of U h, [H]; for
+    cells with a c, scale and shift of its normalization."""
+
+    cell: Params
+    input: Any
+    recurrent: Any
+    memory: ScaleShift | None
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerNorm(Wrapper):
+    """The gated cell with, for each of its gates, LN(W x_t) + LN(U h_{t-1}) + b in place of
+    W x_t + U h_{t-1} + b, and for an LSTM h_t = o_t ⊙ tanh(LN(c_t)), where
+
+        LN(a) = scale ⊙ (a - mean(a)) / √(var(a) + 1e-5), over the H units
+
+    Each gate is normalised by itself, where the paper takes those of an LSTM, or of a GRU but its candidate,
+    as one vector. Units mix within the step, so the cell is opaque.
+    Source: Ba, Kiros & Hinton 2016, arXiv 1607.06450, supplementary material.
+    """
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not isinstance(self.cell, GatedCell) or self.cell.recurrence not in ("dense", "heads"):
+            raise TypeError(
+                f"layer_norm takes a gated cell with dense products, such as lstm or gru, not {self.cell}"
+            )
+        if type(self.cell).project is not GatedCell.project:
+            raise TypeError(
+                f"layer_norm takes a gated cell whose `project` is W x + b: {self.cell} has one of its own"
+            )
+
+    def inner(self, params):
+        """The inner cell's part."""
+        return params.cell
+
+    def init(self, key, in_size, hidden_size, **options):
+        """Scales 1, shift 0 around the inner cell's params."""
+        cell = super().init(key, in_size, hidden_size, **options)
+        ones = jnp.ones(hidden_size, cell.input[0].dtype)
+        gates = self.cell.gates(*(ones for _ in self.cell.gates._fields))
+        state = jax.eval_shape(self.cell.initial_state, cell)
+        memory = ScaleShift(ones, jnp.zeros_like(ones)) if isinstance(state, LSTMState) else None
+        return LayerNormParams(cell, gates, gates, memory)
+
+    def prepare(self, params):
+        """The inner cell's, inside."""
+        return params._replace(cell=self.cell.prepare(params.cell))
+
+    def lower(self, params, wrap):
+        """The inner cell's, inside."""
+        return params._replace(cell=self.cell.lower(params.cell, wrap))
+
+    def project(self, params, x):
+        """LN(W x) + b for every gate: [..., D] -> one [..., H] per gate."""
+        u = super().project(params._replace(cell=params.cell._replace(bias=None)), x)
+        u = jax.tree.map(normalize, u, params.input)
+        return u if params.cell.bias is None else jax.tree.map(jnp.add, u, params.cell.bias)
+
+    def recur(self, params, state, u):
+        """LN(U h) for every gate."""
+        return jax.tree.map(normalize, self.cell.recur(params.cell, state, u), params.recurrent)
+
+    def core(self, params, state, u, r):
+        """The inner cell's; of an LSTM, with h from LN(c)."""
+        new = self.cell.core(params.cell, state, u, r)
+        if params.memory is None:
+            return new
+        c = normalize(new.c, params.memory.scale) + params.memory.shift
+        return new._replace(h=sigmoid(u.output + r.output) * jnp.tanh(c))
+
+    def step(self, params, state, u):
+        """The equations above."""
+        return self.core(params, state, u, self.recur(params, state, u))
+
+
+def normalize(a: Array, scale: Array) -> Array:
+    """LN above, [..., H] -> [..., H]."""
+    a = a - jnp.mean(a, axis=-1, keepdims=True)
+    return scale * a * jax.lax.rsqrt(jnp.mean(a * a, axis=-1, keepdims=True) + 1e-5)
+
+
+def layer_norm(cell: GatedCell) -> LayerNorm:
+    """The gated cell with layer norm of what its gates add up.
+
+    Raises: TypeError for a cell that is not gated, whose products are not dense, or whose gates do not read
+    W x + b.
+    """
+    return LayerNorm(cell)

@@ -1,0 +1,74 @@
+"""Something computed at every step, in place of a cell's output."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from r3nn.cells._base import Cell, Params
+from r3nn.compose._wrapper import Structured
+from r3nn.time._noise import bare, put
+
+
+class WithOutputParams(NamedTuple):
+    """The inner cell's params, and what f takes: any tree of arrays, or None."""
+
+    cell: Params
+    extra: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class WithOutput(Structured):
+    """y_t = f(extra, cell's y_t, rest of x_t), computed block by block in mode "chunked".
+
+    f may return any tree of [..., anything]: a prediction, or a loss [...], so that a sequence of a million
+    steps keeps a million numbers. What x_t holds beyond the D features of the cell, such as the
+    targets of that loss, goes to f. Other arrays go in `extra`: mode "chunked" does not differentiate
+    a traced array that f closes over.
+    """
+
+    f: Callable
+
+    def inner(self, params):
+        """The inner cell's part."""
+        return params.cell
+
+    def _split(self, params, x):
+        width, given = self.cell.in_size(params.cell), bare(x).shape[-1]
+        if given < width:
+            raise ValueError(f"with_output: xs has {given} features, and its cell takes the first {width}")
+        return put(x, bare(x)[..., :width]), bare(x)[..., width:]
+
+    def init(self, key, in_size, hidden_size, **options):
+        """The inner cell's, for its own D features; `extra` is the caller's to set."""
+        return WithOutputParams(super().init(key, in_size, hidden_size, **options))
+
+    def prepare(self, params):
+        """The inner cell's, inside."""
+        return params._replace(cell=self.cell.prepare(params.cell))
+
+    def lower(self, params, wrap):
+        """The inner cell's, inside."""
+        return params._replace(cell=self.cell.lower(params.cell, wrap))
+
+    def project(self, params, x):
+        """The inner projection of the first D features."""
+        return super().project(params, self._split(params, x)[0])
+
+    def output(self, params, state, x):
+        """f(extra, the inner output, the rest of x)."""
+        x, rest = self._split(params, x)
+        return self.f(params.extra, super().output(params, state, x), rest)
+
+    def in_size(self, params):
+        """Unknown: any width from D on."""
+        raise NotImplementedError("with_output: takes any width from its cell's on")
+
+
+def with_output(cell: Cell, f: Callable) -> WithOutput:
+    """The cell with f(extra, y, rest of x) in place of its output y; params: (cell's params, extra).
+
+    unroll(with_output(gru, loss), WithOutputParams(params, readout), None, xs_and_targets, mode="chunked")
+
+    Raises (when run): ValueError for xs narrower than the cell's D.
+    """
+    return WithOutput(cell, f)

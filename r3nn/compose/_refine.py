@@ -1,0 +1,37 @@
+"""Several sweeps per time step."""
+
+import dataclasses
+
+from jax import lax
+
+from r3nn._names import check_int
+from r3nn.cells import Cell
+from r3nn.compose._wrapper import Wrapper
+from r3nn.time._trees import vary_alike
+
+
+@dataclasses.dataclass(frozen=True)
+class Refine(Wrapper):
+    """n steps of the cell for every time step, all on the same input (and, of a noisy cell, the same noise):
+
+        s ← f(s, x_t)   n times;   y_t from the last
+
+    Source: Graves 2016, arXiv 1603.08983, "Adaptive computation time", with a fixed number of ponder steps.
+    """
+
+    n: int
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_int("refine n", self.n, 1)
+
+    def step(self, params, state, u):
+        """n inner steps on one u."""
+        sweep = lambda state, _: (self.cell.step(params, state, u), None)
+        state, *_ = vary_alike(state, params, u)
+        return lax.scan(sweep, state, length=self.n)[0]
+
+
+def refine(cell: Cell, n: int) -> Refine:
+    """The cell with n sweeps per time step. Raises: ValueError for n below 1."""
+    return Refine(cell, n)

@@ -1,0 +1,92 @@
+"""Dropout with one mask for all steps of a sequence."""
+
+import dataclasses
+
+from r3nn.cells import Cell
+from r3nn.compose._drawn import Drawing, Drawn, check_rate, hidden_shape
+from r3nn.time._noise import Keyed, bernoulli, fold, part, put
+
+
+@dataclasses.dataclass(frozen=True)
+class VariationalDropout(Drawing):
+    """The cell on x_t ⊙ m_x, and its recurrent products on h_{t-1} ⊙ m_h, with masks m ~ Bernoulli(1 - rate)
+    over 1 - rate: drawn once per sequence, anew at a reset. Without noise: the cell itself.
+
+    The masks are elementwise, so the cell keeps all its modes.
+    Source: Gal & Ghahramani 2016, arXiv 1512.05287, section 4.2, with one mask for all gates.
+    """
+
+    rate: float = 0.0
+    recurrent_rate: float = 0.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_rate("variational_dropout rate", self.rate)
+        check_rate("variational_dropout recurrent_rate", self.recurrent_rate)
+        if self.recurrent_rate and self.cell.recurrence in ("none", "opaque"):
+            raise TypeError(
+                f"variational_dropout recurrent_rate={self.recurrent_rate}: of {type(self.cell).__name__} no "
+                "recurrent product is known that could read a masked h; it must be 0"
+            )
+
+    def initial_state(self, params, batch_shape=()):
+        """The inner cell's. Raises: TypeError where recurrent_rate is above 0 and no h is in it."""
+        state = super().initial_state(params, batch_shape)
+        if self.recurrent_rate and isinstance(state, tuple) and not hasattr(state, "h"):
+            raise TypeError(f"variational_dropout: the state of {type(self.cell).__name__} has no h to mask")
+        return state
+
+    def _mask(self, keys, i, rate, size, dtype):
+        return bernoulli(fold(keys, i), 1 - rate, size, dtype) / (1 - rate)
+
+    def _drop(self, x):
+        """x_t ⊙ m_x, for the inner cell."""
+        if isinstance(x, Keyed) and self.rate:
+            x = put(x, x.x * self._mask(x.sequence, 1, self.rate, x.x.shape[-1], x.x.dtype))
+        return part(self.cell, x, 0)
+
+    def project(self, params, x):
+        """The inner projection of x_t ⊙ m_x, and m_h."""
+        u = self.cell.project(params, self._drop(x))
+        if not (isinstance(x, Keyed) and self.recurrent_rate):
+            return Drawn(u, None)
+        h = hidden_shape(self.cell, params)
+        return Drawn(u, self._mask(x.sequence, 2, self.recurrent_rate, h.shape[-1], h.dtype))
+
+    def recur(self, params, state, u):
+        """The inner cell's products of h ⊙ m_h."""
+        if u.drawn is not None:
+            state = state._replace(h=state.h * u.drawn) if isinstance(state, tuple) else state * u.drawn
+        return self.cell.recur(params, state, u.u)
+
+    def products(self, packed):
+        """The inner cell's, of h ⊙ m_h."""
+        inner = self.cell.products(packed)
+        masked = lambda m, h: h if m is None else m * h
+        return inner._replace(
+            forward=lambda h, v: inner.forward(masked(v[0], h), v[1]),
+            transpose=lambda d, v: masked(v[0], inner.transpose(d, v[1])),
+            of_u=lambda u: (u.drawn, inner.of_u(u.u)),
+        )
+
+    def step(self, params, state, u):
+        """The inner cell's, on masked products."""
+        if u.drawn is None:
+            return self.cell.step(params, state, u.u)
+        return self.core(params, state, u, self.recur(params, state, u))
+
+    def output(self, params, state, x):
+        """The inner output, which sees x_t ⊙ m_x."""
+        return self.cell.output(params, state, self._drop(x))
+
+    def sweep(self, run, params, state, xs):
+        """All inputs masked at once, then all steps of the inner cell, where h keeps all its units."""
+        return None if self.recurrent_rate else run(self.cell, params, state, self._drop(xs))
+
+
+def variational_dropout(cell: Cell, rate: float = 0.0, recurrent_rate: float = 0.0) -> VariationalDropout:
+    """The cell with dropout of its input and of the h that its recurrent products read.
+
+    Raises: ValueError for rates outside of [0, 1), TypeError for a recurrent_rate where no product is known.
+    """
+    return VariationalDropout(cell, rate, recurrent_rate)

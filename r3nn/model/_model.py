@@ -1,0 +1,150 @@
+"""The value: encode -> body -> predict. One carry serves training in pieces, streaming and generation."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from r3nn.cells import Cell
+from r3nn.compose import FeedbackParams, FeedbackState, feedback
+from r3nn.encoders import Embedding, Identity, Linear, OneHot, Readout
+from r3nn.time import blank, unroll, vary_alike
+
+Array = jax.Array
+
+
+class ModelParams(NamedTuple):
+    """Parameters of the encoder, of the recurrent body and of the readout."""
+
+    encoder: Any
+    body: Any
+    readout: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """encode -> body -> readout, as a frozen, hashable value with pure methods. Time-major: [T, *batch, ...].
+
+    cell: the body without its feedback loop. stacked: its outputs come at every depth, [L, ..., H].
+    predict: predictions at "every" step, or at the "last" of a chunk alone, [1, ...].
+    looped: whether predictions feed back into the input (`readout.feeds` says as what).
+    init_options: pairs for `cell.init`.
+    mode, block, memory, compute_dtype: over time, as in `unroll` (block: its `chunk`).
+    """
+
+    encoder: Identity | Linear | OneHot | Embedding
+    cell: Cell
+    readout: Readout
+    hidden_size: int
+    looped: bool = False
+    predict: str = "every"
+    mode: str = "auto"
+    init_options: tuple[tuple[str, Any], ...] = ()
+    block: int | None = None
+    memory: int | None = None
+    compute_dtype: Any = None
+
+    @property
+    def body(self) -> Cell:
+        """The recurrent body: the cell, under feedback where the model is looped."""
+        return feedback(self.cell, self.readout) if self.looped else self.cell
+
+    @property
+    def noisy(self) -> bool:
+        """Whether a cell of it draws noise, given a key."""
+        return self.cell.noisy
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        """Options of `unroll`."""
+        sizes = {"chunk": self.block, "memory": self.memory}
+        return {"mode": self.mode, **sizes, "compute_dtype": self.compute_dtype}
+
+    def _body_params(self, params: ModelParams):
+        return FeedbackParams(params.body, params.readout) if self.looped else params.body
+
+    def init(self, key: Array) -> ModelParams:
+        """Fresh parameters."""
+        encoder, body, readout = jax.random.split(key, 3)
+        width = self.encoder.width + (self.readout.size if self.looped else 0)
+        return ModelParams(
+            self.encoder.init(encoder),
+            self.cell.init(body, width, self.hidden_size, **dict(self.init_options)),
+            self.readout.init(readout, self.hidden_size),
+        )
+
+    def start(self, params: ModelParams, batch_shape: tuple[int, ...] = ()):
+        """The carry before the first step: the state of the whole body."""
+        return self.body.initial_state(self._body_params(params), batch_shape)
+
+    def chunk(self, params: ModelParams, carry, xs: Array, mask=None, reset=None, key=None):
+        """Any number of further steps: (carry, predictions [T, *batch, O]), the deepest level's.
+
+        xs [T, *batch, D] floats or [T, *batch] ids; mask, reset and key as in `unroll`. A sequence in pieces
+        gives the numbers of the whole one (with noise: where key is `Noise(...).after(...)`).
+        """
+        carry, ys = self.chunk_depths(params, carry, xs, mask, reset, key=key)
+        return carry, ys[:, -1]
+
+    def chunk_depths(self, params: ModelParams, carry, xs, mask=None, reset=None, targets=None, key=None):
+        """As `chunk`, with the predictions of every depth: [T, L, *batch, O] (L = 1 unless stacked).
+
+        targets [T, *batch, ...]: teacher forcing; the true y_{t-1} joins the input, not the predicted one.
+        """
+        if mask is not None:
+            xs = blank(xs, mask)  # here already: the encoder has weights, which NaN would reach
+        xs = self.encoder(params.encoder, xs)
+        if targets is not None and self.looped:
+            carry, outputs = self._teach(params, carry, xs, mask, reset, targets, key)
+        else:
+            body = self._body_params(params)
+            flags = {"mask": mask, "reset": reset}
+            carry, outputs = unroll(self.body, body, carry, xs, **flags, key=key, **self._how)
+        if self.predict == "last":
+            outputs = outputs[-1:]
+        ys = self.readout(params.readout, outputs)
+        return carry, ys if self.readout.stacked else ys[:, None]
+
+    def _teach(self, params, carry: FeedbackState, xs, mask, reset, targets, key):
+        def step(fed, now):
+            given, mask, reset = now
+            fed = fed if reset is None else jnp.where(reset[..., None], 0, fed)
+            return (given if mask is None else jnp.where(mask[..., None], given, fed)), fed
+
+        given = self.readout.encode(targets).astype(carry.fed.dtype)
+        first, *given = vary_alike(carry.fed, given, mask, reset)
+        fed, before = lax.scan(step, first, tuple(given))  # y after each step, y_{t-1} at each
+        xs = jnp.concatenate([xs, before], axis=-1)
+        flags = {"mask": mask, "reset": reset}
+        state, outputs = unroll(self.cell, params.body, carry.cell, xs, **flags, key=key, **self._how)
+        last = outputs[-1] if len(outputs) else carry.output
+        if mask is not None:
+            last = jnp.where(mask.any(axis=0)[..., None], last, carry.output)
+        return FeedbackState(state, last, fed), outputs
+
+    def generate(self, params: ModelParams, carry, first: Array, length: int, key=None):
+        """Free-running generation: each prediction is the next input. O(1) state at any length.
+
+        first: the first input, [*batch] ids or [*batch, D] values with D = O. key: sample classes from
+        softmax(y); None: take the likeliest (of values: the value itself).
+        Returns: (carry, what was generated [length, *batch, ...]).
+        """
+        first = jnp.asarray(first)
+        ids = isinstance(self.encoder, OneHot | Embedding)
+
+        def step(state, key):
+            carry, x = state
+            carry, ys = self.chunk(params, carry, x[None])
+            y = ys[0]
+            if ids:
+                y = jnp.argmax(y, -1) if key is None else jax.random.categorical(key, y)
+                y = y.astype(first.dtype)
+            if self.looped:
+                carry = carry._replace(fed=self.readout.encode(y).astype(carry.fed.dtype))
+            return (carry, y), y
+
+        keys = None if key is None else jax.random.split(key, length)
+        (carry, _), ys = lax.scan(step, (carry, first), keys, length=length)
+        return carry, ys

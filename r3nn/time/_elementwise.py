@@ -1,0 +1,110 @@
+"""The derivatives of an elementwise `core`: one number per entry, for each pair of an input and an output."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Literal
+
+from r3nn.time._trees import join, split
+
+
+class Derivatives(NamedTuple):
+    """For each leaf of an input of core, ∂ out_k / ∂ in for each state leaf k out; None where it is 0.
+
+    Each is of the shape of the state's leaves. params: of the leaves that core reads; None for others.
+    """
+
+    params: list
+    state: list
+    u: list
+    r: list
+
+
+def derivatives(core, params, state, u, r) -> Derivatives:
+    """Of core(params, state, u, r) -> state: exact, by one VJP with ones for each leaf out.
+
+    Raises: ValueError where core is not elementwise over batch and units.
+    """
+    parts = (params, state, u, r)
+    depends = dependence(core, *parts)
+    used = set().union(*depends)
+    ins, structure = jax.tree.flatten(parts)
+    shape = jax.tree.leaves(state)[0].shape
+    counts = [len(jax.tree.leaves(part)) for part in parts]
+    # What core broadcasts, such as a parameter [H], is repeated: each entry has a derivative of its own.
+    ins = [jnp.broadcast_to(x, shape) if j in used else x for j, x in enumerate(ins)]
+    chosen, others = split(ins)
+    out, transpose = jax.vjp(
+        lambda chosen: core(*jax.tree.unflatten(structure, join(chosen, others))), chosen
+    )
+    outs, structure_out = jax.tree.flatten(out)
+    columns = [[] for _ in ins]
+    for k, reached in enumerate(depends):
+        seeds = [jnp.full_like(leaf, i == k) for i, leaf in enumerate(outs)]
+        (row,) = transpose(jax.tree.unflatten(structure_out, seeds))
+        for j, column in enumerate(columns):
+            column.append(row[j] if j in reached else None)
+    take = iter(columns)
+    return Derivatives(*([next(take) for _ in range(count)] for count in counts))
+
+
+def weighted_sum(column, λ):
+    """Σ_k column_k ⊙ λ_k over the outputs k that an input reaches; None where it reaches none."""
+    terms = [d * l for d, l in zip(column, λ, strict=True) if d is not None]
+    return sum(terms[1:], terms[0]) if terms else None
+
+
+def sums(core, params, state, u, r) -> dict[int, int]:
+    """Leaves of r that core reads in a sum with a leaf of u, and neither in any other way: {of r: of u}."""
+    jaxpr = jax.make_jaxpr(core)(params, state, u, r).jaxpr
+    counts = [len(jax.tree.leaves(part)) for part in (params, state, u, r)]
+    ins = iter(jaxpr.invars)
+    *_, of_u, of_r = ([next(ins) for _ in range(count)] for count in counts)
+    uses = {}
+    for equation in jaxpr.eqns:
+        for var in equation.invars:
+            if not isinstance(var, Literal):
+                uses.setdefault(var, []).append(equation)
+    out = [var for var in jaxpr.outvars if not isinstance(var, Literal)]
+    alone = {var for var, equations in uses.items() if len(equations) == 1}.difference(out)
+    found = {}
+    for j, var in enumerate(of_r):
+        if var in alone and uses[var][0].primitive.name == "add":
+            other = next((v for v in uses[var][0].invars if v is not var), None)
+            if other in of_u and other in alone and other.aval.shape == var.aval.shape:
+                found[j] = of_u.index(other)
+    return found
+
+
+#: how the names of operations begin that let one entry of an array reach another
+MIXING = ("argm", "concat", "conv_", "cum", "dot_", "dynamic", "fft", "gather", "reduce_", "rev", "scatter")
+MIXING += ("select_and", "slice", "sort", "split", "top_k")
+
+
+def _check_elementwise(jaxpr):
+    for equation in jaxpr.eqns:
+        name = equation.primitive.name
+        if name.startswith(MIXING) and name != "reduce_precision":
+            raise ValueError(
+                f"core must be elementwise over batch and units, but uses {name}: give the cell `step` "
+                "instead and recurrence = 'opaque', or run it with mode='plain'"
+            )
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "jaxpr")):
+            if hasattr(inner, "jaxpr"):
+                _check_elementwise(inner.jaxpr)
+
+
+def dependence(fn, *args):
+    """For each output of an elementwise function, the inputs that it can depend on, by its jaxpr.
+
+    Raises: ValueError for a function that is not elementwise.
+    """
+    jaxpr = jax.make_jaxpr(fn)(*args).jaxpr
+    _check_elementwise(jaxpr)
+    reached = {var: {j} for j, var in enumerate(jaxpr.invars)}
+    look_up = lambda var: set() if isinstance(var, Literal) else reached.get(var, set())
+    for equation in jaxpr.eqns:
+        sources = set().union(*map(look_up, equation.invars))
+        reached |= dict.fromkeys(equation.outvars, sources)
+    return [look_up(var) for var in jaxpr.outvars]

@@ -1,0 +1,64 @@
+"""Bare functions of one step in `unroll`: as a cell of which no more is known."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from r3nn._names import check_int
+from r3nn.cells import Cell
+from r3nn.time._flags import blank
+from r3nn.time._inputs import check_flags
+from r3nn.time._run import Run
+from r3nn.time._scan import Arrays
+from r3nn.time._trees import vary_alike
+
+
+@dataclasses.dataclass(frozen=True)
+class Function(Cell):
+    """A bare (params, state, x) -> (state, y) as a cell: its state is (state, y)."""
+
+    stepwise = True
+    function: Callable
+
+    def step(self, params, state, u):
+        """The function itself; params: (params, closed-over arrays)."""
+        params, closed_over = params
+        return self.function(params, state[0], u, *closed_over)
+
+    def output(self, params, state, x):
+        """What the function returned."""
+        return state[1]
+
+
+def unroll_function(function, params, state, xs, mask, reset, length, how):
+    """`unroll` for a bare function, of which no more is known than that it takes one step.
+
+    Steps are mapped rather than merged into the batch, and the arrays that it closes over are made
+    arguments, so that they get gradients. how: the rest of a `Run`.
+    """
+    if how["compute"] is not None:
+        raise ValueError("compute_dtype: the products of a bare function are its own; make it a Cell")
+    if reset is not None:
+        raise ValueError("reset: a bare function has no initial_state to go back to; make it a Cell")
+    if not jax.tree.leaves(xs):
+        check_int("length (with xs=None)", length, 0)
+        given, nothing, xs = function, xs, jnp.zeros((length, 0))
+        function = lambda params, state, _: given(params, state, nothing)
+    state, xs = jax.tree.map(jnp.asarray, (state, xs))
+    steps = len(jax.tree.leaves(xs)[0])
+    if length not in (None, steps):
+        raise ValueError(f"length={length}: xs has {steps} steps")
+    flags = check_flags(mask, None, (steps, *(() if mask is None else jnp.shape(mask)[1:])))
+    if flags.mask is not None:
+        xs = blank(xs, flags.mask)
+    first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs)
+    params, state, xs, flags = vary_alike(params, state, xs, flags)
+    y = jax.tree.map(lambda y: jnp.zeros(y.shape, y.dtype), jax.eval_shape(function, params, state, first)[1])
+    converted, closed_over = jax.closure_convert(function, params, state, first)
+    cell, params, state = Function(converted), (params, closed_over), (state, y)
+    axes = jax.tree.map(lambda _: 0, state)
+    arrays = Arrays(*vary_alike(params, None, state, xs), flags)
+    (state, _), ys = Run(flags, **how).solve(cell, arrays, axes, rank=0, vectorized=False)
+    return state, ys

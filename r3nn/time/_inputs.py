@@ -1,0 +1,75 @@
+"""What `unroll` is given, checked against each other: one sentence for what does not fit."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Literal
+
+from r3nn._names import check_int
+from r3nn.time._flags import Flags
+from r3nn.time._precision import lower
+from r3nn.time._trees import batch_axes
+
+
+def check_inputs(cell, params, state, xs, length, compute=None):
+    """State and inputs [T, *batch, D], checked against each other; zeros and no features for None."""
+    if xs is None:
+        check_int("length (with xs=None)", length, 0)
+        single = jax.tree.leaves(jax.eval_shape(cell.initial_state, params))[0]
+        batch = () if state is None else _batch_shape(cell, params, state)
+        xs = jnp.zeros((length, *batch, 0), single.dtype)
+    if not jnp.issubdtype(jnp.result_type(xs), jnp.floating) or jnp.ndim(xs) < 2:
+        raise TypeError(f"xs is {jax.typeof(xs)}: a cell takes floats [T, *batch, D] (embed ids first)")
+    if length is not None and length != len(xs):
+        raise ValueError(f"length={length}: xs has {len(xs)} steps")
+    if xs.shape[-1] != (in_size := _in_size(cell, params, xs.shape[-1])):
+        raise ValueError(f"xs {xs.shape} has {xs.shape[-1]} features: these params take {in_size}")
+    expected = jax.eval_shape(lambda p: cell.initial_state(p, xs.shape[1:-1]), params)
+    if state is None:
+        state = cell.initial_state(params, xs.shape[1:-1])
+    shapes = lambda tree: jax.tree.map(jnp.shape, tree)
+    if shapes(state) != shapes(expected):
+        raise ValueError(f"state has shapes {shapes(state)}: xs {xs.shape} need {shapes(expected)}")
+    x = jax.ShapeDtypeStruct(xs.shape[1:], xs.dtype)
+    dtypes = lambda tree: jax.tree.map(jnp.result_type, tree)
+    after = dtypes(jax.eval_shape(partial(_step, cell, compute), params, state, x))
+    if dtypes(state) != after:
+        raise TypeError(f"a step from a state of {dtypes(state)} on xs of {xs.dtype} gives {after}: cast one")
+    return state, xs
+
+
+def _step(cell, compute, params, state, x):
+    params = cell.lower(cell.prepare(params), partial(lower, compute=compute))
+    return cell.step(params, state, cell.project(params, x))
+
+
+def _in_size(cell, params, otherwise):
+    """The width that the params take, as far as the cell knows it: `in_size` is optional."""
+    try:
+        return cell.in_size(params)
+    except NotImplementedError:
+        return otherwise
+
+
+def _batch_shape(cell, params, state):
+    """The batch axes of a state: what it has beyond the state of a batch of none."""
+    axis = jax.tree.leaves(batch_axes(cell, params))[0]
+    single = jax.tree.leaves(jax.eval_shape(cell.initial_state, params))[0]
+    leaf = jax.tree.leaves(state)[0]
+    return leaf.shape[axis : axis + leaf.ndim - single.ndim]
+
+
+def check_flags(mask, reset, shape) -> Flags:
+    for name, flag in (("mask", mask), ("reset", reset)):
+        if flag is not None and (jnp.shape(flag) != shape or jnp.result_type(flag) != jnp.bool_):
+            raise ValueError(f"{name} is {jax.typeof(flag)}: must be bool{list(shape)}, [T, *batch]")
+    return Flags(*(None if flag is None else jnp.asarray(flag) for flag in (mask, reset)))
+
+
+def output_reads_x(cell, params, state, xs) -> bool:
+    """Whether the cell's output depends on its input directly, not only through the state."""
+    output = lambda params, state, x: cell.output(cell.prepare(params), state, x)
+    jaxpr = jax.make_jaxpr(output)(params, state, xs[0]).jaxpr
+    used = {var for equation in jaxpr.eqns for var in equation.invars if not isinstance(var, Literal)}
+    return jaxpr.invars[-1] in used | {v for v in jaxpr.outvars if not isinstance(v, Literal)}

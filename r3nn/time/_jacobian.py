@@ -1,0 +1,189 @@
+"""All steps of a window at once: their values, their Jacobians, and the linear recurrences of those."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from r3nn.time._adjoint import packed_step
+from r3nn.time._blocks import times
+from r3nn.time._chunks import before
+from r3nn.time._flags import advance
+from r3nn.time._linear_scan import run
+from r3nn.time._precision import Weight
+from r3nn.time._products import PACKED, products
+
+KINDS = ("auto", "full", "diagonal")
+ELEMENTWISE = ("diagonal", "none")
+
+
+class Steps(NamedTuple):
+    """A window's steps as functions of the states before them, [W, *batch, ...] in and out."""
+
+    values: Callable  # s -> F(s)
+    push: Callable  # (s, e) -> F'(s) e
+    guess: Callable  # () -> states to start from
+    previous: Callable  # (entry, states) -> the states before each step
+    linearize: Callable  # s -> the Jacobians at s, as blocks: exact, or the blocks' diagonals
+    times: Callable  # (blocks, s) -> their product
+    solve: Callable  # (blocks, vectors, entry) -> all states of the linear recurrence, as trees
+    exact: bool
+
+
+def steps_of(plan, arrays, axes, jacobian: str, axis_name=None) -> Steps:
+    """Of the steps arrays.xs, from arrays.state.
+
+    Raises: ValueError where the cell has no such Jacobian, TypeError for a state of other than floats.
+    """
+    jacobian = kind_of(plan.cell, jacobian, axis_name)
+    _check_state(plan.cell, arrays.state)
+    cell, params = plan.cell, arrays.params
+    u = cell.project(params, arrays.xs)
+    step, bare = packed_step(cell, params), _unrounded(params)
+    of_step = lambda s, u, e: jax.jvp(lambda s: cell.step(bare, s, u), (s,), (e,))
+    approximate = jacobian == "diagonal" and cell.recurrence in PACKED
+    of_block = partial(_of_diagonal, cell, bare) if approximate else of_step
+    size = len(jax.tree.leaves(arrays.xs)[0])
+    repeat = lambda entry: jax.tree.map(lambda s: jnp.broadcast_to(s, (size, *s.shape)), entry)
+
+    def values(s):
+        one = lambda s, u, flag: advance(lambda s: step(s, u), arrays.initial, s, flag, axes)[0]
+        return jax.vmap(one)(s, u, arrays.flags)
+
+    def push(tangent, s, e):
+        """Through a step and its flags: a pair (state, tangent) goes where a state does."""
+        pair = lambda u: lambda both: (tangent(both[0], u, both[1]), ())
+        start = (arrays.initial, jax.tree.map(jnp.zeros_like, arrays.state))
+
+        def one(s, e, u, flag):
+            return advance(pair(u), start, (s, e), flag, (axes, axes))[0][1]
+
+        return jax.vmap(one)(s, e, u, arrays.flags)
+
+    linearize, product, solve = (_by_unit if jacobian == "diagonal" else _whole)(
+        partial(push, of_block), plan, arrays.state, axes, axis_name
+    )
+    previous = partial(_previous, plan.reverse, axis_name)
+    guess = lambda: values(repeat(arrays.state))
+    return Steps(values, partial(push, of_step), guess, previous, linearize, product, solve, not approximate)
+
+
+def kind_of(cell, jacobian, axis_name=None) -> str:
+    """ "full" or "diagonal". Raises: ValueError where the cell has no such Jacobian."""
+    elementwise = cell.recurrence in ELEMENTWISE
+    if axis_name is not None and not (elementwise and jacobian != "full"):
+        raise ValueError(f"axis_name={axis_name!r}: newton over devices needs a recurrence in {ELEMENTWISE}")
+    if jacobian == "diagonal" and cell.recurrence == "opaque":
+        raise ValueError("jacobian='diagonal': nothing is known of an opaque cell's step; take 'full'")
+    if jacobian == "auto":
+        return "full" if cell.recurrence == "opaque" else "diagonal"
+    return jacobian
+
+
+def _check_state(cell, state):
+    for leaf in jax.tree.leaves(state):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise TypeError(
+                f"mode='newton': {type(cell).__name__} has a state of {leaf.dtype}, not of floats"
+            )
+
+
+def _unrounded(params):
+    """Weights without their lower precision: good enough for a Jacobian, and differentiable forwards."""
+    is_weight = lambda leaf: isinstance(leaf, Weight)
+    return jax.tree.map(lambda w: w.array if is_weight(w) else w, params, is_leaf=is_weight)
+
+
+def _of_diagonal(cell, params, s, u, e):
+    """A step and its derivative along e, where of each recurrent product only the diagonal counts."""
+    r = cell.recur(params, s, u)
+    diagonals = jax.tree.leaves(_product_diagonals(cell, params, u))
+    h = jax.jvp(cell.hidden, (s,), (e,))[1]
+    d_r = jax.tree.unflatten(jax.tree.structure(r), [w * h for w in diagonals])
+    return jax.jvp(lambda s, r: cell.core(params, s, u, r), (s, r), (e, d_r))
+
+
+def _product_diagonals(cell, params, u):
+    """∂ product_i / ∂ h_i of each product: [H], or [*batch, H] where the products read u."""
+    weights = cell.weights(params)
+    if cell.recurrence != "multiplicative":
+        return [jnp.diagonal(w, axis1=-2, axis2=-1).reshape(-1) for w in weights.recurrent]
+    m = products(cell, params).of_u(u)
+    return [m @ (weights.multiplier.T * w) for w in weights.recurrent]
+
+
+def _by_unit(push, plan, entry, axes, axis_name):
+    """K x K planes, one column for each state leaf: exact where the step is elementwise."""
+    structure = jax.tree.structure(entry)
+    flat = lambda tree: tuple(jax.tree.leaves(tree))
+
+    def linearize(s):
+        leaves = flat(s)
+        seeds = [[jnp.full_like(x, i == j) for i, x in enumerate(leaves)] for j in range(len(leaves))]
+        columns = [flat(push(s, jax.tree.unflatten(structure, seed))) for seed in seeds]
+        return tuple(zip(*columns, strict=True))
+
+    def solve(blocks, vectors, entry):
+        states = run(blocks, flat(vectors), flat(entry), plan.reverse, axis_name)
+        return jax.tree.unflatten(structure, states)
+
+    return linearize, lambda blocks, s: jax.tree.unflatten(structure, times(blocks, flat(s))), solve
+
+
+def _whole(push, plan, entry, axes, axis_name):
+    """[N, N] matrices, a column for each component of a sequence's state."""
+
+    vector = partial(_to_vectors, axes, plan.rank)
+
+    def linearize(s):
+        vectors = vector(s)
+        seeds = jnp.eye(vectors.shape[-1], dtype=vectors.dtype)
+        back = partial(_from_vectors, axes, plan.rank, s)
+        column = lambda seed: vector(push(s, back(jnp.broadcast_to(seed, vectors.shape))))
+        return jax.vmap(column, out_axes=-1)(seeds)
+
+    def solve(blocks, vectors, entry):
+        first = vector(jax.tree.map(lambda s: s[None], entry))[0]
+        states = run(blocks, vector(vectors), first, plan.reverse, axis_name)
+        return _from_vectors(axes, plan.rank, vectors, states)
+
+    product = lambda blocks, s: _from_vectors(axes, plan.rank, s, times(blocks, vector(s)))
+    return linearize, product, solve
+
+
+def _to_vectors(axes, rank, tree):
+    """Leaves [W, ..., *batch, ...], batch at 1 + axis, as one array [W, *batch, N]."""
+
+    def flat(axis, leaf):
+        leaf = jnp.moveaxis(leaf, range(1 + axis, 1 + axis + rank), range(1, 1 + rank))
+        return leaf.reshape(*leaf.shape[: 1 + rank], -1)
+
+    return jnp.concatenate(jax.tree.leaves(jax.tree.map(flat, axes, tree)), axis=-1)
+
+
+def _from_vectors(axes, rank, like, vectors):
+    """The inverse."""
+    leaves, structure = jax.tree.flatten(like)
+    found, start = [], 0
+    for axis, leaf in zip(jax.tree.leaves(axes), leaves, strict=True):
+        shape = jnp.moveaxis(leaf, range(1 + axis, 1 + axis + rank), range(1, 1 + rank)).shape
+        size = math.prod(shape[1 + rank :])
+        part = vectors[..., start : start + size].reshape(shape)
+        found.append(jnp.moveaxis(part, range(1, 1 + rank), range(1 + axis, 1 + axis + rank)))
+        start += size
+    return jax.tree.unflatten(structure, found)
+
+
+def _previous(reverse, axis_name, entry, states):
+    """The states before each step; a shard's first one comes from the shard before it."""
+    if axis_name is None:
+        return before(entry, states, reverse)
+    here, shards = lax.axis_index(axis_name), lax.axis_size(axis_name)
+    leads = here == (shards - 1 if reverse else 0)
+    ring = [((i + 1) % shards, i) if reverse else (i, (i + 1) % shards) for i in range(shards)]
+    last = jax.tree.map(lambda s: lax.ppermute(s[0 if reverse else -1], axis_name, ring), states)
+    return before(jax.tree.map(lambda a, b: jnp.where(leads, a, b), entry, last), states, reverse)

@@ -1,0 +1,97 @@
+"""The loops behind `linear_scan`: all states of s_t = a_t s_{t-1} + b_t, with no derivative of their own."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from r3nn.time._blocks import add, compose, spread, times
+from r3nn.time._chunks import before
+
+#: steps of a chunk where chunks run at once
+STEPS = 32
+
+
+def sweep(a, b, carry, reverse):
+    """All states from the entry `carry`, with no derivative of its own."""
+    count = _count(b)
+    if count == 1:
+        return in_turn(a, b, carry, reverse)[1]
+    whole = length_of(b) // count * count
+    if whole == length_of(b):
+        return _in_chunks(a, b, carry, reverse, count)
+    first, rest = ((_cut(a, part), _cut(b, part)) for part in (slice(whole), slice(whole, None)))
+    if reverse:
+        carry, end = in_turn(*rest, carry, reverse)
+        start = _in_chunks(*first, carry, reverse, count)
+    else:
+        start = _in_chunks(*first, carry, reverse, count)
+        _, end = in_turn(*rest, row(start, -1), reverse)
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), start, end)
+
+
+def in_turn(a, b, carry, reverse):
+    def body(s, t):
+        s = add(times(row(a, t), s), row(b, t))
+        return s, s
+
+    steps = length_of(b)
+    return lax.scan(body, carry, jnp.arange(steps), reverse=reverse, unroll=_unroll(steps))
+
+
+def _in_chunks(a, b, carry, reverse, count):
+    """Reduce, then scan, with the chunks as one more batch axis."""
+    chunks = lambda x: x[None] if len(x) == 1 else x.reshape(count, -1, *x.shape[1:]).swapaxes(0, 1)
+    a, b = jax.tree.map(chunks, (a, b))
+    products, lasts = reduce(a, b, reverse)
+    exits = sweep(products, lasts, carry, reverse)
+    _, s = in_turn(a, b, before(carry, exits, reverse), reverse)
+    return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), s)
+
+
+def reduce(a, b, reverse):
+    """All steps as one: s_T = products s_0 + last."""
+
+    def body(carry, t):
+        products, last = carry
+        here = row(a, t)
+        return (compose(here, products), add(times(here, last), row(b, t))), None
+
+    first, steps = (-1, jnp.arange(length_of(b) - 1)) if reverse else (0, jnp.arange(1, length_of(b)))
+    carry = spread(row(a, first), row(b, first)), row(b, first)
+    return lax.scan(body, carry, steps, reverse=reverse, unroll=_unroll(len(steps)))[0]
+
+
+def length_of(b) -> int:
+    return len(jax.tree.leaves(b)[0])
+
+
+def row(tree, t):
+    """Step t of each leaf; the only one of a leaf that is the same at every step."""
+    index = lambda x: x[0] if len(x) == 1 else lax.dynamic_index_in_dim(x, t, keepdims=False)
+    return jax.tree.map(index, tree)
+
+
+def row_before(s, entry, t, reverse):
+    """The state before step t."""
+    length = length_of(s)
+    at = t + 1 if reverse else t - 1
+    inside = row(s, jnp.clip(at, 0, length - 1))
+    return jax.tree.map(lambda s, e: jnp.where((at < 0) | (at == length), e, s), inside, entry)
+
+
+def _cut(tree, part):
+    return jax.tree.map(lambda x: x if len(x) == 1 else x[part], tree)
+
+
+def _count(b) -> int:
+    """Into how many chunks to cut time."""
+    return max(1, length_of(b) // STEPS) if parallel() else 1
+
+
+def _unroll(steps: int):
+    """Loops of a few steps become single kernels on accelerators; on CPUs, unrolling only costs."""
+    return parallel() and steps <= 2 * STEPS
+
+
+def parallel() -> bool:
+    return jax.default_backend() != "cpu"

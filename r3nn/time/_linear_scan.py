@@ -1,0 +1,283 @@
+"""s_t = a_t s_{t-1} + b_t for all t: the linear recurrence, with its own derivative.
+
+Its adjoint is the same recurrence run backwards, λ_t = g_t + a_{t+1}ᵀ λ_{t+1}, so nothing but a and s
+is kept for it. On a CPU the steps run one after the other, at the speed of memory. On accelerators:
+reduce, then scan. Time is cut into chunks, which run all at once from zero and multiply up their
+coefficients; the chunks' entries are a shorter recurrence of the same kind; from them, all chunks run at
+once again. Sources: Blelloch 1990, "Prefix sums and their applications", section 1.4; the adjoint: Martin
+& Cundy 2018, arXiv 1709.04057, appendix A.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from r3nn.time._blocks import add, outer, sum_to, times, transpose
+from r3nn.time._chunks import before
+from r3nn.time._linear_loops import length_of, parallel, reduce, row, row_before, sweep
+from r3nn.time._trees import vary_alike
+
+#: up to which K the K x K blocks are held as planes [T, ...] each, rather than as matrices [..., K, K]
+PLANES = 4
+#: bytes of states from which their adjoint is written over them (scripts/PERFORMANCE.md), a block of
+#: steps at a time, small enough for cache
+IN_PLACE, BLOCK = 2**24, 32
+
+
+def linear_scan(a, b, h0=None, *, reverse: bool = False, blocks: bool = False, axis_name=None):
+    """s_t = a_t s_{t-1} + b_t, from s_0 = h0: all s [T, ...], in the shape of b.
+
+    Differentiable in reverse mode, to any order (to the first order with axis_name).
+
+    Args:
+      a: coefficients that broadcast to b, real or complex. With a time axis of length 1, or fewer axes
+        than b, they are the same at every step, and never repeated in memory.
+      b: [T, ...].
+      h0: the state before the first step, [...]; None: zeros.
+      reverse: s_t = a_t s_{t+1} + b_t, from the last step to the first.
+      blocks: a are K x K matrices [..., K, K], which multiply the vectors b [T, ..., K].
+      axis_name: inside `shard_map`, the mesh axis over which time is sharded, in order: a (unless
+        constant), b and s are this shard's stretch of time; h0 is the same on all shards.
+
+    Raises: ValueError for shapes, TypeError for dtypes that do not fit together, in one sentence.
+    """
+    a, b = jnp.asarray(a), jnp.asarray(b)
+    h0 = jnp.zeros_like(b, shape=b.shape[1:]) if h0 is None else jnp.asarray(h0)
+    _check(a, b, h0, blocks)
+    a = a.reshape((1,) * (b.ndim + blocks - a.ndim) + a.shape)
+    if not blocks:
+        return solve(((a,),), (b,), (h0,), reverse, axis_name)[0]
+    size = b.shape[-1]
+    if size > PLANES:
+        return solve(a, b, h0, reverse, axis_name)
+    planes = tuple(tuple(a[..., i, j] for j in range(size)) for i in range(size))
+    columns = lambda x: tuple(x[..., i] for i in range(size))
+    return jnp.stack(solve(planes, columns(b), columns(h0), reverse, axis_name), axis=-1)
+
+
+def _check(a, b, h0, blocks):
+    if b.ndim < 1 + blocks or h0.shape != b.shape[1:]:
+        raise ValueError(f"h0 {h0.shape}: must have the shape of b {b.shape} behind its time axis")
+    whole = (*b.shape, b.shape[-1]) if blocks else b.shape
+    pairs = zip(reversed(a.shape), reversed(whole), strict=False)
+    if a.ndim > len(whole) or any(n not in (1, m) for n, m in pairs) or blocks and a.shape[-2:] != whole[-2:]:
+        raise ValueError(f"a {a.shape}: must broadcast to {whole}, with b {b.shape} and blocks={blocks}")
+    if not (a.dtype == b.dtype == h0.dtype and jnp.issubdtype(b.dtype, jnp.inexact)):
+        raise TypeError(f"a, b, h0 are {a.dtype}, {b.dtype}, {h0.dtype}: must be of one inexact dtype")
+
+
+def solve(a, b, h0, reverse: bool = False, axis_name=None):
+    """`linear_scan` on coefficients and vectors as r3nn.time._blocks has them: all s, in the shape of b.
+
+    Leaves of a have a time axis of length T, or of 1 where they are the same at every step.
+    """
+    if not length_of(b):
+        return b
+    if axis_name is not None:
+        a, b, h0, _ = vary_alike(a, b, h0, lax.axis_index(axis_name))
+    return _solve(How(reverse, axis_name), *vary_alike(a, b, h0))
+
+
+def run(a, b, h0, reverse: bool = False, axis_name=None):
+    """`solve`, without a derivative."""
+    return _solve_fwd(How(reverse, axis_name), a, b, h0)[0]
+
+
+def adjoint(a, g, last, reverse: bool = False):
+    """λ_t = g_t + a_{t+1}ᵀ λ_{t+1}, for the recurrence that `reverse` says, starting from `last`.
+
+    a: blocks of the recurrence [T, ...]. g [T, ...]: what reaches each state from outside. last: what
+    reaches the last state from the steps that follow it.
+    Returns: (all λ [T, ...], a_1ᵀ λ_1, which reaches the state before the first step).
+    """
+    a, g, last = vary_alike(a, g, last)
+    μ = solve(transpose(a), times(transpose(a), g), last, not reverse)
+    return add(g, before(last, μ, not reverse)), row(μ, -1 if reverse else 0)
+
+
+def given(s, a, b, h0, reverse: bool = False, axis_name=None):
+    """s, known to be `solve(a, b, h0)`: as it is, with that function's derivatives wrt b and h0.
+
+    For s that solves a nonlinear recurrence, a its Jacobians there and b what they leave over, these are
+    the derivatives of s, by the implicit function theorem; there, none passes through a.
+    """
+    if axis_name is not None:
+        s, a, b, h0, _ = vary_alike(s, a, b, h0, lax.axis_index(axis_name))
+    return _given(How(reverse, axis_name), *vary_alike(s, a, b, h0))
+
+
+class How(NamedTuple):
+    """What is static about a recurrence."""
+
+    reverse: bool
+    axis_name: str | None
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _solve(how, a, b, h0):
+    return _solve_fwd(how, a, b, h0)[0]
+
+
+def _solve_fwd(how, a, b, h0):
+    entry = _entry(how, a, b, h0)
+    s = sweep(a, b, entry, how.reverse)
+    return s, (a, s, entry)
+
+
+def _solve_bwd(how, residuals, g):
+    return _transposed(how, *vary_alike(*residuals, g))
+
+
+_solve.defvjp(_solve_fwd, _solve_bwd)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _transposed(how, a, s, entry, g):
+    """Cotangents of (a, b, h0)."""
+    in_place = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(s)) >= IN_PLACE
+    if in_place and how.axis_name is None and not parallel():
+        return _transposed_in_place(how.reverse, a, s, entry, g)
+    return _transposed_at_once(how, a, s, entry, g, adjoint if parallel() else _adjoint_in_turn)
+
+
+def _transposed_fwd(how, *arrays):
+    return _transposed(how, *arrays), arrays
+
+
+def _transposed_bwd(how, arrays, cotangents):
+    if how.axis_name is not None:
+        raise NotImplementedError("linear_scan(axis_name=...) has first derivatives only")
+    return jax.vjp(functools.partial(_transposed_at_once, how), *arrays)[1](cotangents)
+
+
+_transposed.defvjp(_transposed_fwd, _transposed_bwd)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _given(how, s, a, b, h0):
+    return s
+
+
+def _given_fwd(how, s, a, b, h0):
+    return s, (a, h0)
+
+
+def _given_bwd(how, residuals, g):
+    return None, None, *_given_transposed(how, *vary_alike(*residuals, g))
+
+
+_given.defvjp(_given_fwd, _given_bwd)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _given_transposed(how, a, h0, g):
+    zero = jax.tree.map(jnp.zeros_like, h0)
+    return _pull(how, a, g, zero, adjoint if parallel() else _adjoint_in_turn)
+
+
+def _given_again(how, *_):
+    raise NotImplementedError("newton has first derivatives only: for more, mode='scan' or 'plain'")
+
+
+_given_transposed.defvjp(lambda how, *arrays: (_given_transposed(how, *arrays), None), _given_again)
+
+
+def _transposed_at_once(how, a, s, entry, g, adjoint=adjoint):
+    """All λ_t, then all λ_t s_{t-1}ᵀ."""
+    λ, first = _pull(how, a, g, jax.tree.map(jnp.zeros_like, entry), adjoint)
+    return sum_to(outer(λ, before(entry, s, how.reverse), a), a), λ, first
+
+
+def _pull(how, a, g, zero, adjoint):
+    """All λ_t, and what reaches h0: over shards, what reaches the entry of the leading one."""
+    if how.axis_name is None:
+        return adjoint(a, g, zero, how.reverse)
+    back = How(not how.reverse, how.axis_name)
+    last = _entry(back, transpose(a), times(transpose(a), g), zero)
+    λ, first = adjoint(a, g, last, how.reverse)
+    leads = lax.axis_index(how.axis_name) == _shards(how)[0]
+    return λ, jax.tree.map(lambda leaf: jnp.where(leads, leaf, jnp.zeros_like(leaf)), first)
+
+
+def _adjoint_in_turn(a, g, last, reverse):
+    """`adjoint`, with no efficient derivative of its own."""
+
+    def body(μ, t):
+        λ = add(row(g, t), μ)
+        return times(transpose(row(a, t)), λ), λ
+
+    μ, λ = lax.scan(body, last, jnp.arange(length_of(g)), reverse=not reverse)
+    return λ, μ
+
+
+def _transposed_in_place(reverse, a, s, entry, g):
+    """The same, step after step; each block of λ is written over the block of s that it has used.
+
+    A long recurrence is bound by memory, of which the first touch of new pages costs most: a buffer
+    less is a third of the time less.
+    """
+    length = length_of(s)
+    leaves, structure = jax.tree.flatten(a)
+    moves = [len(leaf) == length for leaf in leaves]
+
+    def block(carry, start, steps):
+        μ, buffer, d_a = carry
+
+        def body(carry, t):
+            μ, totals = carry
+            here = row(a, t)
+            λ = add(row(g, t), μ)
+            d = jax.tree.leaves(outer(λ, row_before(buffer, entry, t, reverse), here))
+            rows = [
+                sum_to(d, x) if m else None for m, x, d in zip(moves, jax.tree.leaves(here), d, strict=True)
+            ]
+            totals = [None if m else total + d for m, total, d in zip(moves, totals, d, strict=True)]
+            return (times(transpose(here), λ), totals), (λ, rows)
+
+        zero = outer(μ, μ, row(a, 0))
+        totals = [None if m else jnp.zeros_like(d) for m, d in zip(moves, jax.tree.leaves(zero), strict=True)]
+        (μ, totals), (λ, rows) = lax.scan(body, (μ, totals), start + jnp.arange(steps), reverse=not reverse)
+        write = lambda all_, rows: lax.dynamic_update_slice_in_dim(all_, rows, start, 0)
+        d_a = [
+            write(total, row) if m else total + sum_to(d[None], total)
+            for m, total, row, d in zip(moves, d_a, rows, totals, strict=True)
+        ]
+        return μ, jax.tree.map(write, buffer, λ), d_a
+
+    blocks, rest = divmod(length, BLOCK)
+    start = blocks * BLOCK
+    # Rows that are written all over start as ones: XLA would copy zeros that it shares with another loop.
+    sums = [jnp.ones_like(leaf) if m else jnp.zeros_like(leaf) for m, leaf in zip(moves, leaves, strict=True)]
+    carry = vary_alike(jax.tree.map(jnp.zeros_like, entry), s, sums)
+    if rest and not reverse:
+        carry = block(carry, start, rest)
+    body = lambda carry, k: (block(carry, k * BLOCK, BLOCK), None)
+    if blocks:
+        carry, _ = lax.scan(body, carry, jnp.arange(blocks), reverse=not reverse)
+    if rest and reverse:
+        carry = block(carry, start, rest)
+    μ, λ, d_a = carry
+    return jax.tree.unflatten(structure, d_a), λ, μ
+
+
+def _entry(how, a, b, h0):
+    """The state before this shard's first step: the shards before it, folded."""
+    if how.axis_name is None:
+        return h0
+    products, lasts = lax.all_gather(reduce(a, b, how.reverse), how.axis_name)
+    here = lax.axis_index(how.axis_name)
+    state = entry = h0
+    shards = _shards(how)
+    for shard, following in zip(shards[:-1], shards[1:], strict=True):
+        state = add(times(row(products, shard), state), row(lasts, shard))
+        entry = jax.tree.map(lambda new, old, at=following: jnp.where(here == at, new, old), state, entry)
+    return entry
+
+
+def _shards(how):
+    """The shards in the order of the recurrence."""
+    shards = range(lax.axis_size(how.axis_name))
+    return shards[::-1] if how.reverse else shards

@@ -1,0 +1,37 @@
+"""How Newton's method goes on a cell: its iterations and residuals, beside what `unroll` returns."""
+
+from functools import partial
+
+import jax
+
+from r3nn.cells._base import check_cell
+from r3nn.time._flags import blank, fill, in_scan_order
+from r3nn.time._inputs import check_flags, check_inputs, output_reads_x
+from r3nn.time._newton import Newton, solve_newton
+from r3nn.time._pick import modes_of
+from r3nn.time._scan import Arrays, Plan, sequential
+from r3nn.time._trees import batch_axes, vary_alike
+
+
+def newton(cell, params, state, xs, *, mask=None, reset=None, reverse=False, options: Newton | None = None):
+    """As unroll(cell, ..., mode=options), with how it went: (final state, ys [T, *batch, ...], NewtonInfo).
+
+    options: None is Newton(). One cell, no composition; no noise. For gradients: `unroll`.
+    Raises: ValueError, TypeError for arguments that do not fit, in one sentence.
+    """
+    check_cell(cell)
+    options = options or Newton()
+    if not isinstance(options, Newton) or "newton" not in modes_of(cell):
+        raise ValueError(f"cell={cell!r}, options={options!r}: must be a cell for newton, and a Newton(...)")
+    state, xs = check_inputs(cell, params, state, xs, None)
+    if not len(xs):
+        raise ValueError(f"xs is {jax.typeof(xs)}: there is no step to solve for")
+    flags = in_scan_order(check_flags(mask, reset, xs.shape[:-1]), reverse)
+    if flags.mask is not None:
+        xs = fill(xs, flags, reverse) if output_reads_x(cell, params, state, xs) else blank(xs, flags.mask)
+    axes, batch = batch_axes(cell, params), xs.shape[1:-1]
+    initial = None if flags.reset is None else cell.initial_state(params, batch)
+    arrays = Arrays(*vary_alike(cell.prepare(params), initial, state, xs, flags))
+    plan = Plan(cell, 64, len(batch), reverse, True, sequential)
+    final, states, info = solve_newton(plan, arrays, axes, options)
+    return final, jax.vmap(partial(cell.output, arrays.params))(states, arrays.xs), info

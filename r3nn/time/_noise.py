@@ -1,0 +1,108 @@
+"""Noise as data: keys that ride along with the inputs, from which a cell's `project` draws.
+
+Steps stay deterministic, so recomputation, Newton's iterations, blocks, depth orders and device counts all
+see the same noise.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+class Keyed(NamedTuple):
+    """What a noisy cell gets as x: the input [..., D], and PRNG keys [...] to draw from.
+
+    step: anew at each step: fold_in(one half of the sequence's key, t), t absolute. sequence: anew at each
+    reset: fold_in(its other half, index of the segment's first step).
+    """
+
+    x: jax.Array
+    step: jax.Array
+    sequence: jax.Array
+
+
+class Noise(NamedTuple):
+    """`key` of `unroll` for a piece of longer sequences, so that the pieces draw what the whole would.
+
+    key: one PRNG key, or one per sequence [*batch]. time: the steps before this piece. start: the first step
+    of the segment in which the piece begins. int32 [] or [*batch]; 0 for the first piece.
+    """
+
+    key: Any
+    time: Any = 0
+    start: Any = 0
+
+    def after(self, length: int, reset=None) -> "Noise":
+        """For the next piece, behind one of `length` steps with these resets [length, *batch]."""
+        start = self.start
+        if reset is not None and length:
+            start = _starts(self, reset)[-1]
+        return Noise(self.key, self.time + length, start)
+
+
+def keyed(key, xs, reset) -> Keyed:
+    """Inputs [T, *batch, D] with their keys. reset bool [T, *batch], in the order of time, or None.
+
+    Raises: TypeError, ValueError for what is no key, or keys of another batch.
+    """
+    noise = key if isinstance(key, Noise) else Noise(key)
+    shape = xs.shape[:-1]
+    of_sequence = _per_sequence(noise.key, shape[1:])
+    start = noise.start if reset is None else _starts(noise, reset)
+    time = jnp.broadcast_to(_times(noise, shape), shape)
+    step, sequence = fold(of_sequence, 0), fold(of_sequence, 1)
+    return Keyed(xs, fold(step, time), fold(sequence, jnp.broadcast_to(start, shape)))
+
+
+def _times(noise, shape):
+    steps = jnp.arange(shape[0], dtype=jnp.int32)
+    return jnp.asarray(noise.time, jnp.int32) + steps.reshape(-1, *[1] * (len(shape) - 1))
+
+
+def _starts(noise, reset):
+    here = jnp.where(reset, _times(noise, reset.shape), 0)
+    return lax.cummax(jnp.maximum(here, jnp.asarray(noise.start, jnp.int32)), axis=0)
+
+
+def _per_sequence(key, batch):
+    if not jnp.issubdtype(jnp.result_type(key), jax.dtypes.prng_key):
+        raise TypeError(f"key is {jax.typeof(key)}: must be jax.random.key(seed), or one per sequence")
+    if key.shape not in ((), batch):
+        raise ValueError(f"key has shape {key.shape}: must be one key, or one per sequence, {batch}")
+    return key if key.shape == batch else fold(key, jnp.arange(math.prod(batch)).reshape(batch))
+
+
+def fold(keys, number):
+    """`jax.random.fold_in` for keys and numbers of any shapes that broadcast."""
+    shape = jnp.broadcast_shapes(keys.shape, jnp.shape(number))
+    flat = lambda leaf: jnp.broadcast_to(leaf, shape).reshape(-1)
+    return jax.vmap(jax.random.fold_in)(flat(keys), flat(jnp.asarray(number, jnp.int32))).reshape(shape)
+
+
+def part(cell, x, index=None):
+    """What a part of a composition gets as x: bare unless it is noisy; with keys folded by its index."""
+    if not isinstance(x, Keyed):
+        return x
+    if not cell.noisy:
+        return x.x
+    return x if index is None else Keyed(x.x, fold(x.step, index), fold(x.sequence, index))
+
+
+def bare(x):
+    """x without keys."""
+    return x.x if isinstance(x, Keyed) else x
+
+
+def put(x, value):
+    """`value` in the place of x, with x's keys where it has some."""
+    return x._replace(x=value) if isinstance(x, Keyed) else value
+
+
+def bernoulli(keys, probability: float, size: int, dtype):
+    """1 with this probability, else 0: [*keys.shape, size]. The same draws whatever the dtype."""
+    draw = jax.vmap(lambda key: jax.random.uniform(key, (size,), jnp.float32))
+    drawn = draw(keys.reshape(-1)) < probability
+    return drawn.reshape(*keys.shape, size).astype(dtype)

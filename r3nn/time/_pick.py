@@ -1,0 +1,164 @@
+"""Which mode runs a cell over time, with what block length, how much memory that takes, and why."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from r3nn._names import check_choice, check_int
+from r3nn.cells import Cell
+from r3nn.time._chunks import chunk_size
+from r3nn.time._linear import Linear
+from r3nn.time._newton import Newton
+from r3nn.time._products import PACKED
+
+# A kernel that runs all steps with the weights resident ("fused") would be one more name here, one more
+# row of `modes_of`, and one more forward in `Run.solve`, under the same backward.
+MODES = ("auto", "plain", "scan", "chunked", "linear", "newton")
+DEFAULTS = {"linear": Linear, "newton": Newton}
+NAMES = {options: name for name, options in DEFAULTS.items()}
+#: states [T, ...] beyond which "auto" keeps those between blocks alone
+LARGE = 2**30
+
+
+class Pick(NamedTuple):
+    """How one cell runs over time.
+
+    mode: what it runs in. options: a `Linear` or a `Newton` for those modes, else None. chunk: steps per
+    block of the backward pass. keep: whether the forward keeps the recurrent products beside the states.
+    bytes: of temporary memory for a forward and a backward pass, predicted (chunked and scan; else None).
+    reason: why, in words.
+    """
+
+    cell: Cell
+    mode: str
+    options: Any
+    chunk: int
+    keep: bool
+    bytes: int | None
+    reason: str
+
+
+def check_how(cell, mode="auto", chunk=None, memory=None, compute=None, reverse=False, picks=None) -> None:
+    """Raises: ValueError, TypeError, in one sentence, for options of `unroll` that are out of range."""
+    if not callable(cell):
+        raise TypeError(
+            f"cell={cell!r}: must be a Cell, such as r3nn.CELLS['gru'], or a function of one step"
+        )
+    if not isinstance(mode, (Linear, Newton)):
+        check_choice("mode", mode, MODES)
+    for name, size in (("chunk", chunk), ("memory (bytes)", memory)):
+        if size is not None:
+            check_int(name, size, 1)
+    if chunk is not None and memory is not None:
+        raise ValueError(f"chunk={chunk}, memory={memory}: give the block length or the bytes, not both")
+    if memory is not None and mode not in ("auto", "scan", "chunked"):
+        raise ValueError(f"memory={memory}: mode={mode!r} takes none; auto, scan and chunked do")
+    if compute is not None and not _is_floating(compute):
+        raise TypeError(f"compute_dtype={compute!r}: must be a floating dtype, such as jnp.bfloat16")
+
+
+def _is_floating(dtype) -> bool:
+    try:
+        return jnp.issubdtype(jnp.dtype(dtype), jnp.floating)
+    except TypeError:
+        return False
+
+
+def modes_of(cell: Cell) -> tuple[str, ...]:
+    """The modes that a cell can run in."""
+    parallel = ("linear",) if cell.affine else ()
+    return ("plain", "scan", "chunked", *parallel, *(() if cell.stepwise else ("newton",)))
+
+
+def pick(cell: Cell, arrays, mode, chunk, memory) -> Pick:
+    """How `unroll` runs a cell that is no composition, or that steps as a whole.
+
+    Raises: ValueError where the cell cannot run in that mode, or the memory is not enough.
+    """
+    options = None if isinstance(mode, str) else mode
+    mode, reason = _mode(cell, arrays, NAMES.get(type(mode), mode), memory)
+    options = options or (DEFAULTS[mode]() if mode in DEFAULTS else None)
+    steps = len(jax.tree.leaves(arrays.xs)[0])
+    if mode == "chunked":
+        chunk = chunk or _chunk_within(cell, arrays, memory)
+    chunk = min(chunk or chunk_size(max(steps, 1), _bytes(arrays.state)), max(steps, 1))
+    keep = mode == "scan" and memory is None and _keep(cell, arrays)
+    predicted = predict(cell, arrays, mode, chunk, keep) if mode in ("scan", "chunked") else None
+    if memory is not None and predicted is not None and predicted > memory:
+        raise ValueError(f"memory={memory}: mode={mode!r} needs about {predicted} bytes")
+    return Pick(cell, mode, options, chunk, keep, predicted, reason)
+
+
+def _mode(cell, arrays, mode, memory):
+    if mode != "auto":
+        if mode not in (can := modes_of(cell)):
+            raise ValueError(f"mode={mode!r}: {type(cell).__name__} runs in {', '.join(can)}")
+        return mode, "asked for"
+    steps = len(jax.tree.leaves(arrays.xs)[0])
+    if cell.affine and memory is None:
+        return "linear", "affine in its state: a prefix scan over time"
+    if memory is not None or steps * _bytes(arrays.state) > LARGE:
+        why = "the states of all steps take above 1 GiB" if memory is None else "within the bytes given"
+        return "chunked", f"{why}: of the states, only those between blocks are kept"
+    if cell.recurrence == "opaque":
+        return "plain", "nothing is known of its step, so that deferring its gradients repeats all of it"
+    if cell.recurrence in ("diagonal", "none") and jax.default_backend() != "cpu":
+        return "newton", "units do not mix over time: Newton's steps are exact and parallel in time"
+    return "scan", "structured: the backward loop computes no gate and no weight gradient"
+
+
+def _keep(cell, arrays) -> bool:
+    """Whether the recurrent products, of width H, are dearer to form again than to write and read: a CPU's
+    memory against its products, as scripts/PERFORMANCE.md has it. Accelerators' products are faster."""
+    if jax.default_backend() != "cpu" or cell.recurrence not in PACKED:
+        return False
+    return cell.hidden(arrays.state).shape[-1] >= 96
+
+
+def _bytes(tree) -> int:
+    shapes = jax.eval_shape(lambda tree: tree, tree)
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+
+
+class Sizes(NamedTuple):
+    """Bytes of one time step, all sequences."""
+
+    state: int
+    hidden: int
+    u: int  # the projected input; r takes as much
+    working: int  # of a block's backward pass
+    fixed: int  # of the parameters' gradients, once
+
+
+def sizes(cell: Cell, arrays) -> Sizes:
+    """What a step takes, from shapes alone."""
+    first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), arrays.xs)
+    state, x, u = map(_bytes, (arrays.state, first, jax.eval_shape(cell.project, arrays.params, first)))
+    hidden = _bytes(jax.eval_shape(cell.hidden, arrays.state))
+    return Sizes(state, hidden, u, x + 2 * u + 6 * state, 3 * _bytes(arrays.params))
+
+
+def predict(cell: Cell, arrays, mode: str, chunk: int, keep: bool = False) -> int:
+    """Bytes of temporary memory for forward and backward: what is kept, and one block's working set.
+
+    "scan" keeps the states, where `keep` says so the products, and dL/dh of all steps; "chunked" the states
+    between blocks.
+    """
+    size = sizes(cell, arrays)
+    steps = len(jax.tree.leaves(arrays.xs)[0])
+    if mode == "scan":
+        kept = steps * (size.state + size.hidden + keep * size.u)
+    else:
+        kept = -(-steps // chunk) * size.state
+    return kept + min(chunk, steps) * size.working + size.fixed
+
+
+def _chunk_within(cell, arrays, memory) -> int:
+    """The block length of least memory, √(T · state / working set), or the one of `scan` if that fits too."""
+    size, steps = sizes(cell, arrays), len(jax.tree.leaves(arrays.xs)[0])
+    least = max(1, round((steps * size.state / max(1, size.working)) ** 0.5))
+    for chunk in (chunk_size(max(steps, 1), size.state), least):
+        if memory is None or predict(cell, arrays, "chunked", chunk) <= memory:
+            return chunk
+    return least

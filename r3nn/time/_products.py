@@ -1,0 +1,76 @@
+"""The recurrent products of each kind of `recurrence`, all gates at once, as a loop wants them.
+
+Of one wide product h @ [H, G*H] the output may be split freely, and it beats one product a gate.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from r3nn.time._precision import pack, ready
+
+
+class Products(NamedTuple):
+    """r = forward(h, v) for h = hidden(state) [..., H]; dh = transpose(dr, v), dr one [..., H] per product.
+
+    v = of_u(u): what the products read of u, or None.
+    """
+
+    forward: Callable
+    transpose: Callable
+    of_u: Callable = lambda u: None
+
+
+def products(cell, params, loop: bool = True) -> Products | None:
+    """Of a prepared cell, on packed weights; None where the step has no product at all.
+
+    loop: for use in a loop, whose weights are rounded ahead of it; otherwise to differentiate wrt params.
+    """
+    make = PACKED.get(cell.recurrence)
+    made = make and make(cell.weights(params), ready if loop else lambda weight: weight)
+    return made and cell.products(made)
+
+
+def _dense(params, ready):
+    gates, weights = type(params.recurrent), ready(pack(params.recurrent))
+    transposed = weights.mT  # here, ahead of the loop: there, as an operand, it slows every product
+
+    def forward(h, _):
+        return gates(*jnp.split(h @ weights, len(gates._fields), axis=-1))
+
+    def transpose(d_r, _):
+        return jnp.concatenate(d_r, axis=-1) @ transposed
+
+    return Products(forward, transpose)
+
+
+def _heads(params, ready):
+    gates, weights = type(params.recurrent), ready(pack(params.recurrent))  # [n, d, G*d]
+    heads, size, _ = weights.shape
+    apart = lambda h: h.reshape(*h.shape[:-1], heads, 1, size)
+    together = lambda h: h.reshape(*h.shape[:-3], heads * size)
+
+    def forward(h, _):
+        return gates(*map(together, jnp.split(apart(h) @ weights, len(gates._fields), axis=-1)))
+
+    def transpose(d_r, _):
+        return together(jnp.concatenate([apart(d) for d in d_r], axis=-1) @ weights.mT)
+
+    return Products(forward, transpose)
+
+
+def _multiplicative(params, ready):
+    inner, multiplier = _dense(params, ready), ready(params.multiplier)
+
+    def forward(h, m):
+        return inner.forward(m * (h @ multiplier), None)
+
+    def transpose(d_r, m):
+        return (m * inner.transpose(d_r, None)) @ multiplier.mT
+
+    return Products(forward, transpose, lambda u: u.multiplier)
+
+
+#: by `recurrence`: the kinds that have products, which loops want packed
+PACKED = {"dense": _dense, "heads": _heads, "multiplicative": _multiplicative}

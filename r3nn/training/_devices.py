@@ -1,0 +1,78 @@
+"""The batch over the devices of this host: each runs the program on its rows, and one sum joins them.
+
+A function under `over` sees one device's share. It names its rows by `rows`, and what must come from all
+devices goes through one `total`, behind every loop over time. On one device all of this is nothing.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
+
+AXIS = "batch"
+SAME, ROWS = PartitionSpec(), PartitionSpec(AXIS)  # the same on every device; split along axis 0
+
+
+def over(devices: int, function: Callable, ins: Any, outs: Any) -> Callable:
+    """`function` on so many devices of this host; ins, outs: trees of PartitionSpecs, as in `shard_map`."""
+    if devices == 1:
+        return function
+    return jax.shard_map(function, mesh=mesh(devices), in_specs=ins, out_specs=outs)
+
+
+def mesh(devices: int) -> Mesh:
+    """The first `devices` devices of this host. Raises: ValueError where it has fewer."""
+    there = jax.local_devices()
+    if devices > len(there):
+        raise ValueError(f"devices={devices}: must be at most {len(there)}, which this host has.")
+    return jax.make_mesh((devices,), (AXIS,), axis_types=(AxisType.Auto,), devices=there[:devices])
+
+
+def split(axes: Any) -> Any:
+    """PartitionSpecs of arrays whose batch axis is at `axes`, a tree of integers."""
+    return jax.tree.map(lambda axis: PartitionSpec(*[None] * axis, AXIS), axes)
+
+
+def rows(devices: int, batch: int) -> jax.Array:
+    """The numbers of this device's rows of a batch, int32 [batch / devices]."""
+    share = batch // devices
+    first = lax.axis_index(AXIS) * share if devices > 1 else 0
+    return first + jnp.arange(share, dtype=jnp.int32)
+
+
+def vary(devices: int, tree: Any) -> Any:
+    """A tree that is the same on all devices, as if it were each device's own: its gradients are then too."""
+    return jax.tree.map(lambda x: lax.pcast(x, AXIS, to="varying"), tree) if devices > 1 else tree
+
+
+def total(devices: int, tree: Any) -> Any:
+    """The sum over the devices, leaf by leaf."""
+    return lax.psum(tree, AXIS) if devices > 1 else tree
+
+
+def spread(devices: int, tree: Any) -> Any:
+    """Leaves [batch / devices] of this device among zeros, [batch]: their `total` is the whole batch's."""
+    if devices == 1:
+        return tree
+
+    def among_zeros(leaf):
+        share = len(leaf)
+        zeros = jnp.zeros((share * devices, *leaf.shape[1:]), leaf.dtype)
+        return lax.dynamic_update_slice_in_dim(zeros, leaf, lax.axis_index(AXIS) * share, 0)
+
+    return jax.tree.map(among_zeros, tree)
+
+
+def placed(devices: int, shapes: Any, specs: Any) -> Any:
+    """Shapes with the shardings that arrays of them have; specs: a prefix tree of PartitionSpecs."""
+    if devices == 1:
+        here = SingleDeviceSharding(jax.local_devices()[0])
+        shardings = jax.tree.map(lambda _: here, specs)
+    else:
+        on = mesh(devices)
+        shardings = jax.tree.map(lambda spec: NamedSharding(on, spec), specs)
+    placing = lambda place: lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
+    return jax.tree.map(lambda place, part: jax.tree.map(placing(place), part), shardings, shapes)

@@ -1,0 +1,40 @@
+"""Optimizers and learning-rate schedules by name."""
+
+from typing import TYPE_CHECKING
+
+import jax.numpy as jnp
+import optax
+
+if TYPE_CHECKING:
+    from r3nn.training._spec import HParams, Spec
+
+SCHEDULES = ("constant", "cosine", "linear")
+
+#: optimizer by name: (learning-rate schedule, hparams) -> optax transformation
+OPTIMIZERS = {
+    "adam": lambda rate, h: optax.adam(rate, b1=h.b1, b2=h.b2),
+    "adamw": lambda rate, h: optax.adamw(rate, b1=h.b1, b2=h.b2, weight_decay=h.weight_decay),
+    "nadam": lambda rate, h: optax.nadam(rate, b1=h.b1, b2=h.b2),
+    "amsgrad": lambda rate, h: optax.amsgrad(rate, b1=h.b1, b2=h.b2),
+    "sgd": lambda rate, h: optax.sgd(rate, momentum=h.b1),
+    "rmsprop": lambda rate, h: optax.rmsprop(rate, decay=h.b2, momentum=h.b1),
+    "lion": lambda rate, h: optax.lion(rate, b1=h.b1, b2=h.b2, weight_decay=h.weight_decay),
+    "lamb": lambda rate, h: optax.lamb(rate, b1=h.b1, b2=h.b2, weight_decay=h.weight_decay),
+}
+
+
+def optimizer(spec: "Spec", hparams: "HParams") -> optax.GradientTransformation:
+    """Clipping by global norm, then the named optimizer under the named schedule."""
+
+    def rate(count):
+        return hparams.learning_rate * schedule(spec, count)
+
+    return optax.chain(optax.clip_by_global_norm(hparams.clip), OPTIMIZERS[spec.optimizer](rate, hparams))
+
+
+def schedule(spec: "Spec", count):
+    """The fraction of the peak rate at an update: linear warm-up, then the named fall."""
+    rise = jnp.minimum(1.0, (count + 1) / max(1, spec.warmup)) if spec.warmup else 1.0
+    done = jnp.clip((count - spec.warmup) / max(1, spec.updates - spec.warmup), 0.0, 1.0)
+    falls = {"constant": 0.0, "linear": done, "cosine": 0.5 * (1 - jnp.cos(jnp.pi * done))}
+    return rise * (1 - (1 - spec.end_fraction) * falls[spec.schedule])

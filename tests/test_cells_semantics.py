@@ -1,0 +1,305 @@
+"""What is particular to a cell, beyond its equations: starts, limits, invariants, options."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from r3nn import CELLS, unroll
+from r3nn.cells import CoRNNState, cornn, indrnn, lem, lru, m2rnn, minlstm, rglru, scornn, slstm
+from tests import cell_oracles
+from tests.cell_oracles import U, W, b, σ
+from tests.helpers import assert_close, compiled, problem
+
+T, B, D, H = 9, 3, 2, 5
+
+close = functools.partial(assert_close, rtol=1e-10, atol=1e-10)
+finite = lambda tree: all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree))
+
+
+def by_steps(step, p, state, xs):
+    """States after each step of an oracle."""
+    states = []
+    for x in xs:
+        state = step(p, state, x)
+        states.append(state)
+    return states
+
+
+# sLSTM.
+
+
+def test_stabilised_slstm_equals_the_unstabilised(x64):
+    """c and n as they are, with i = exp(ĩ) and f = σ(f̃): eq. 8 to 14."""
+    p = problem(slstm, T, (), D, H)
+    p = p._replace(params=p.params._replace(initial=None))
+
+    def step(params, state, x):
+        h, c, n = state
+        a = {
+            gate: W(params, gate) @ x + U(params, gate) @ h + b(params, gate) for gate in params.input._fields
+        }
+        c = σ(a["forget"]) * c + np.exp(a["input"]) * np.tanh(a["cell"])
+        n = σ(a["forget"]) * n + np.exp(a["input"])
+        return σ(a["output"]) * c / n, c, n
+
+    expected = by_steps(step, p.params, (np.zeros(H),) * 3, p.xs)
+    final, ys = jax.jit(functools.partial(unroll, slstm))(p.params, None, p.xs)
+    close(ys, np.stack([h for h, _, _ in expected]))
+    close((final.c * jnp.exp(final.m), final.n * jnp.exp(final.m)), expected[-1][1:])
+
+
+def test_slstm_is_finite_at_gates_of_300():
+    """All combinations of gates at -300, 0 and 300, for all pairs of steps: values and gradients."""
+    values = 300 * np.stack(np.meshgrid(*[[-1.0, 0.0, 1.0]] * 4), -1).reshape(-1, 4).astype(np.float32)
+    n = len(values) ** 2
+    first, second = np.repeat(values, len(values), 0), np.tile(values, (len(values), 1))
+    gates = lambda u: slstm.gates(*jnp.split(u, 4, axis=-1))
+    r = gates(np.zeros((n, 4), np.float32))
+
+    @compiled
+    def run(params):
+        def h(first, second, start):
+            state = jax.tree.map(lambda leaf: leaf + start, slstm.initial_state(params, (n,)))
+            for u in (first, second):
+                state = slstm.core(params, state, gates(u), r)
+            return state.h
+
+        h, transpose = jax.vjp(h, first, second, jnp.zeros(()))
+        return h, transpose(jnp.ones_like(h))
+
+    for learned in (False, True):
+        h, gradients = run(slstm.init(jax.random.key(0), D, 1, learn_initial=learned))
+        assert finite((h, gradients)) and abs(h).max() <= 1
+
+
+def test_a_learned_first_state_of_slstm_counts():
+    p = problem(slstm, 1, (), D, H)
+    first_output = lambda params: slstm(params, slstm.initial_state(params), p.xs[0])[1].sum()
+    assert all((leaf != 0).all() for leaf in compiled(jax.grad(first_output))(p.params).initial)
+
+
+# LRU.
+
+
+def test_eigenvalues_of_lru_start_in_the_ring_and_stay_in_the_disc():
+    params = lru.init(jax.random.key(0), D, 500, r_min=0.6, r_max=0.9, max_phase=1.0)
+    λ = cell_oracles.complex_of(jax.tree.map(np.asarray, lru.prepare(params).eigenvalue))
+    assert abs(λ).min() >= 0.6 - 1e-5 and abs(λ).max() <= 0.9 + 1e-5
+    assert abs((abs(λ) ** 2).mean() - (0.6**2 + 0.9**2) / 2) < 0.01  # uniform in area
+    assert 0 <= np.angle(λ).min() and np.angle(λ).max() <= 1 and abs(np.angle(λ).mean() - 0.5) < 0.05
+    assert_close(np.exp(params.log_scale), np.sqrt(1 - abs(λ) ** 2), rtol=1e-4)
+
+    rng = np.random.default_rng(0)
+    for _ in range(5):  # as training might move them
+        moved = lambda leaf: leaf + rng.normal(size=leaf.shape).astype(np.float32)
+        params = params._replace(log_decay=moved(params.log_decay), log_phase=moved(params.log_phase))
+        λ = lru.prepare(params).eigenvalue
+        assert (λ.re**2 + λ.im**2).max() <= 1 and finite(λ)
+
+
+def test_start_of_lru_keeps_the_size_of_its_input():
+    """γ: for white input the states have its variance, at every modulus."""
+    params = lru.init(jax.random.key(0), 1, 100, r_min=0.9, r_max=0.99)
+    params = params._replace(input=jax.tree.map(lambda w: jnp.full_like(w, 0.5**0.5), params.input))
+    xs = np.random.default_rng(0).normal(size=(300, 20, 1)).astype(np.float32)
+    final, _ = jax.jit(functools.partial(unroll, lru))(params, None, xs)
+    assert abs((final.re**2 + final.im**2).mean() - 1) < 0.1
+
+
+# RG-LRU, minLSTM, IndRNN: starts and limits.
+
+
+def test_rglru_on_its_own_width_is_the_papers(x64):
+    """With the identity for the layer before it: eq. 4 reads x itself."""
+    p = problem(rglru, T, (), H, H)
+    layer = {"input": p.params.input._replace(candidate=jnp.eye(H))}
+    layer["bias"] = p.params.bias._replace(candidate=jnp.zeros(H))
+    params = p.params._replace(**layer)
+
+    def step(params, h, x):
+        r, i = (σ(W(params, gate) @ x + b(params, gate)) for gate in ("recurrence", "input"))
+        log_a = -8 * np.log1p(np.exp(-params.decay)) * r
+        return np.exp(log_a) * h + np.sqrt(1 - np.exp(2 * log_a)) * (i * x)
+
+    _, ys = jax.jit(functools.partial(unroll, rglru))(params, p.state, p.xs)
+    close(ys, np.stack(by_steps(step, params, p.state, p.xs)))
+
+
+def test_start_and_limits_of_rglru():
+    params = rglru.init(jax.random.key(0), D, 2000)
+    kept = σ(np.float64(params.decay)) ** 8
+    assert 0.9 - 1e-4 < kept.min() and kept.max() < 0.999 + 1e-4 and abs(kept.mean() - 0.9495) < 0.003
+
+    params = rglru.init(jax.random.key(0), D, H)
+    shut = params._replace(bias=params.bias._replace(recurrence=jnp.full(H, -200.0)))
+    step = lambda params: rglru(params, jnp.ones(H), jnp.ones(D))[1]
+    y, gradients = compiled(lambda params: (step(params), jax.grad(lambda p: step(p).sum())(params)))(shut)
+    assert_close(y, np.ones(H))
+    assert finite(gradients)
+
+
+def test_minlstm_where_both_gates_are_shut():
+    """f / (f + i) = 1 / (1 + exp(b_i - b_f)) as both go to 0, not 0 / 0."""
+    params = minlstm.init(jax.random.key(0), D, H)
+    shut = params.bias._replace(forget=jnp.full(H, -200.0), input=jnp.full(H, -201.0), candidate=jnp.ones(H))
+    step = lambda bias: minlstm(params._replace(bias=bias), jnp.zeros(H), jnp.zeros(D))[1]
+    y, gradients = compiled(lambda bias: (step(bias), jax.grad(lambda b: step(b).sum())(bias)))(shut)
+    assert_close(y, np.full(H, 1 - σ(1.0)), rtol=1e-4)
+    assert finite(gradients)
+
+
+def test_indrnn_starts_with_memories_of_all_lengths():
+    u = indrnn.init(jax.random.key(0), D, 2000).recurrent.candidate
+    assert u.min() >= 0 and u.max() <= 1 and abs(u.mean() - 0.5) < 0.02 and abs(u.std() - 12**-0.5) < 0.02
+
+
+# The diagonal cells.
+
+
+@pytest.mark.parametrize("name", ["diagonal_gru", "diagonal_lstm"])
+def test_std_of_the_recurrent_vectors(name):
+    cell = CELLS[name]
+    for options, std in (({"recurrent_std": 3.0}, 3), ({}, 2000**-0.5)):
+        params = cell.init(jax.random.key(0), D, 2000, **options)
+        vectors = [*params.recurrent, *getattr(params, "peephole", ())]
+        assert len(vectors) == {"diagonal_gru": 3, "diagonal_lstm": 5}[name]
+        assert all(abs(v.std() / std - 1) < 0.06 for v in vectors)
+
+
+@pytest.mark.parametrize("name", ["indrnn", "diagonal_gru", "diagonal_lstm"])
+def test_units_see_themselves_alone(name):
+    p = problem(CELLS[name], 1, (), D, H)
+    jacobian = jax.jacobian(lambda state: CELLS[name](p.params, state, p.xs[0])[0])(p.state)
+    for block in jax.tree.leaves(jacobian):
+        assert (block == np.diag(np.diag(block))).all() and block.any()
+
+
+# Oscillators, two time scales: the papers' explicit schemes, with numbers of one's own.
+
+
+def test_lem_with_a_step_of_its_own(x64):
+    cell = dataclasses.replace(lem, dt=0.3)
+    p = problem(cell, T, (), D, H)
+    expected = by_steps(functools.partial(cell_oracles.lem, Δt=0.3), p.params, p.state, p.xs)
+    final, ys = jax.jit(functools.partial(unroll, cell))(p.params, p.state, p.xs)
+    close((final, ys), (expected[-1], np.stack([state.y for state in expected])))
+
+
+def test_cornn_with_numbers_of_its_own(x64):
+    cell = dataclasses.replace(cornn, dt=0.2, gamma=3.0, epsilon=2.0)
+    p = problem(cell, T, (), D, H)
+    expected = by_steps(functools.partial(cell_oracles.cornn, Δt=0.2, γ=3.0, ε=2.0), p.params, p.state, p.xs)
+    final, ys = jax.jit(functools.partial(unroll, cell))(p.params, p.state, p.xs)
+    close((final, ys), (expected[-1], np.stack([state.y for state in expected])))
+
+
+def test_cornn_without_a_force_is_a_damped_oscillator(x64):
+    """y'' = -γ y - ε y', small Δt: y(t) = exp(-ε t / 2) (cos ωt + ε / 2ω sin ωt), ω² = γ - ε² / 4."""
+    cell = dataclasses.replace(cornn, dt=1e-4, gamma=9.0, epsilon=1.0)
+    params = jax.tree.map(jnp.zeros_like, cell.init(jax.random.key(0), 1, 1, dtype=jnp.float64))
+    state = CoRNNState(jnp.ones(1), jnp.zeros(1))
+    final, _ = jax.jit(functools.partial(unroll, cell))(params, state, np.zeros((20_000, 1)))
+    t, ω = 2.0, (9 - 1 / 4) ** 0.5
+    assert_close(final.y[0], np.exp(-t / 2) * (np.cos(ω * t) + np.sin(ω * t) / (2 * ω)), atol=1e-3)
+
+
+@pytest.mark.parametrize("cell", [lem, cornn], ids=["lem", "cornn"])
+def test_uniform_starts(cell):
+    width = 50
+    bound = width**-0.5 if cell is lem else (4 + 2 * width) ** -0.5
+    params = cell.init(jax.random.key(0), 4, width)
+    for leaf in jax.tree.leaves(params):
+        assert abs(leaf).max() <= bound and abs(leaf.std() / bound - 3**-0.5) < 0.15
+
+
+# scoRNN.
+
+
+def test_recurrent_matrix_of_scornn_stays_orthogonal(x64):
+    params = scornn.init(jax.random.key(0), D, 6, dtype=jnp.float64)
+    rng = np.random.default_rng(0)
+    for scale in (0, 1, 10, 100):  # as training might move it
+        skew = params.recurrent.candidate + scale * rng.normal(size=(6, 6))
+        moved = params._replace(recurrent=params.recurrent._replace(candidate=skew))
+        w = scornn.prepare(moved).recurrent.candidate
+        close(w @ w.T, np.eye(6))
+        assert np.linalg.det(w) == pytest.approx((-1) ** 3)  # three signs of six
+
+
+def test_start_of_scornn_turns_by_angles_up_to_a_right_one():
+    cell = dataclasses.replace(scornn, negative=0.0)
+    w = cell.prepare(cell.init(jax.random.key(0), D, 400)).recurrent.candidate
+    angles = np.angle(np.linalg.eigvals(np.asarray(w)))
+    angles = angles[angles > 0]
+    assert len(angles) == 200 and angles.max() < np.pi / 2 and abs(angles.mean() - np.pi / 4) < 0.1
+
+
+def test_scornn_keeps_the_size_of_what_it_holds():
+    params = scornn.init(jax.random.key(0), D, 16)
+    params = params._replace(bias=jax.tree.map(jnp.zeros_like, params.bias))
+    h = np.random.default_rng(0).normal(size=16).astype(np.float32)
+    final, _ = jax.jit(functools.partial(unroll, scornn))(params, h, np.zeros((1000, D), np.float32))
+    assert_close(jnp.linalg.norm(final), np.linalg.norm(h), rtol=1e-3)
+
+
+# M²RNN.
+
+
+def test_m2rnn_of_several_heads(x64):
+    cell = dataclasses.replace(m2rnn, heads=2, keys=3)
+    p = problem(cell, T, (B,), D, 8)
+    assert p.state.shape == (B, 2, 3, 4)
+    final, ys = jax.jit(functools.partial(unroll, cell))(p.params, p.state, p.xs)
+    for i in range(B):
+        states = by_steps(cell_oracles.m2rnn, p.params, p.state[i], p.xs[:, i])
+        outputs = [cell_oracles.m2rnn_output(p.params, S, x) for S, x in zip(states, p.xs[:, i], strict=True)]
+        close((final[i], ys[:, i]), (states[-1], np.stack(outputs)))
+
+
+def test_m2rnn_recalls_by_key():
+    """Keys 0 .. 7 write their values, one after another; a query reads the value of its own key alone."""
+    cell, n = dataclasses.replace(m2rnn, keys=8), 8
+    params = jax.tree.map(jnp.zeros_like, cell.init(jax.random.key(0), n + H, H))
+    key, value = np.eye(n + H, n, dtype=np.float32), np.eye(n + H, H, -n, dtype=np.float32)
+    forget = jnp.full(1, 3.0)
+    params = params._replace(
+        input=params.input._replace(query=key, key=key, value=value),
+        bias=params.bias._replace(forget=forget),
+        recurrent=jnp.eye(H)[None],
+    )
+    values = np.random.default_rng(0).normal(size=(n, H)).astype(np.float32)
+    writes = np.concatenate([np.eye(n, dtype=np.float32), values], axis=1)
+    state, _ = jax.jit(functools.partial(unroll, cell))(params, None, writes)
+    read = cell.output(params, state, np.eye(n, n + H, dtype=np.float32)[:, None])[:, 0]
+    shares = read / np.tanh(values)
+    assert (shares > 0).all() and np.ptp(shares[-1]) < 1e-4  # the last: (1 - f) of its value, as written
+
+
+# Options out of range.
+
+
+@pytest.mark.parametrize(
+    "make, sentence",
+    [
+        (lambda: dataclasses.replace(lem, dt=0.0), "lem: dt=0.0 must be above 0 and at most 1"),
+        (lambda: dataclasses.replace(cornn, gamma=-1.0), "cornn: gamma=-1.0 must be above 0"),
+        (lambda: dataclasses.replace(scornn, negative=2), "scornn: negative=2 must be from 0 to 1"),
+        (lambda: dataclasses.replace(m2rnn, heads=0), "m2rnn: heads must be an integer at least 1, got 0"),
+        (
+            lambda: dataclasses.replace(m2rnn, heads=2).init(jax.random.key(0), D, H),
+            "hidden_size=5: must be a multiple of the 2 heads",
+        ),
+        (
+            lambda: lru.init(jax.random.key(0), D, H, r_min=0.9, r_max=0.5),
+            "r_min=0.9, r_max=0.5: must be 0 <= r_min < r_max <= 1",
+        ),
+        (lambda: lru.init(jax.random.key(0), D, 0), "hidden_size must be an integer at least 1, got 0"),
+    ],
+)
+def test_options_out_of_range(make, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        make()

@@ -1,0 +1,257 @@
+"""Weights from and to torch and Keras: against the equations, and against the libraries where installed."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from r3nn import convert, deep, unroll
+from r3nn.cells import CELLS, GatedParams, elman, gru, gru_reset_before, lstm, mgu
+from tests.helpers import assert_close, compiled
+
+B, T, D, H = 2, 6, 3, 4
+XS = np.random.default_rng(0).normal(size=(T, B, D)).astype(np.float32)
+GATES = {"elman": 1, "gru": 3, "lstm": 4}
+
+
+def random(shape, seed=0):
+    return (0.6 * np.random.default_rng([seed, *shape]).normal(size=shape)).astype(np.float32)
+
+
+def torch_state(gates: int, depth: int = 1, bias: bool = True):
+    """A state dict of torch's shapes, every number random."""
+    state = {}
+    for k in range(depth):
+        state[f"weight_ih_l{k}"] = random((gates * H, H if k else D), 4 * k)
+        state[f"weight_hh_l{k}"] = random((gates * H, H), 4 * k + 1)
+        if bias:
+            state |= {f"bias_{s}h_l{k}": random((gates * H,), 4 * k + i) for i, s in enumerate("ih", 2)}
+    return state
+
+
+def keras_weights(gates: int, bias: bool = True, reset_after: bool = True):
+    """layer.get_weights() in Keras's shapes, every number random."""
+    shape = (2, gates * H) if gates == 3 and reset_after else (gates * H,)
+    return [random((D, gates * H)), random((H, gates * H)), *([random(shape)] if bias else [])]
+
+
+# The equations of the libraries' own documentation, in float64, one sequence at a time.
+
+
+def σ(a):
+    return 1 / (1 + np.exp(-a))
+
+
+def split(array, count):
+    return np.split(np.asarray(array, np.float64), count, axis=-1)
+
+
+def cell_step(kind, state, parts):
+    """One step of gates given as (from x, from h) pairs of pre-activations."""
+    h, c = state
+    if kind == "elman":
+        return np.tanh(sum(parts[0])), c
+    if kind == "gru":  # r, z, n
+        r, z = σ(sum(parts[0])), σ(sum(parts[1]))
+        n = np.tanh(parts[2][0] + r * parts[2][1])
+        return (1 - z) * n + z * h, c
+    i, f, g, o = σ(sum(parts[0])), σ(sum(parts[1])), np.tanh(sum(parts[2])), σ(sum(parts[3]))
+    c = f * c + i * g
+    return o * np.tanh(c), c
+
+
+def torch_oracle(kind, state, xs):
+    """torch's documentation: weight_ih @ x + bias_ih and weight_hh @ h + bias_hh, layer by layer."""
+    for k in range(sum(name.startswith("weight_ih") for name in state)):
+        w, u = state[f"weight_ih_l{k}"], state[f"weight_hh_l{k}"]
+        b, b_ = (state.get(f"bias_{s}h_l{k}", np.zeros(len(w))) for s in "ih")
+        h, c, ys = np.zeros(H), np.zeros(H), []
+        for x in xs:
+            both = zip(split(w @ x + b, GATES[kind]), split(u @ h + b_, GATES[kind]), strict=True)
+            h, c = cell_step(kind, (h, c), list(both))
+            ys.append(h)
+        xs = np.array(ys)
+    return xs
+
+
+def keras_oracle(name, weights, xs):
+    """Keras's source: columns z, r, h of the GRU and i, f, c, o of the LSTM."""
+    kernel, recurrent, bias = [*weights, np.zeros(weights[0].shape[1])][:3]
+    b, b_ = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))
+    count = kernel.shape[1] // H
+    h, c, ys = np.zeros(H), np.zeros(H), []
+    for x in xs:
+        u, r = split(x @ kernel + b, count), split(h @ recurrent + b_, count)
+        if name == "gru_reset_before":
+            gate = σ(u[1] + r[1])
+            r[2], u[2] = np.zeros(H), u[2] + (gate * h) @ split(recurrent, 3)[2]
+        order = (1, 0, 2) if count == 3 else range(count)
+        kind = {1: "elman", 3: "gru", 4: "lstm"}[count]
+        h, c = cell_step(kind, (h, c), [(u[i], r[i]) for i in order])
+        ys.append(h)
+    return np.array(ys)
+
+
+def outputs(cell, params, xs=XS):
+    return compiled(partial(unroll, cell))(params, None, xs)[1]
+
+
+@pytest.mark.parametrize("kind, depth, bias", [("elman", 1, False), ("gru", 3, True), ("lstm", 2, True)])
+def test_torch_by_its_equations(kind, depth, bias):
+    state = torch_state(GATES[kind], depth, bias)
+    cell, params = convert.from_torch(state)
+    assert cell == (deep(CELLS[kind], depth) if depth > 1 else CELLS[kind])
+    desired = np.stack([torch_oracle(kind, state, XS[:, i].astype(np.float64)) for i in range(B)], axis=1)
+    assert_close(outputs(cell, params), desired, 1e-6, 1e-6)
+
+
+@pytest.mark.parametrize(
+    "name, bias", [("elman", True), ("gru", True), ("gru_reset_before", True), ("lstm", True), ("gru", False)]
+)
+def test_keras_by_its_equations(name, bias):
+    weights = keras_weights(GATES.get(name, 3), bias, reset_after=name == "gru")
+    cell, params = convert.from_keras(weights)
+    assert cell == CELLS[name]
+    desired = np.stack([keras_oracle(name, weights, XS[:, i].astype(np.float64)) for i in range(B)], axis=1)
+    assert_close(outputs(cell, params), desired, 1e-6, 1e-6)
+
+
+def filled(cell, seed=0, **options):
+    """Params of the cell, every number random."""
+    shapes = jax.eval_shape(lambda: cell.init(jax.random.key(0), D, H, **options))
+    leaves, structure = jax.tree.flatten(shapes)
+    return structure.unflatten(random(leaf.shape, seed + i) for i, leaf in enumerate(leaves))
+
+
+@pytest.mark.parametrize("bias", [True, False], ids=["biases", "no biases"])
+def test_there_and_back_changes_nothing(bias):
+    for cell in (elman, gru, lstm, deep(gru, 3)):
+        params = filled(cell, bias=bias)
+        assert_close(convert.from_torch(convert.to_torch(cell, params))[1], params, 0, 0)
+    for cell in (elman, gru, gru_reset_before, lstm):
+        params = filled(cell, bias=bias)
+        back, same = convert.from_keras(convert.to_keras(cell, params), cell)
+        assert back == cell
+        assert_close(same, params, 0, 0)
+    weights = keras_weights(4, bias)
+    assert_close(convert.to_keras(*convert.from_keras(weights)), weights, 0, 0)
+
+
+def test_one_bias_of_two():
+    """What comes back from torch's two biases is their sum in the first, but for the candidate's b_hn."""
+    state = torch_state(3)
+    back = convert.to_torch(*convert.from_torch(state))
+    both = state["bias_ih_l0"] + state["bias_hh_l0"]
+    assert_close(back["bias_ih_l0"], np.append(both[: 2 * H], state["bias_ih_l0"][2 * H :]))
+    assert_close(back["bias_hh_l0"], np.append(np.zeros(2 * H), state["bias_hh_l0"][2 * H :]))
+    assert all(isinstance(array, np.ndarray) and array.flags.writeable for array in back.values())
+
+
+def test_biases_that_only_one_side_has():
+    """A GRU without b_hn, and one with nothing but it."""
+    params = filled(gru)
+    for part in (params._replace(recurrent_bias=None), params._replace(bias=None)):
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        whole = part._replace(
+            bias=zeros.bias if part.bias is None else part.bias,
+            recurrent_bias=zeros.recurrent_bias if part.recurrent_bias is None else part.recurrent_bias,
+        )
+        assert_close(convert.from_torch(convert.to_torch(gru, part))[1], whole, 0, 0)
+        assert_close(convert.from_keras(convert.to_keras(gru, part))[1], whole, 0, 0)
+
+
+@pytest.mark.parametrize("tie", ["all", 2, "none"])
+def test_levels_and_stack(tie):
+    """A tied cell as one untied: each level's params as often as they serve."""
+    cell, tied = deep(elman, 4, tie=tie), filled(deep(elman, 4, tie=tie))
+    each = convert.levels(cell, tied)
+    row = {"all": [0, 0, 0], 2: [0, 1, 0], "none": [0, 1, 2]}[tie]
+    desired = [tied.first, *(jax.tree.map(lambda leaf, i=i: leaf[i], tied.rest) for i in row)]
+    assert_close(each, desired, 0, 0)
+    untied = convert.stack(each)
+    assert_close(untied, convert.from_torch(convert.to_torch(cell, tied))[1], 0, 0)
+    assert_close(outputs(deep(elman, 4), untied), outputs(cell, tied), 1e-6, 1e-6)
+
+
+LEARNED = filled(gru)._replace(initial=np.zeros(H, np.float32))
+STATE = torch_state(3)
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: convert.from_torch({}), "lacks weight_ih_l0, weight_hh_l0"),
+        (lambda: convert.from_torch(STATE | torch_state(3, 2) | {"weight_ih_l2": 0}), "lacks weight_hh_l2"),
+        (
+            lambda: convert.from_torch({k: v for k, v in STATE.items() if k != "bias_ih_l0"}),
+            "lacks bias_ih_l0",
+        ),
+        (lambda: convert.from_torch(STATE | {"weight_ih_l0_reverse": 0}), "one direction at a time"),
+        (lambda: convert.from_torch(STATE | {"weight_hr_l0": 0}), "no proj_size"),
+        (lambda: convert.from_torch(STATE | {"decoder.weight": 0}), "decoder.weight cannot be converted"),
+        (lambda: convert.from_torch(STATE | {"weight_hh_l0": np.zeros((8, 4))}), r"must be \[G·H, H\]"),
+        (lambda: convert.from_torch(STATE | {"bias_ih_l0": np.zeros(3)}), r"bias_ih_l0 has shape \(3,\)"),
+        (lambda: convert.to_torch(mgu, filled(mgu)), "torch's cells, which are our elman, gru, lstm"),
+        (lambda: convert.to_torch(gru, LEARNED), "initial"),
+        (lambda: convert.from_keras([]), "0 arrays"),
+        (lambda: convert.from_keras([np.zeros((D, 8)), np.zeros((H, 8))]), "SimpleRNN, GRU or LSTM"),
+        (lambda: convert.from_keras(keras_weights(3), lstm), "are those of gru, not of lstm"),
+        (lambda: convert.from_keras(keras_weights(3), gru_reset_before), "those of gru, not of gru_reset"),
+        (lambda: convert.to_keras(deep(gru, 2), None), "not among Keras's cells"),
+        (lambda: convert.to_keras(gru, LEARNED), "initial"),
+        (lambda: convert.stack([filled(gru), filled(gru), filled(elman)]), "must agree"),
+        (lambda: convert.stack([]), "each is empty"),
+        (lambda: convert.from_keras([0.0, 0.0]), r"shapes \[\(\), \(\)\] are not those"),
+        (lambda: convert.from_torch(STATE | {"weight_ih_l0": 0.0}), r"shape \(\): must be \[G·H, D\]"),
+        (lambda: convert.from_flax({"dense_i": {}, "dense_h": {}}), "'dense_i' must be a dict with a kernel"),
+    ],
+)
+def test_errors_are_one_sentence(make, words):
+    with pytest.raises(ValueError, match=words) as error:
+        make()
+    assert "\n" not in str(error.value)
+
+
+# The libraries themselves, where they are installed (scripts/requirements-peers.txt).
+
+
+@pytest.mark.filterwarnings("ignore")  # theirs, on import
+@pytest.mark.parametrize(
+    "kind, depth, bias", [("RNN", 1, True), ("GRU", 2, True), ("LSTM", 2, True), ("GRU", 1, False)]
+)
+def test_equals_torch(kind, depth, bias):
+    torch = pytest.importorskip("torch")
+    theirs = getattr(torch.nn, kind)(D, H, num_layers=depth, bias=bias)
+    cell, params = convert.from_torch({k: v.numpy() for k, v in theirs.state_dict().items()})
+    desired = theirs(torch.from_numpy(XS))[0].detach().numpy()
+    assert_close(outputs(cell, params), desired, 1e-6, 1e-6)
+    fresh = filled(cell, bias=bias)
+    theirs.load_state_dict({k: torch.from_numpy(v) for k, v in convert.to_torch(cell, fresh).items()})
+    assert_close(outputs(cell, fresh), theirs(torch.from_numpy(XS))[0].detach().numpy(), 1e-6, 1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")  # theirs, on import
+@pytest.mark.parametrize(
+    "kind, options, cell",
+    [
+        ("SimpleRNN", {}, elman),
+        ("GRU", {}, gru),
+        ("GRU", {"reset_after": False}, gru_reset_before),
+        ("GRU", {"reset_after": False, "use_bias": False}, gru_reset_before),
+        ("LSTM", {}, lstm),
+    ],
+)
+def test_equals_keras(kind, options, cell, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    keras = pytest.importorskip("keras")
+    theirs = getattr(keras.layers, kind)(H, return_sequences=True, **options)
+    theirs.build((B, T, D))
+    drawn = convert.from_keras(theirs.get_weights(), cell)
+    fresh = filled(cell, bias=options.get("use_bias", True))
+    for params in (drawn[1], fresh):
+        theirs.set_weights(convert.to_keras(cell, params))
+        desired = np.swapaxes(theirs(XS.swapaxes(0, 1)), 0, 1)
+        assert_close(outputs(cell, params), desired, 1e-6, 1e-6)
+    assert drawn[0] == cell and isinstance(drawn[1], GatedParams)

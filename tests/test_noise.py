@@ -1,0 +1,241 @@
+"""Noise: the same in every mode, order, block length, number of pieces and of devices; as the keys say."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from r3nn import (
+    Noise,
+    chain,
+    deep,
+    feedback,
+    layer_norm,
+    recurrent_dropout,
+    refine,
+    residual,
+    slow,
+    unroll,
+    variational_dropout,
+    with_output,
+    zoneout,
+)
+from r3nn.cells import (
+    cornn,
+    diagonal_gru,
+    elman,
+    gru,
+    gru_reset_before,
+    lem,
+    lru,
+    lstm,
+    m2rnn,
+    mingru,
+    rglru,
+    scornn,
+    ugrnn,
+)
+from r3nn.compose import WithOutputParams
+from r3nn.model import build
+from tests import oracles
+from tests.helpers import TanhReadout, assert_close, compiled, in_size, outcome, pad, problem
+
+T, B, D, H = 7, 3, 2, 4
+
+close = functools.partial(assert_close, rtol=1e-9, atol=1e-10)
+
+ROWS = {
+    "all of them": zoneout(variational_dropout(recurrent_dropout(ugrnn, 0.3), 0.2, 0.4), 0.3),
+    "in residual, square": residual(variational_dropout(gru, 0.3, 0.4)),
+    "output that draws, square": zoneout(variational_dropout(residual(ugrnn), 0.4), 0.3),
+    "feedback": feedback(
+        chain(zoneout(lstm, 0.3, 0.4), deep(recurrent_dropout(ugrnn, 0.3), 2)), TanhReadout()
+    ),
+    "wavefront": deep(refine(zoneout(ugrnn, 0.3), 2), 3, order="wavefront"),
+    "layerwise": variational_dropout(deep(slow(zoneout(ugrnn, 0.4), 2), 2), 0.3),
+}
+#: a structured cell and an opaque one
+WITH_GRADIENTS = ("all of them", "wavefront")
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_equals_its_definition(name, x64):
+    """Against the oracle on the same keys, with mask and resets, in two modes and two block lengths."""
+    cell, with_gradients = ROWS[name], name in WITH_GRADIENTS
+    p = problem(cell, T, (B,), in_size(name, D, H), H)
+    xs, keys = pad(p.xs, p.mask), jax.random.split(jax.random.key(7), B)
+    run_in = outcome if with_gradients else unroll
+    reverse = bool(list(ROWS).index(name) % 2)
+
+    @compiled
+    def run(params, state, xs):
+        how = dict(mask=p.mask, reset=p.reset, reverse=reverse, key=keys)
+        in_mode = lambda mode, chunk: run_in(cell, params, state, xs, mode=mode, chunk=chunk, **how)
+        return in_mode("plain", None), in_mode("scan", 3)
+
+    plain, scan = run(p.params, p.state, xs)
+    close(scan, plain)
+    final, ys = plain[0] if with_gradients else plain
+    params, state = jax.tree.map(np.asarray, (p.params, p.state))
+    for b in range(B):
+        flags = dict(mask=p.mask[:, b], reset=p.reset[:, b], key=keys[b])
+        first = oracles.entry(cell, state, b)
+        expected = oracles.unroll(cell, params, first, xs[:, b], reverse=reverse, **flags)
+        close((oracles.entry(cell, final, b), ys[:, b]), expected)
+
+
+@pytest.mark.parametrize(
+    "cell, mode",
+    [
+        (variational_dropout(diagonal_gru, 0.3, 0.4), "newton"),
+        (zoneout(mingru, 0.3), "linear"),
+        (recurrent_dropout(elman, 0.3), "chunked"),
+    ],
+    ids=["newton", "linear", "chunked"],
+)
+def test_the_other_modes_see_the_same_noise(cell, mode, x64):
+    p = problem(cell, T, (B,), D, H)
+
+    @compiled
+    def run(params, state, xs):
+        how = dict(mask=p.mask, reset=p.reset, key=jax.random.key(1))
+        return [unroll(cell, params, state, xs, mode=m, **how) for m in ("plain", mode)]
+
+    plain, other = run(p.params, p.state, p.xs)
+    assert_close(other, plain, rtol=1e-6, atol=1e-7)
+
+
+def test_noise_of_one_cell(x64):
+    """Redrawn at a reset, or at each step; of its own for each sequence; absent without a key."""
+    cell = variational_dropout(elman, 0.5)
+    p = problem(cell, T, (B,), 40, 40)
+    params = jax.tree.map(jnp.zeros_like, p.params)
+    params = params._replace(input=params.input._replace(candidate=jnp.eye(40)))
+    xs, reset = jnp.full((T, B, 40), 0.1), jnp.zeros((T, B), bool).at[3].set(True)
+    run = lambda key: unroll(cell, params, None, xs, reset=reset, key=key)[1]
+    with_one, with_none = compiled(lambda: (run(jax.random.key(0)), run(None)))()
+    close(with_none, np.full((T, B, 40), np.tanh(0.1)))
+    close(np.unique(with_one.round(9)), np.array([0, np.tanh(0.2).round(9)]))
+    same = lambda a, b: bool((a == b).all())
+    assert same(with_one[:3], with_one[:1]) and same(with_one[3:], with_one[3:4])
+    assert not same(with_one[2], with_one[3]) and not same(with_one[0, 0], with_one[0, 1])
+    assert 0.3 < (with_one[0] > 0).mean() < 0.7
+
+    step = zoneout(elman, 0.5)
+    ys = compiled(lambda key: unroll(step, params, None, xs, key=key)[1])(jax.random.key(0))
+    kept = [int((ys[t] != ys[t - 1]).sum()) for t in range(1, T)]
+    assert len(set(kept)) > 1 and (ys[0] == 0).any() and (ys[0] != 0).any()
+
+
+def test_pieces_and_devices_give_the_numbers_of_the_whole():
+    """Of a model with noise of steps and of sequences, over resets; one key per sequence."""
+    loops, rates = {"refine": 2, "slow": 2}, {"dropout_h": 0.3, "zoneout_h": 0.3}
+    model = build(in_size=D, out_size=2, hidden_size=H, cell="elman", **loops, **rates)
+    rng = np.random.default_rng(0)
+    draw = lambda leaf: rng.normal(size=leaf.shape).astype(np.float32)
+    params = jax.tree.map(draw, jax.eval_shape(model.init, jax.random.key(1)))
+    xs, reset = rng.normal(size=(T, 4, D)).astype(np.float32), np.zeros((T, 4), bool)
+    reset[1, 0] = reset[5, 1] = True
+    keys = jax.random.split(jax.random.key(3), 4)
+
+    def run(params, xs, reset, keys, cuts):
+        carry, noise, pieces = model.start(params, xs.shape[1:2]), Noise(keys), []
+        for a, b in zip(cuts, cuts[1:], strict=False):
+            carry, ys = model.chunk(params, carry, xs[a:b], None, reset[a:b], noise)
+            noise, pieces = noise.after(b - a, reset[a:b]), [*pieces, ys]
+        return jnp.concatenate(pieces)
+
+    mesh = jax.make_mesh((2,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+    batch = P(None, "batch")
+    pieces = jax.shard_map(
+        functools.partial(run, cuts=(0, 3, T)),
+        mesh=mesh,
+        in_specs=(P(), batch, batch, P("batch")),
+        out_specs=batch,
+    )
+    whole = compiled(functools.partial(run, cuts=(0, T)))(params, xs, reset, keys)
+    assert_close(compiled(pieces)(params, xs, reset, keys), whole)
+
+
+def test_a_clock_slower_than_bfloat16_counts():
+    """One unit is due at 0 and at k alone."""
+    cell, k = slow(elman, 300), 300
+    params = cell.init(jax.random.key(0), 1, 1, dtype=jnp.bfloat16)
+    xs = jnp.arange(k + 2, dtype=jnp.bfloat16)[:, None] / k
+    ys = compiled(lambda: unroll(cell, params, None, xs)[1])()
+    assert np.flatnonzero(np.diff(np.asarray(ys[:, 0], np.float32))).tolist() == [k - 1]
+
+
+def test_bounds_hold_what_dropout_stretches():
+    """Newton keeps its iterates within them."""
+    cell = recurrent_dropout(ugrnn, 0.75)
+    p = problem(cell, 40, (B,), D, H)
+    _, ys = compiled(lambda: unroll(cell, p.params, None, 3 * p.xs, key=jax.random.key(0)))()
+    assert cell.bounds == (-4, 4) and 1 < abs(ys).max() <= 4
+
+
+@pytest.mark.parametrize(
+    "make, error, message",
+    [
+        (lambda: zoneout(gru, 1.0), ValueError, "zoneout h must be a number at least 0 and below 1, got 1.0"),
+        (lambda: zoneout(gru, float("nan")), ValueError, "zoneout h must be a number"),
+        (lambda: recurrent_dropout(gru, -0.1), ValueError, "recurrent_dropout rate must be .* got -0.1"),
+        (
+            lambda: variational_dropout(gru, "0.1"),
+            ValueError,
+            "variational_dropout rate must be .* got '0.1'",
+        ),
+        (
+            lambda: variational_dropout(gru_reset_before, 0.1, 0.1),
+            TypeError,
+            "recurrent_rate=0.1: of GRUResetBefore no recurrent product is known",
+        ),
+        (lambda: recurrent_dropout(deep(gru, 2), 0.1), TypeError, "takes a gated cell, not Deep"),
+        *(
+            (lambda cell=cell: recurrent_dropout(cell, 0.1), TypeError, r"has no candidate φ\(a\) to drop")
+            for cell in (mingru, rglru, scornn, cornn, lem, m2rnn, zoneout(mingru, 0.1))
+        ),
+        (
+            lambda: layer_norm(gru_reset_before),
+            TypeError,
+            "layer_norm takes a gated cell with dense products",
+        ),
+        (lambda: layer_norm(scornn), TypeError, "layer_norm takes a gated cell whose `project` is W x"),
+        (lambda: problem(zoneout(m2rnn, 0.1), T, (B,), D, H), TypeError, r"is \[H\] per sequence: M2RNN"),
+        (lambda: problem(zoneout(deep(gru, 2), 0.1), T, (B,), D, H), TypeError, r"Deep.* has \(2, 4\)"),
+        (
+            lambda: run_on_width(1),
+            ValueError,
+            "with_output: xs has 1 features, and its cell takes the first 2",
+        ),
+        (lambda: refine(gru, 0), ValueError, "refine n must be an integer at least 1, got 0"),
+        (lambda: slow(gru, 1.5), ValueError, "slow k must be an integer at least 1, got 1.5"),
+        (lambda: problem(zoneout(gru, 0.1, 0.1), T, (), D, H), ValueError, "zoneout c=0.1: GRU has no c"),
+        (lambda: problem(zoneout(lru, 0.1), T, (), D, H), TypeError, "whose state is h, or h and c"),
+        (lambda: run_with(jax.random.PRNGKey(0)), TypeError, r"must be jax.random.key\(seed\)"),
+        (lambda: run_with(jax.random.split(jax.random.key(0), 5)), ValueError, "one per sequence"),
+        (
+            lambda: unroll(lambda p, s, x: (s, x), 0.0, 0.0, np.zeros((T, D)), key=jax.random.key(0)),
+            ValueError,
+            "key: a bare function draws no noise",
+        ),
+    ],
+)
+def test_errors(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def run_on_width(width):
+    p = problem(gru, T, (B,), D, H)
+    cell = with_output(gru, lambda extra, y, rest: y)
+    return unroll(cell, WithOutputParams(p.params), None, p.xs[..., :width])
+
+
+def run_with(key):
+    cell = zoneout(gru, 0.1)
+    p = problem(cell, T, (B,), D, H)
+    return unroll(cell, p.params, None, p.xs, key=key)

@@ -1,0 +1,155 @@
+"""Truncated backpropagation: rows are streams of sequences, taken piece by piece with the state carried."""
+
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from r3nn import training
+from r3nn.model import build
+from r3nn.tasks import Batch, Classification
+from r3nn.training import HParams, Position, Spec
+from tests.helpers import assert_close, assert_same, drawn
+
+
+@dataclasses.dataclass(frozen=True)
+class Sums(Classification):
+    """At every step: the sum of all inputs so far, modulo 3; last: it counts at the last step alone."""
+
+    vocab = out_size = 3
+    last: bool = False
+
+    def example(self, key, length, max_length):
+        x = jax.random.randint(key, (max_length,), 0, 3, jnp.int32)
+        return x, jnp.cumsum(x) % 3, (jnp.arange(max_length) == length - 1) | (not self.last)
+
+
+T, K, B = 7, 3, 4
+PIECES = 3  # that a sequence of T steps takes
+LEARNED = {"learn_initial": True}
+MODEL = build(vocab=3, out_size=3, hidden_size=5, cell="gru", mode="plain", init=LEARNED)
+SPEC = Spec(MODEL, Sums(), batch=B, max_length=T, updates=40, tbptt=K)
+MIXED = dataclasses.replace(SPEC, min_length=2)
+HPARAMS = HParams(np.uint32(1), learning_rate=np.float32(0.02), clip=np.float32(1))
+FROZEN = HPARAMS._replace(learning_rate=np.float32(0))
+
+update = jax.jit(training.update, static_argnums=0)
+loss = jax.jit(training.loss, static_argnums=0)
+batch_at = jax.jit(training.batch_at, static_argnums=0)
+piece_at = jax.jit(training.piece_at, static_argnums=0)
+
+
+def start(spec):
+    return training.start(spec, HPARAMS, drawn(spec.model.init))
+
+
+def test_each_row_starts_its_next_sequence_when_its_own_has_ended():
+    """The pieces of a row, end to end, are its sequences, each as `batch_at` has it, and none is left out."""
+    at, pieces = Position(np.zeros(B, np.int32), np.zeros(B, np.int32)), []
+    for _ in range(8):
+        batch, behind = piece_at(MIXED, 1, at)
+        pieces.append((np.asarray(at.sequence), np.asarray(at.done), jax.tree.map(np.asarray, batch)))
+        at = behind
+    assert len(set(at.sequence.tolist())) > 1  # lengths differ, so rows part
+    for row in range(B):
+        for number in range(at.sequence[row]):
+            whole = jax.tree.map(lambda leaf, row=row: leaf[row], batch_at(MIXED, 1, number))
+            mine = [(done[row], piece) for n, done, piece in pieces if n[row] == number]
+            assert [done for done, _ in mine] == list(range(0, whole.valid.sum(), K))
+            ends = [
+                np.concatenate([leaf[row] for leaf in leaves])
+                for leaves in zip(*(p for _, p in mine), strict=True)
+            ]
+            length = len(ends[0])
+            assert_same(Batch(*ends), Batch(*(np.pad(leaf, (0, 2))[:length] for leaf in whole)))
+
+
+def test_pieces_as_long_as_the_sequences_are_the_sequences():
+    whole, pieces = (dataclasses.replace(MIXED, tbptt=tbptt) for tbptt in (0, T + 5))
+    (state, metrics), (other, others) = (update(spec, HPARAMS, start(spec)) for spec in (whole, pieces))
+    assert_close(others, metrics)
+    assert_close(other.params, state.params)
+    assert not other.carry.at.done.any() and (other.carry.at.sequence == 1).all()
+
+
+@pytest.fixture(scope="module")
+def frozen():
+    """(states before and losses, counted steps of) the updates of two sequences, at a learning rate of 0."""
+    states, numbers = [start(SPEC)], []
+    for _ in range(2 * PIECES):
+        state, metrics = update(SPEC, FROZEN, states[-1])
+        states.append(state)
+        numbers.append((float(metrics["loss"]), int(metrics["counted"])))
+    return states, np.array(numbers).T
+
+
+def test_losses_of_the_pieces_are_that_of_the_whole(frozen):
+    states, (losses, counted) = frozen
+    assert counted.tolist() == 2 * [B * 3, B * 3, B * 1]
+    for number in range(2):
+        expected, _ = loss(SPEC, FROZEN, states[0].params, batch_at(SPEC, 1, number))
+        part = slice(number * PIECES, (number + 1) * PIECES)
+        np.testing.assert_allclose(losses[part] @ counted[part] / counted[part].sum(), expected, rtol=1e-6)
+
+
+def test_gradient_is_cut_between_pieces(frozen):
+    """That of the second piece, with the state behind the first a constant, and no initial state."""
+    states, _ = frozen
+    params, whole = states[0].params, batch_at(SPEC, 1, 0)
+    first, second = (jax.tree.map(lambda leaf, at=at: leaf[:, at : at + K], whole) for at in (0, K))
+    carry, _ = jax.jit(MODEL.chunk)(params, MODEL.start(params, (B,)), first.inputs.T)
+
+    def of_second(params):
+        _, ys = MODEL.chunk(params, carry, second.inputs.T)
+        return SPEC.task.loss(jnp.swapaxes(ys, 0, 1), second)
+
+    _, _, grads, _ = jax.jit(training.gradients, static_argnums=0)(SPEC, FROZEN, states[1])
+    assert_close(grads, jax.jit(jax.grad(of_second))(params), rtol=1e-4)
+    assert not np.any(grads.body.initial)
+
+
+def test_a_run_goes_on_within_a_sequence_with_the_same_bits():
+    """From the numbers alone, as a checkpoint has them."""
+    states = [start(SPEC)]
+    for _ in range(4):
+        states.append(update(SPEC, HPARAMS, states[-1])[0])
+    copy = jax.tree.map(np.array, states[2])
+    assert copy.carry.at.done.tolist() == [2 * K] * B and np.any(copy.carry.body)
+    for _ in range(2):
+        copy, _ = update(SPEC, HPARAMS, copy)
+    assert_same(copy, states[4])
+
+
+def test_pieces_without_a_counted_step_teach_nothing():
+    """The state goes on and the step is counted; momentum, decay and the schedule wait."""
+    spec = dataclasses.replace(SPEC, task=Sums(last=True), optimizer="lamb", schedule="linear")
+    hparams = HPARAMS._replace(weight_decay=np.float32(0.1))
+    states, counted = [start(spec)], []
+    for _ in range(2 * PIECES):
+        state, metrics = update(spec, hparams, states[-1])
+        states.append(state)
+        counted.append(int(metrics["counted"]))
+    assert counted == 2 * [0, 0, B]
+    learned = lambda state: (state.params, state.opt_state)
+    for (before, after), number in zip(itertools.pairwise(states), counted, strict=True):
+        assert after.step == before.step + 1 and not np.array_equal(after.carry.body, before.carry.body)
+        if number:
+            assert not np.array_equal(after.params.readout.kernel, before.params.readout.kernel)
+        else:
+            assert_same(learned(after), learned(before))
+
+
+def test_nonfinite_freezes_the_carry_too():
+    good, _ = update(SPEC, HPARAMS, start(SPEC))
+    broken = good._replace(params=jax.tree.map(lambda leaf: leaf * jnp.inf, good.params))
+    state, _ = update(SPEC, HPARAMS, broken)
+    assert not state.ok
+    assert_same(state.carry, good.carry)
+
+
+def test_negative_pieces_are_refused():
+    with pytest.raises(ValueError, match="tbptt must be an integer at least 0, got -1"):
+        dataclasses.replace(SPEC, tbptt=-1)
