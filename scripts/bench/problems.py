@@ -1,0 +1,33 @@
+"""What is run: cells with random params and inputs."""
+
+import jax
+
+import r3nn
+from r3nn import CELLS
+from scripts.bench.contest import Contender, gradient, same
+
+SHAPES = [
+    (32, 1000, 32, 128),
+    (32, 512, 128, 256),
+    (128, 400, 16, 64),
+    (16, 1000, 8, 32),
+    (1, 4000, 32, 128),
+    (64, 500, 64, 512),
+    (4, 4096, 128, 128),
+    (64, 1024, 256, 256),
+]  # B, T, D, H
+
+
+def problem(cell, shape, **options):
+    """A cell by name or value, its params, and inputs [T, B, D]."""
+    batch, length, in_size, hidden = shape
+    cell = CELLS[cell] if isinstance(cell, str) else cell
+    params_key, xs_key = jax.random.split(jax.random.key(0))
+    params = cell.init(params_key, in_size, hidden, **options)
+    return cell, params, jax.random.normal(xs_key, (length, batch, in_size))
+
+
+def ours(cell, params, name: str = "r3nn", back=same, **how) -> Contender:
+    """`unroll` as a contender; how: mode, chunk, memory, compute_dtype. back: see `gradient`."""
+    run = lambda params, xs: r3nn.unroll(cell, params, None, xs, **how)
+    return gradient(name, run, params, back=back)

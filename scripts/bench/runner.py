@@ -1,0 +1,66 @@
+"""One case after another, in this process or in one of its own; what comes out as JSON and as a picture."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from absl import logging
+
+from scripts.bench import figure, report
+from scripts.bench.registry import CASES, Row, Setup
+
+PROGRAM = pathlib.Path(__file__).parent.with_suffix(".py")
+
+
+def measure(name: str, setup: Setup, failures: dict[str, str], spawn: bool = True) -> list[Row]:
+    """The rows of a case; where it fails, those up to there, and in `failures` what was wrong.
+
+    spawn: a case that needs a process of its own gets one.
+    """
+    rows = []
+    try:
+        if spawn and CASES[name].place != "together":
+            return elsewhere(name, setup, failures)
+        print(f"\n{name}: {' '.join(CASES[name].rows.__doc__.split())}", flush=True)
+        for row in CASES[name].rows(setup):
+            rows.append(row)
+            print(report.line(row), flush=True)
+    except Exception as error:  # whatever it is: a benchmark of minutes does not end for one case
+        logging.debug("%s", name, exc_info=True)  # --verbosity=1 shows where
+        failures[name] = " ".join(str(error).split()) or type(error).__name__
+        print(f"{name} FAILED: {failures[name]}", flush=True)
+    return rows
+
+
+def elsewhere(name: str, setup: Setup, failures: dict[str, str]) -> list[Row]:
+    """The rows of a case from the same program in another process, with the CPU devices that it asks for."""
+    devices = report.cores() if CASES[name].place == "cores" else 1
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "rows.json"
+        options = {"cases": name, "devices": devices, "json": file, **setup._asdict()}
+        options["peers"] = ",".join(setup.peers)
+        given = [f"--{option}={value}" for option, value in options.items() if value is not None]
+        environment = os.environ | {"PYTHONPATH": str(PROGRAM.parent.parent)}
+        status = subprocess.run([sys.executable, PROGRAM, *given], env=environment).returncode
+        if not file.exists():
+            raise RuntimeError(f"its process ended with status {status}")
+        content = json.loads(file.read_text())
+    failures |= content["failures"]
+    return [Row(**row) for row in content["cases"][name]]
+
+
+def write(file: pathlib.Path, cases: dict[str, list[Row]], failures: dict[str, str]) -> None:
+    """The figures as JSON."""
+    rows = {name: [row._asdict() for row in rows] for name, rows in cases.items()}
+    content = {"machine": report.machine(), "cases": rows, "failures": failures}
+    file.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def draw(file: pathlib.Path) -> None:
+    """The picture of what `write` wrote, beside it."""
+    content = json.loads(file.read_text())
+    if any(row["ratios"] for rows in content["cases"].values() for row in rows):
+        figure.draw(content).savefig(file.with_suffix(".png"), dpi=150)

@@ -1,0 +1,123 @@
+"""The whole training step, on all cores, against a flax module with optax."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from r3nn import CELLS, convert, training
+from r3nn import model as models
+from r3nn import nnx as r3nn_nnx
+from r3nn.encoders import Affine
+from r3nn.tasks import Regression
+from scripts.bench.contest import Built, Contender, compile_program, race
+from scripts.bench.problems import SHAPES
+from scripts.bench.registry import Bar, case
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers(Regression):
+    """Inputs and targets of any width: data cost next to nothing, for both sides alike."""
+
+    width: int = 1
+    out_size = 1
+
+    @property
+    def in_size(self):
+        """D."""
+        return self.width
+
+    def example(self, key, length, max_length):
+        """Inputs [T, D], a wave over time times one over the features, and their first feature as target."""
+        start = 100 * jax.random.uniform(key)
+        wave = lambda size: jnp.sin(start + jnp.arange(size, dtype=jnp.float32))
+        xs = 2 * wave(max_length)[:, None] * wave(self.width)
+        return xs, xs[:, :1], jnp.ones(max_length, bool)
+
+
+@case(place="cores", bars={"flax": Bar(2.0)})
+def step(setup):
+    """One update of experiments/train.py (data, GRU, readout, loss, gradient, adam) split over a device per
+    core, against a flax nnx module and optax on the first of them: the update that they make must agree."""
+    for shape in dict.fromkeys(setup.cut(*shape) for shape in SHAPES):
+        batch, length, in_size, hidden = shape
+        model = models.build(in_size=in_size, out_size=1, hidden_size=hidden, cell="gru")
+        params = model.init(jax.random.key(0))
+        params = params._replace(body=params.body._replace(recurrent_bias=None))  # as flax.nnx.GRUCell
+        functional, state = r3nn_nnx.Functional.split(r3nn_nnx.R3NN.from_params(model, params))
+        devices = max(n for n in range(1, jax.local_device_count() + 1) if batch % n == 0)
+        spec = training.Spec(functional, Numbers(in_size), batch, length, updates=1000, devices=devices)
+        builders = {"r3nn": functools.partial(build_ours, spec, state)}
+        if "flax" in setup.peers:
+            builders["flax nnx"] = functools.partial(build_flax, spec, params)
+        contenders = [Contender(name, name.split()[0], build) for name, build in builders.items()]
+        row = race(str(shape), contenders, [build() for build in builders.values()], setup)
+        yield row._replace(figures=row.figures | {"devices": devices})
+
+
+def build_ours(spec, params) -> Built:
+    """`training.updates` of one update."""
+    hparams = training.HParams()
+    start = training.start(spec, hparams, params)
+    start = jax.device_put(start, jax.tree.map(lambda leaf: leaf.sharding, training.placed(spec, start)))
+    program = jax.jit(training.updates, static_argnums=(0, 3))
+    compiled, *sizes = compile_program(program, spec, hparams, start, 1)
+
+    call = lambda: jax.block_until_ready(compiled(hparams, start))
+
+    def view(result):
+        state, metrics = result
+        params = nnx.merge(spec.model.graphdef, moments(state.opt_state)).params
+        return metrics["loss"][0], params.body, params.readout
+
+    return Built(call, view, *sizes, "float32")
+
+
+class Network(nnx.Module):
+    """nnx.RNN(GRUCell) under a Linear."""
+
+    def __init__(self, params):
+        self.rnn = nnx.RNN(r3nn_nnx.to_flax(CELLS["gru"], params.body))
+        self.head = nnx.Linear(*params.readout.kernel.shape, rngs=nnx.Rngs(0))
+        self.head.kernel[...], self.head.bias[...] = params.readout
+
+    def __call__(self, xs):
+        """[B, T, D] -> [B, T, 1]"""
+        zeros = jnp.zeros((len(xs), self.rnn.cell.hidden_features))
+        return self.head(self.rnn(xs, initial_carry=zeros))
+
+
+def build_flax(spec, params) -> Built:
+    """The same data, loss and optimizer around the flax module, jitted as a whole."""
+    graphdef, state, rest = nnx.split(Network(params), nnx.Param, ...)
+    hparams = training.HParams()
+    optimizer = training.optimizer(spec, hparams)
+    one = dataclasses.replace(spec, devices=1)
+
+    def update(state, opt_state, number):
+        batch = training.batch_at(one, hparams.seed, number, jnp.arange(spec.batch, dtype=jnp.int32))
+        loss = lambda state: spec.task.loss(nnx.merge(graphdef, state, rest)(batch.inputs), batch)
+        value, grads = jax.value_and_grad(loss)(state)
+        changes, opt_state = optimizer.update(grads, opt_state, state)
+        return optax.apply_updates(state, changes), opt_state, value
+
+    arguments = (state, optimizer.init(state), jnp.int32(0))
+    compiled, *sizes = compile_program(jax.jit(update), *arguments)
+
+    call = lambda: jax.block_until_ready(compiled(*arguments))
+
+    def view(result):
+        _, opt_state, value = result
+        arrays = nnx.to_pure_dict(moments(opt_state))
+        body = convert.from_flax(arrays["rnn"]["cell"])[1]
+        return value, body, Affine(arrays["head"]["kernel"], arrays["head"]["bias"])
+
+    return Built(call, view, *sizes, "float32")
+
+
+def moments(opt_state):
+    """Adam's first moments after one update: a tenth of the gradients."""
+    return optax.tree.get(opt_state, "mu")
