@@ -10,6 +10,7 @@ from r3nn.cells import Cell
 from r3nn.time._chunks import chunk_size
 from r3nn.time._linear import Linear
 from r3nn.time._newton import Newton
+from r3nn.time._precision import Weight
 from r3nn.time._products import PACKED
 
 # A kernel that runs all steps with the weights resident ("fused") would be one more name here, one more
@@ -112,6 +113,8 @@ def _keep(cell, arrays) -> bool:
     """Whether the recurrent products, of width H, are dearer to form again than to write and read: a CPU's
     memory against its products, as scripts/PERFORMANCE.md has it. Accelerators' products are faster."""
     if jax.default_backend() != "cpu" or cell.recurrence not in PACKED:
+        return False
+    if isinstance(cell.weights(arrays.params).recurrent[0], Weight):  # rounded: its products are cheap
         return False
     return cell.hidden(arrays.state).shape[-1] >= 96
 

@@ -12,9 +12,8 @@ import sys
 def tables(content: dict) -> str:
     """One table a case: a row for each of its rows, a column for each rival, then what r3nn took."""
     machine = ", ".join(f"{name} {value}" for name, value in content["machine"].items())
-    return "\n\n".join(
-        [machine, *(f"### `{name}`\n\n{_table(rows)}" for name, rows in content["cases"].items())]
-    )
+    parts = [f"### `{name}`\n\n{_table(rows)}" for name, rows in content["cases"].items() if rows]
+    return "\n\n".join([machine, *parts])
 
 
 def _table(rows: list[dict]) -> str:
