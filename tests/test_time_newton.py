@@ -13,7 +13,7 @@ from r3nn.cells import diagonal_gru, diagonal_lstm, gru, lstm, mgu, mugrnn
 from r3nn.time import unroll
 from r3nn.time._flags import Flags
 from r3nn.time._newton import Newton
-from r3nn.time._newton import newton as solve
+from r3nn.time._newton import run_newton as solve
 from r3nn.time._newton_info import newton
 from r3nn.time._scan import Arrays, Plan, scan, sequential
 from tests.helpers import assert_close, compiled, number, outcome, pad, problem

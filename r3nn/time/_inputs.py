@@ -61,6 +61,7 @@ def _batch_shape(cell, params, state):
 
 
 def check_flags(mask, reset, shape) -> Flags:
+    """mask and reset as arrays. Raises: ValueError unless each is None or bool of `shape`, [T, *batch]."""
     for name, flag in (("mask", mask), ("reset", reset)):
         if flag is not None and (jnp.shape(flag) != shape or jnp.result_type(flag) != jnp.bool_):
             raise ValueError(f"{name} is {jax.typeof(flag)}: must be bool{list(shape)}, [T, *batch]")

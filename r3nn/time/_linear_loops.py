@@ -30,6 +30,8 @@ def sweep(a, b, carry, reverse):
 
 
 def in_turn(a, b, carry, reverse):
+    """Step after step -> (the last state, all states [T, ...])."""
+
     def body(s, t):
         s = add(times(row(a, t), s), row(b, t))
         return s, s
@@ -62,6 +64,7 @@ def reduce(a, b, reverse):
 
 
 def length_of(b) -> int:
+    """T, of vectors [T, ...]."""
     return len(jax.tree.leaves(b)[0])
 
 
@@ -94,4 +97,5 @@ def _unroll(steps: int):
 
 
 def parallel() -> bool:
+    """Whether the device runs many chunks at once: all but CPUs."""
     return jax.default_backend() != "cpu"

@@ -22,8 +22,8 @@ from r3nn.time._trees import vary_alike
 
 #: up to which K the K x K blocks are held as planes [T, ...] each, rather than as matrices [..., K, K]
 PLANES = 4
-#: bytes of states from which their adjoint is written over them (scripts/PERFORMANCE.md), a block of
-#: steps at a time, small enough for cache
+#: bytes of states from which their adjoint is written over them, a block of steps at a time, small
+#: enough for cache
 IN_PLACE, BLOCK = 2**24, 32
 
 

@@ -229,7 +229,7 @@ def _eps(arrays) -> float:
     return float(jnp.finfo(_dtype(arrays)).eps)
 
 
-def newton(plan, arrays, axes, options: Newton):
+def run_newton(plan, arrays, axes, options: Newton):
     """All steps -> (final state, states [T, ...]), differentiable: by the one backward of `scan`, which needs
     the states alone; or in parallel, where the Jacobian is exact."""
     if plan.cell.recurrence in ELEMENTWISE and options.jacobian != "full":

@@ -110,8 +110,8 @@ def _mode(cell, arrays, mode, memory):
 
 
 def _keep(cell, arrays) -> bool:
-    """Whether the recurrent products, of width H, are dearer to form again than to write and read: a CPU's
-    memory against its products, as scripts/PERFORMANCE.md has it. Accelerators' products are faster."""
+    """Whether the recurrent products, of width H, are dearer to form again than to write and read: on a
+    CPU from about 96 units on. Accelerators' products are faster."""
     if jax.default_backend() != "cpu" or cell.recurrence not in PACKED:
         return False
     if isinstance(cell.weights(arrays.params).recurrent[0], Weight):  # rounded: its products are cheap

@@ -10,7 +10,7 @@ from r3nn.cells import Cell
 from r3nn.time._chunked import chunked
 from r3nn.time._flags import Flags
 from r3nn.time._linear import solve_linear
-from r3nn.time._newton import newton
+from r3nn.time._newton import run_newton
 from r3nn.time._pick import Pick, pick
 from r3nn.time._plain import plain
 from r3nn.time._precision import lower
@@ -54,6 +54,6 @@ class Run:
         plan = Plan(cell, how.chunk, rank, self.reverse, vectorized, sequential, how.keep)
         if how.mode == "chunked":
             return chunked(plan, arrays, axes)
-        solve = {"scan": scan, "linear": solve_linear, "newton": newton}[how.mode]
+        solve = {"scan": scan, "linear": solve_linear, "newton": run_newton}[how.mode]
         final, states = solve(plan, arrays, axes, *filter(None, [how.options]))
         return final, jax.vmap(partial(cell.output, arrays.params))(states, arrays.xs)
