@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -100,8 +101,16 @@ def test_modes_agree(row, x64, monkeypatch):
     check_modes(row, monkeypatch)
 
 
+def in_full():
+    """Every cell with everything that a caller can ask for; what a caller leaves alone takes turns."""
+    asked = {name: AXES[name] for name in ("T", "mask", "reset", "reverse", "state")}
+    rows = product(cell=list(CELLS), batch=[(1,), (3,)], **asked)
+    alone = itertools.cycle(product(keep=AXES["keep"], chunk=AXES["chunk"]))
+    return [row | turn for row, turn in zip(rows, alone, strict=False)]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("row", product(**AXES | {"cell": list(CELLS)}), ids=name_row)
+@pytest.mark.parametrize("row", in_full(), ids=name_row)
 def test_modes_agree_in_full(row, x64, monkeypatch):
     check_modes(row, monkeypatch)
 
