@@ -17,6 +17,9 @@ from r3nn.time._noise import bare, part, put
 
 ORDERS = ("auto", "stepwise", "layerwise", "wavefront")
 TIES = ("none", "all", "full")
+# Levels of a time step that are one body of the loop over depth: of so few, the bookkeeping of a loop costs
+# about 5 % of a step and its gradient (scripts/bench.py --cases=r3nn, the row under feedback).
+TOGETHER = 4
 
 
 class DeepParams(NamedTuple):
@@ -91,7 +94,7 @@ class Deep(Composed):
             raise ValueError(f"depth={self.depth}: these params have a first level only")
         return jax.tree.map(lambda leaf: leaf[jnp.arange(self.depth - 1) % count], params.rest), None
 
-    def _over_depth(self, body, carry, params, per_level):
+    def _over_depth(self, body, carry, params, per_level, unroll=1):
         """Scan body(carry, params of the level, entry of per_level) over levels 2 to L."""
         stacked, shared = self.levels(params)
 
@@ -99,7 +102,7 @@ class Deep(Composed):
             own, entry = inputs
             return body(carry, shared if own is None else own, entry)
 
-        return lax.scan(level, carry, (stacked, per_level), length=self.depth - 1)
+        return lax.scan(level, carry, (stacked, per_level), length=self.depth - 1, unroll=unroll)
 
     def _numbers(self):
         """Of levels 2 to L, counted from 0; None where no level asks."""
@@ -145,7 +148,8 @@ class Deep(Composed):
             return self.cell.output(p, s, own), s
 
         y = self.cell.output(params.first, first, self._of_level(x, 0))
-        return _stack(first, self._over_depth(level, y, params, (rest, self._numbers()))[1])
+        levels = rest, self._numbers()
+        return _stack(first, self._over_depth(level, y, params, levels, min(TOGETHER, self.depth - 1))[1])
 
     def hidden(self, state):
         """The deepest level's, [..., H]."""
