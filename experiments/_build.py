@@ -25,6 +25,8 @@ from r3nn.tasks import Task, get_task
 DECAYED = ("adamw", "lamb", "lion")  # the optimizers that have weight decay
 FED = {"classification": "probabilities", "regression": "values"}  # y_{t-1} by the task's kind
 SENTENCE = 300  # characters of an error that is not ours
+#: fields by the names that the library has for them, where it has others
+RENAMED = {"recurrent_dropout": "model.dropout_candidate", "max_length": "train.length"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +42,26 @@ class Experiment:
 
     def start(self) -> training.TrainState:
         """The state before the first update, a pure function of the seed."""
-        params = self.init(training.stream(self.hparams.seed, training.INIT))
-        return training.start(self.spec, self.hparams, params)
+        return start(self.spec, self.init, self.hparams)
 
     def placed(self) -> training.TrainState:
         """Shapes and shardings of a state."""
         return training.placed(self.spec, jax.eval_shape(self.start))
+
+
+def start(spec: training.Spec, init: Callable[[Any], Any], hparams: training.HParams) -> training.TrainState:
+    """The state before the first update, of the seed in `hparams`."""
+    return training.start(spec, hparams, init(training.stream(hparams.seed, training.INIT)))
+
+
+def vary(experiment: Experiment, config: ConfigDict) -> Experiment:
+    """The same architecture under a config that differs in hyperparameters alone. Raises: BadInput."""
+    config = complete(config)
+    try:
+        _check_contradictions(config, experiment.spec)
+    except ValueError as error:
+        raise BadInput(_sentence(error, config)) from error
+    return dataclasses.replace(experiment, config=config, hparams=_hparams(config))
 
 
 def build(config: ConfigDict, devices: int = 1) -> Experiment:
@@ -71,8 +87,9 @@ def build(config: ConfigDict, devices: int = 1) -> Experiment:
 
 def _trace(experiment: Experiment) -> None:
     """Follows the shapes and dtypes of an update. Raises: what the update would, before anything is made."""
-    update = lambda state: training.update(experiment.spec, experiment.hparams, state)
-    jax.eval_shape(update, jax.eval_shape(experiment.start))
+    spec, hparams = experiment.spec, experiment.hparams
+    updates = lambda state: training.updates(spec, hparams, state, spec.sync_every)
+    jax.eval_shape(updates, jax.eval_shape(experiment.start))
 
 
 def _sentence(error: Exception, config: ConfigDict) -> str:
@@ -83,8 +100,21 @@ def _sentence(error: Exception, config: ConfigDict) -> str:
     if isinstance(error, OverflowError):
         return f"config.model: a size in it is too large ({text})."
     if text.startswith("chrono"):
-        return f"config.model.init.{text}"
-    return text if len(text) <= SENTENCE else f"{text[:SENTENCE]} ..."
+        text = f"config.model.init.{text}"
+    text = text if len(text) <= SENTENCE else f"{text[:SENTENCE]} ..."
+    return f"{_field(text, config)}{text.rstrip('.')}{'...' if text.endswith('...') else '.'}"
+
+
+def _field(text: str, config: ConfigDict) -> str:
+    """What makes a field of the option's name with which a sentence of the library begins."""
+    name = re.match(r"\w*", text)[0]
+    if name in RENAMED:
+        return f"config.{RENAMED[name]}: "
+    groups = {"model": config.model, "train": config.train, "optimizer": config.optimizer}
+    groups["task.options"] = config.task.options
+    found = (group for group, fields in groups.items() if name in fields and name != "cell")  # or depth_cell
+    group = next(found, None)
+    return f"config.{group}." if group else ""
 
 
 def _init_names(config: ConfigDict) -> set[str]:
@@ -176,6 +206,7 @@ def _spec(config: ConfigDict, task: Task, model, devices: int) -> training.Spec:
         teacher_forcing=config.model.teacher_forcing,
         tbptt=train.tbptt,
         devices=devices,
+        sync_every=train.sync_every,
     )
 
 
@@ -188,6 +219,8 @@ def _hparams(config: ConfigDict) -> training.HParams:
         "b1": optimizer.b1,
         "b2": optimizer.b2,
         "depth_weight": config.train.depth_weight,
+        "outer_lr": config.train.outer_lr,
+        "outer_momentum": config.train.outer_momentum,
     }
     return training.HParams(np.uint32(config.seed), **{k: np.float32(v) for k, v in scalars.items()})
 
@@ -204,6 +237,7 @@ def _check_contradictions(config: ConfigDict, spec: training.Spec) -> None:
             f"config.optimizer.end_fraction={optimizer.end_fraction}: a constant schedule does not fall; "
             "it must be 0, or the schedule cosine or linear."
         )
+    _check_rounds(config)
     if model.teacher_forcing and not model.feedback:
         raise ValueError(
             "config.model.teacher_forcing=True: it needs config.model.feedback=values or probabilities."
@@ -218,6 +252,22 @@ def _check_contradictions(config: ConfigDict, spec: training.Spec) -> None:
             f"config.model.predict='last': the loss of task {config.task.name!r}, as its options are, counts "
             "other steps too; it must be 'every'."
         )
+
+
+def _check_rounds(config: ConfigDict) -> None:
+    """Of train.sync_every: what comes every so often comes behind an average."""
+    train, every = config.train, config.train.sync_every
+    for name in ("log_every", "eval_every", "checkpoint_every"):
+        if train[name] % every:
+            raise ValueError(
+                f"config.train.{name}={train[name]}: must be a multiple of config.train.sync_every={every}."
+            )
+    for name, usual in (("outer_lr", 1.0), ("outer_momentum", 0.0)):
+        if every == 1 and train[name] != usual:
+            raise ValueError(
+                f"config.train.{name}={train[name]}: acts where config.train.sync_every is above 1 alone; "
+                f"it must be {usual}."
+            )
 
 
 def _counts_last_step_alone(spec: training.Spec) -> bool:

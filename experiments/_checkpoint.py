@@ -1,8 +1,12 @@
 """Checkpoints, verified when read: Orbax writes them, and SHA-256 sums of each array stand beside."""
 
 import dataclasses
+import errno
 import hashlib
 import json
+import logging
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +16,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from experiments.errors import BadInput
+from experiments._workdir import writing
+from experiments.errors import BadInput, NotSaved
 from r3nn.training import TrainState
 
 FORMAT = 1
+ROOM = 2**16  # bytes of a checkpoint beside its arrays
+# Orbax logs pages of tracebacks for what is said here in one sentence.
+logging.getLogger("absl").addFilter(lambda record: "orbax" not in Path(record.pathname).parts)
 
 
 @dataclasses.dataclass
@@ -44,13 +52,16 @@ class Checkpoints:
     def __init__(self, folder: Path, say: Callable[[str], None] = print, read_only: bool = False):
         self.folder, self._say = folder, say
         self._best_step: int | None = None
+        if not read_only:
+            folder.mkdir(parents=True, exist_ok=True)
         self._manager = ocp.CheckpointManager(
             folder.resolve(),
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=checkpoint_managers.AnyPreservationPolicy(
                     [checkpoint_managers.LatestN(2), _Best(self)]
                 ),
-                create=not read_only,
+                create=False,
+                multiprocessing_options=ocp.options.MultiprocessingOptions(active_processes={0}),
                 read_only=read_only,
                 cleanup_tmp_directories=not read_only,  # left by a kill during a save
                 enable_async_checkpointing=False,
@@ -62,7 +73,10 @@ class Checkpoints:
         self._manager.close()
 
     def save(self, state: TrainState, counters: Counters, config: dict[str, Any]) -> None:
-        """Saves under counters.step, which must be new, and deletes what is neither recent nor the best."""
+        """Saves under counters.step, which must be new, and deletes what is neither recent nor the best.
+
+        Raises: NotSaved, and what there was before is there.
+        """
         leaves = flatten(state)
         about = {
             "format": FORMAT,
@@ -71,21 +85,32 @@ class Checkpoints:
             "sha256": {name: _digest(leaf) for name, leaf in leaves.items()},
         }
         self._best_step = counters.best_step
-        self._manager.save(
-            counters.step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(leaves),
-                about=ocp.args.JsonSave({**about, "sha256 of this": _sum(about)}),
-            ),
+        parts = ocp.args.Composite(
+            state=ocp.args.StandardSave(leaves),
+            about=ocp.args.JsonSave({**about, "sha256 of this": _sum(about)}),
         )
+        try:
+            with writing(self.folder / str(counters.step)):
+                self._check_room(leaves)
+                self._manager.save(counters.step, args=parts)
+        except NotSaved:
+            for part in self.folder.glob(f"{counters.step}.*"):  # what it had written takes up room
+                shutil.rmtree(part, ignore_errors=True)
+            raise
+
+    def _check_room(self, leaves: dict[str, Any]) -> None:
+        """Raises OSError where the disk is full: Orbax's threads would complain at length beside it."""
+        if shutil.disk_usage(self.folder).free < ROOM + sum(leaf.nbytes for leaf in leaves.values()):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def steps(self) -> list[int]:
         """The updates after which there is a checkpoint, in order."""
         return sorted(self._manager.all_steps())
 
     def restore(self, like: TrainState, log_size: int) -> tuple[TrainState, Counters] | None:
-        """The newest good checkpoint, None if there is none at all; deletes damaged ones behind it.
+        """The newest good checkpoint, None if there is none at all.
 
+        Deletes damaged ones behind it; or, where none is, what a killed `save` had yet to delete.
         like: the state's shapes, with shardings where it shall lie on several devices. log_size: of
         metrics.jsonl, which must reach as far as it did.
         Raises: BadInput where there are checkpoints and none is good, or their format is another.
@@ -100,8 +125,9 @@ class Checkpoints:
                 damaged[step] = damage
                 self._say(f"checkpoint {step} is damaged ({damage}); trying the one before.")
                 continue
-            for newer in damaged:
-                self._manager.delete(newer)
+            old = [step for step in self.steps()[:-2] if step != counters.best_step] if not damaged else []
+            for unwanted in (*damaged, *old):
+                self._manager.delete(unwanted)
             return state, counters
         if damaged:
             raise BadInput(
@@ -144,8 +170,8 @@ class Checkpoints:
             raise Damaged("its description is not the one that was saved")
         if about["format"] != FORMAT:
             raise BadInput(
-                f"checkpoint {step} in {self.folder} has format {about['format']}; "
-                f"this version reads format {FORMAT}."
+                f"checkpoint {step} in {self.folder} has format {about['format']}, and this version of r3nn "
+                f"reads format {FORMAT}: take the version that wrote it, or another folder."
             )
         return about
 

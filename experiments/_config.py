@@ -1,5 +1,6 @@
 """From a command line to a whole, checked config."""
 
+import contextlib
 import dataclasses
 import difflib
 import inspect
@@ -13,15 +14,22 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from configs import default
+from experiments import _cluster
+from experiments._flags import bad
 from experiments.errors import BadInput
-from r3nn._names import check_choice, check_int, unknown
+from r3nn._names import check_choice, check_int
 
 OPEN = ("task.options", "model.init")  # groups that take more fields than default.py names
-FLAGS = ("config", "workdir", "dry_run", "help")
 INERT = ("cache_dir", "devices", "profile")  # fields that change no result, or by rounding alone
 AT_LEAST_1 = (
     *("model.hidden_size", "model.depth", "train.batch", "train.length", "train.updates"),
-    *("train.log_every", "train.eval_every", "train.eval_batch", "train.checkpoint_every"),
+    *(
+        "train.log_every",
+        "train.eval_every",
+        "train.eval_batch",
+        "train.checkpoint_every",
+        "train.sync_every",
+    ),
 )
 AT_LEAST_0 = (
     *("model.params", "model.width", "model.chunk", "model.memory", "model.refine", "model.slow"),
@@ -39,6 +47,8 @@ WITHIN = {
     "optimizer.b2": (0, 0.999999),
     "train.target": (-math.inf, math.inf),
     "train.depth_weight": (0, math.inf),
+    "train.outer_lr": (0, math.inf),
+    "train.outer_momentum": (0, 0.999999),
     "model.init.chrono": (0, math.inf),
 }
 PRECISIONS = ("highest", "high", "default")
@@ -52,6 +62,7 @@ class CommandLine:
     config: ConfigDict
     workdir: str
     dry_run: bool
+    cluster: _cluster.Cluster | None = None  # the processes that train it together, where they are several
 
 
 def parse(argv: list[str], usage: str) -> CommandLine:
@@ -61,6 +72,7 @@ def parse(argv: list[str], usage: str) -> CommandLine:
     flags.DEFINE_string("workdir", "", "the run's folder", flag_values=values)
     flags.DEFINE_bool("dry_run", False, "print what the run would cost; create nothing", flag_values=values)
     flags.DEFINE_bool("help", False, "show this text", short_name="h", flag_values=values)
+    _cluster.define(values)
     try:
         rest = values(argv, known_only=True)
         if values.help:
@@ -70,10 +82,10 @@ def parse(argv: list[str], usage: str) -> CommandLine:
             raise BadInput(f"--config is missing: it must name one of {', '.join(_configs())}.")
         config = _override(load(values.config), rest)
     except flags.Error as error:
-        raise BadInput(_sentence(error)) from error
+        raise _bad(error, values) from error
     if not (values.workdir or values.dry_run):
         raise BadInput("--workdir is missing: it must name the folder of the run, such as runs/first.")
-    return CommandLine(config, values.workdir, values.dry_run)
+    return CommandLine(config, values.workdir, values.dry_run, _cluster.asked(values))
 
 
 def load(name: str) -> ConfigDict:
@@ -81,20 +93,31 @@ def load(name: str) -> ConfigDict:
     path, _, variant = name.partition(":")
     if not (path.endswith(".py") and Path(path).is_file()):
         raise BadInput(f"--config={name}: there is no such Python file; configs are {', '.join(_configs())}.")
-    get_config = runpy.run_path(path).get("get_config")
+    with running(name):
+        get_config = runpy.run_path(path).get("get_config")
     if get_config is None:
         raise BadInput(f"--config={name}: {path} does not define get_config().")
     if variant and not inspect.signature(get_config).parameters:
         raise BadInput(f"--config={name}: {path} has no variants.")
-    try:
+    with running(name):
         config = get_config(variant) if variant else get_config()
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise BadInput(f"--config={name}: {error}") from error
     if not isinstance(config, ConfigDict):
         raise BadInput(
             f"--config={name}: get_config() must return a ConfigDict, got {type(config).__name__}."
         )
     return config
+
+
+@contextlib.contextmanager
+def running(name: str) -> Iterator[None]:
+    """Around what runs code of the file that --config names. Raises: BadInput for whatever that raises."""
+    try:
+        yield
+    except (AttributeError, BadInput, ValueError) as error:  # they speak for themselves
+        text = " ".join(str(error.args[0] if error.args else error).split())
+        raise BadInput(f"--config={name}: {text.rstrip('.')}.") from error
+    except Exception as error:
+        raise BadInput(f"--config={name}: cannot be run ({type(error).__name__}: {error}).") from error
 
 
 def _configs() -> list[str]:
@@ -103,7 +126,7 @@ def _configs() -> list[str]:
 
 def _override(config: ConfigDict, argv: list[str]) -> ConfigDict:
     """The config with the --config.FIELD=VALUE of a command line, whose rest must be empty."""
-    _check_names(re.match(r"--?(?:no)?config\.([^=]+)", word) for word in argv)
+    _check_names(re.match(r"--?(?:no)?config\.([^=]*)", word) for word in argv)
     values = flags.FlagValues()
     config_flags.DEFINE_config_dict(
         "config",
@@ -135,15 +158,13 @@ def _unknown(name: str, known: Iterable[str]) -> str:
     return f"config field {name!r} is unknown: {hint}configs/default.py lists all there are."
 
 
-def _sentence(error: flags.Error) -> str:
-    """What absl complains of, in our words where it means a misspelt flag or a value of the wrong type."""
-    if isinstance(error, flags.UnrecognizedFlagError):
-        return unknown("flag", error.flagname, FLAGS)
+def _bad(error: flags.Error, values: flags.FlagValues) -> BadInput:
+    """What absl complains of, in our words where it means the value of a field."""
     match = re.match(r"flag --config\.(\S+?)=(.*?): ", str(error), re.DOTALL)
     if match is None:
-        return f"{error}."
+        return bad(error, values)
     kind = type(dict(fields(default.get_config())).get(match[1], "")).__name__
-    return f"config.{match[1]} must be of type {kind}, got {match[2]!r}."
+    return BadInput(f"config.{match[1]} must be of type {kind}, got {match[2]!r}.")
 
 
 def fields(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, object]]:
@@ -186,6 +207,9 @@ def complete(config: ConfigDict) -> ConfigDict:
             check_int(f"config.{name}", values[name], 1)
         for name in AT_LEAST_0:
             check_int(f"config.{name}", values[name], 0)
+        for name, value in config.train.items():
+            if isinstance(value, int):
+                check_int(f"config.train.{name}", value, 0, 2**31 - 1)
         check_int("config.seed", config.seed, 0, 2**32 - 1)
         check_choice("config.precision", config.precision, PRECISIONS)
         check_choice("config.compute_dtype", config.compute_dtype, COMPUTE_DTYPES)
@@ -206,5 +230,6 @@ def with_devices(config: ConfigDict, devices: int) -> ConfigDict:
 
 def first_difference(one: ConfigDict, other: ConfigDict) -> str | None:
     """The first field, of those that change results, in which two whole configs differ."""
-    one, other = ({k: v for k, v in fields(config) if k not in INERT} for config in (one, other))
+    inert = set(INERT) - ({"devices"} if one.train.sync_every > 1 else set())  # a replica on each device
+    one, other = ({k: v for k, v in fields(config) if k not in inert} for config in (one, other))
     return next((k for k in [*one, *other] if one.get(k) != other.get(k)), None)

@@ -1,10 +1,11 @@
-"""Over how many devices of this host a run splits its batch."""
+"""Over how many devices, of this host or of all processes, a run splits its batch."""
 
 import os
 
 import jax
 from ml_collections import ConfigDict
 
+from experiments import _processes
 from experiments.errors import BadInput
 
 FORCED = "xla_force_host_platform_device_count"  # of XLA_FLAGS; JAX does not take both
@@ -17,28 +18,51 @@ SHARE = 512
 def choose(config: ConfigDict, recorded: int = 0) -> int:
     """The number of devices, after which JAX has them; called before any array exists.
 
-    config.devices; or else `recorded`, that of the run so far, where this host has so many; or else the
-    largest divisor of the batch that is not above these: of a CPU, the cores that this process may use, as
-    long as each gets SHARE numbers of the state; of GPUs and TPUs, all.
-    Raises: BadInput where config.devices does not divide the batch, or the host has fewer: of a CPU, fewer
-      cores, unless XLA_FLAGS says how many devices it shall pass for.
+    config.devices; or else `recorded`, that of the run so far, where there are so many; or else the largest
+    divisor of the batch that is not above these: of a CPU, the cores that this process may use, as long as
+    each gets SHARE numbers of the state; of GPUs and TPUs, all. Several processes have an equal share each.
+    Raises: BadInput where config.devices does not divide the batch, or there are fewer: of a CPU, fewer
+      cores, unless XLA_FLAGS says how many devices it shall pass for; where the processes do not divide both.
     """
-    wanted, batch = config.devices, config.train.batch
+    wanted, batch, processes = config.devices, config.train.batch, _processes.count()
     if wanted and batch % wanted:
         raise BadInput(f"config.devices={wanted}: must divide config.train.batch={batch}.")
-    cores = _cores()
-    few = min(cores, max(1, batch * _hidden_size(config) // SHARE))
-    before = recorded if recorded <= cores else 0
-    _make(min(wanted, cores) or before or divisor(batch, few))
-    there = jax.local_device_count()
-    if wanted > there:
+    if batch % processes:
+        raise BadInput(f"--processes={processes}: must divide config.train.batch={batch}.")
+    if wanted % processes:
+        raise BadInput(f"config.devices={wanted}: must be a multiple of {processes}, the processes; or 0.")
+    before = 0 if recorded % processes else recorded // processes
+    here = _choose(config, wanted // processes, batch // processes, before)
+    if here is None:
+        there = jax.local_device_count() * processes
         what = "cores" if jax.default_backend() == "cpu" else "devices"
-        raise BadInput(f"config.devices={wanted}: must be at most {there}, the {what} of this host.")
+        raise BadInput(f"config.devices={wanted}: must be at most {there}, the {what} {_of(processes)}.")
+    return here * processes
+
+
+def _choose(config: ConfigDict, wanted: int, batch: int, recorded: int) -> int | None:
+    """Of this process, whose share of the batch, of the devices and of those recorded these are."""
+    own = _cores()
+    cores = _processes.least(own, shared=True)
+    few = min(cores, max(1, batch * hidden_size(config) // SHARE))
+    before = recorded if recorded <= cores else 0
+    _make(min(wanted, own) or before or divisor(batch, few))
+    there = _processes.least(jax.local_device_count())
     if wanted:
-        return wanted
+        return wanted if wanted <= there else None
     if recorded and recorded <= there and batch % recorded == 0:
         return recorded
     return divisor(batch, min(there, few) if jax.default_backend() == "cpu" else there)
+
+
+def _of(processes: int) -> str:
+    return "of this host" if processes == 1 else f"of {processes} processes like this one"
+
+
+def make_all() -> int:
+    """Those of this host, of a CPU one for each core that this process may use -> how many they are."""
+    _make(_cores())
+    return jax.local_device_count()
 
 
 def divisor(batch: int, most: int) -> int:
@@ -49,6 +73,8 @@ def divisor(batch: int, most: int) -> int:
 def describe(count: int) -> str:
     """Them, in words."""
     kind, there = jax.devices()[0].device_kind, jax.local_device_count()
+    if _processes.several():
+        return f"{count} {kind} of {_processes.count()} processes"
     if there == 1:
         return kind
     return f"{count} {kind}" if count == there else f"{count} of {there} {kind}"
@@ -69,7 +95,7 @@ def _make(count: int) -> None:
         pass
 
 
-def _hidden_size(config: ConfigDict) -> int:
+def hidden_size(config: ConfigDict) -> int:
     """H, or, where config.model.params decides it, about H: no array may be made yet to find out."""
     model = config.model
     return int((model.params / (4 * model.depth)) ** 0.5) if model.params else model.hidden_size

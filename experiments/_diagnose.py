@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 
+from experiments import _processes
 from experiments._build import Experiment
 from experiments._checkpoint import flatten
 from r3nn import training
@@ -12,9 +13,9 @@ _diagnose = jax.jit(training.diagnose, static_argnums=0)
 
 def blame(experiment: Experiment, state: training.TrainState) -> str:
     """The update that `state` is frozen before, and where in it: its batch follows from (seed, step)."""
-    finite = _diagnose(experiment.spec, experiment.hparams, state)
+    finite = _processes.gathered(_diagnose(experiment.spec, experiment.hparams, state))
     return (
-        f"update {int(state.step) + 1}: the loss or a gradient is not finite: "
+        f"update {int(finite.step) + 1}: the loss or a gradient is not finite: "
         f"{_where(finite, experiment.spec)}. The state before it is saved; a smaller config.optimizer.lr "
         "or config.optimizer.clip may help."
     )

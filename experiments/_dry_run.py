@@ -26,10 +26,16 @@ def dry_run(config: ConfigDict) -> None:
     experiment = build(config, config.devices)
     began = time.perf_counter()
     state = begin(experiment)
-    arguments = (experiment.spec, experiment.hparams, state, UPDATES)
+    arguments = (experiment.spec, experiment.hparams, state, _count(experiment))
     program = jax.jit(training.updates, static_argnums=(0, 3)).lower(*arguments).compile()
     compiling = time.perf_counter() - began
     print(_table(experiment, state, program, compiling, _seconds_per_update(experiment, state, program)))
+
+
+def _count(experiment: Experiment) -> int:
+    """UPDATES, or the next multiple of what comes at a time."""
+    every = experiment.spec.sync_every
+    return -(-UPDATES // every) * every
 
 
 def _seconds_per_update(experiment: Experiment, state, program) -> float:
@@ -39,13 +45,15 @@ def _seconds_per_update(experiment: Experiment, state, program) -> float:
         began = time.perf_counter()
         jax.block_until_ready(program(experiment.hparams, state))
         times.append(time.perf_counter() - began)
-    return min(times) / UPDATES
+    return min(times) / _count(experiment)
 
 
 def _table(experiment: Experiment, state, program, compiling: float, seconds: float) -> str:
     config, spec = experiment.config, experiment.spec
-    alone = dataclasses.replace(spec, devices=1)  # inside shard_map stands one device's share
-    flops = matmul_flops(functools.partial(training.update, alone), experiment.hparams, state)
+    # Inside shard_map stands one device's share; of local updates so many would stand there at a time.
+    alone = dataclasses.replace(experiment, spec=dataclasses.replace(spec, devices=1, sync_every=1))
+    one = functools.partial(training.update, alone.spec)
+    flops = matmul_flops(one, experiment.hparams, jax.eval_shape(alone.start))
     memory = program.memory_analysis()
     temporary = (
         f"{memory.temp_size_in_bytes:,} (temporary on each device, as XLA reports)" if memory else "unknown"

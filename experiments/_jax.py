@@ -1,6 +1,7 @@
 """JAX set up as a config wants it, before any array exists."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import jax
@@ -47,9 +48,11 @@ def check_cache(config: ConfigDict) -> Path | None:
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     except OSError as error:
         raise _unusable(folder, error.strerror) from error
-    if not (there.is_dir() and os.access(there, os.W_OK)):
-        raise _unusable(folder, f"{there} is no folder that can be written to")
-    return folder
+    try:
+        with tempfile.TemporaryFile(dir=there):  # root may write everywhere, it says, but not in /proc
+            return folder
+    except OSError as error:
+        raise _unusable(folder, f"{there} is no folder that can be written to") from error
 
 
 def _unusable(folder: Path, reason: str) -> BadInput:

@@ -1,6 +1,7 @@
 """From the folder of a run to its model and parameters."""
 
 import contextlib
+import dataclasses
 import os
 from typing import Any, NamedTuple
 
@@ -32,7 +33,8 @@ def restore(workdir: str | os.PathLike, step: int | None = None) -> Learned:
     experiment = build(place.read_config())
     if not place.checkpoints.is_dir():
         raise BadInput(f"{place.path}: has no checkpoint yet.")
-    like = jax.eval_shape(experiment.start)
+    trained = dataclasses.replace(experiment.spec, devices=max(1, experiment.config.devices))
+    like = jax.eval_shape(dataclasses.replace(experiment, spec=trained).start)
     with contextlib.closing(Checkpoints(place.checkpoints, read_only=True)) as checkpoints:
         for candidate in _candidates(checkpoints, place, step):
             with contextlib.suppress(Damaged):

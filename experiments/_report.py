@@ -1,14 +1,21 @@
 """What a run shows while it trains: a bar on a terminal, plain lines elsewhere, TensorBoard events."""
 
+import contextlib
 import sys
 import time
+from pathlib import Path
 from typing import Any, TextIO
 
 import rich.console
 import rich.progress
-from tensorboardX import SummaryWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import RecordWriter
+from tensorboardX.summary import scalar
+
+from experiments._workdir import writing
 
 QUIET = 5.0  # seconds at least between two plain lines of progress
+SHOWN = 10.0  # seconds at most until an event that is followed by another one can be seen
 
 
 class Plain:
@@ -61,6 +68,26 @@ class Bar:
         self._bar.stop()
 
 
+class Part:
+    """What one of many runs says on the screen that they share, under its name."""
+
+    def __init__(self, whole: "Screen", name: str):
+        self._whole, self._name = whole, name
+
+    def say(self, text: str) -> None:
+        """A line that matters."""
+        self._whole.say(f"{self._name}: {text}")
+
+    def progress(self, done: int, loss: float, rate: float) -> None:
+        """Is shown of all together."""
+
+    def close(self) -> None:
+        """The others go on."""
+
+
+Screen = Plain | Bar | Part
+
+
 def screen(total: int, done: int, out: TextIO | None = None) -> Plain | Bar:
     """A `Bar` where `out` (stdout) is a terminal, `Plain` elsewhere."""
     out = out or sys.stdout
@@ -68,20 +95,43 @@ def screen(total: int, done: int, out: TextIO | None = None) -> Plain | Bar:
 
 
 class Events:
-    """TensorBoard events; those after `step`, left by a killed process, are to be ignored."""
+    """TensorBoard events; those after `step`, left by a killed process, are to be ignored.
 
-    def __init__(self, folder, step: int):
-        self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+    Written here and now: tensorboardX's own writer does so in a thread, which dies of a full disk, or of a
+    clock that is set back, whereupon the run waits for it. TensorBoard takes a folder's files in the order of
+    their names, so they are numbered, not dated. Raises: NotSaved.
+    """
+
+    def __init__(self, folder: Path, step: int):
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / f"events.out.tfevents.{len(list(folder.iterdir())):010}"
+        self._writer, self._synced = RecordWriter(str(self._path)), -SHOWN
+        self._write(file_version="brain.Event:2")
+        if step:
+            self._write(step=step + 1, session_log=SessionLog(status=SessionLog.START))
 
     def add(self, kind: str, step: int, numbers: dict[str, Any]) -> None:
         """Numbers of one line of metrics.jsonl, as kind/name."""
         for name, value in numbers.items():
             if isinstance(value, (int, float)):
-                self._writer.add_scalar(f"{kind}/{name}", value, step)
+                self._write(step=step, summary=scalar(f"{kind}/{name}", value))
+        if time.monotonic() - self._synced >= SHOWN:
+            self.sync()
+
+    def sync(self) -> None:
+        """Brings all events to the disk."""
+        with writing(self._path):
+            self._writer.flush()
+        self._synced = time.monotonic()
 
     def close(self) -> None:
-        """Writes what is left."""
-        self._writer.close()
+        """Closes the file."""
+        with contextlib.suppress(OSError):  # `sync` has told of it
+            self._writer.close()
+
+    def _write(self, **event: Any) -> None:
+        with writing(self._path):
+            self._writer.write(Event(wall_time=time.time(), **event).SerializeToString())
 
 
 def duration(seconds: float) -> str:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from experiments._build import Experiment
 from experiments._checkpoint import Counters
 from experiments._report import duration
-from experiments._workdir import Workdir, to_json, write
+from experiments._workdir import Workdir, to_json, write, writing
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "ml_collections")
 
@@ -66,9 +66,19 @@ def versions() -> dict[str, str]:
 
 
 def save(result: dict[str, Any], place: Workdir) -> None:
-    """Draws the curve, then writes result.json: where that stands, all stands."""
-    curve(result, place)
+    """Draws the curve, then writes result.json: where that stands, all stands. Raises: NotSaved."""
+    with writing(place.curve):
+        curve(result, place)
     write(place.result, to_json(result))
+
+
+def line(result: dict[str, Any]) -> str:
+    """The result beside the trivial baseline."""
+    early = ", stopped early at the target" if result["reached_target"] else ""
+    return (
+        f"test {result['metric']} {result['value']:.4g} (trivial baseline {result['baseline']:.4g}; "
+        f"{better(result)}) after {result['updates']} updates{early}"
+    )
 
 
 def summary(result: dict[str, Any], place: Workdir) -> str:

@@ -1,58 +1,60 @@
 """One run: from a config and a folder to a trained model and its result."""
 
-import math
 import time
 from typing import Any
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import _devices, _jax, _result
+from experiments import _devices, _jax, _processes, _result, _shared, _turn
 from experiments._build import build
-from experiments._checkpoint import Damaged
 from experiments._config import complete, with_devices
-from experiments._diagnose import blame
 from experiments._report import duration
 from experiments._session import Session, opened
 from experiments._signals import Signals
+from experiments._turn import Watch
 from experiments._workdir import Workdir
-from experiments.errors import Interrupted, NotFinite
+from experiments.errors import Ending, Interrupted
 from r3nn import training
 
 
-def run(config: ConfigDict, workdir: str, command: str = "") -> dict[str, Any]:
+def run(config: ConfigDict, workdir: str, command: str = "", watch: Watch | None = None) -> dict[str, Any]:
     """Trains what a config describes, or goes on where an earlier call stopped -> the content of result.json.
 
-    command: what repeats the run, for the result. Raises: the `Ending`s of experiments.errors.
+    command: what repeats the run, for the result. watch: may raise an `Ending`, such as Pruned: the run then
+    saves and ends with it. Raises: the `Ending`s of experiments.errors.
     """
     with Signals() as signals:
         config = complete(config)
         _jax.configure(config, cache=False)
         _jax.check_cache(config)
-        config = with_devices(config, _devices.choose(config, Workdir(workdir).devices()))
+        config = with_devices(config, _devices.choose(config, _processes.tell(Workdir(workdir).devices)))
+        _processes.connect()
         experiment = build(config, config.devices)
-        with Workdir(workdir).claimed(config) as place:
+        with _shared.claimed(Workdir(workdir), config) as place:
             _jax.use_cache(config)
-            result = place.read_result()
+            result = _processes.tell(place.read_result)
             if result is None:
                 with opened(experiment, place) as session:
-                    train(session, signals)
+                    train(session, _processes.Agreed(signals), watch)
                     result = finish(session, command)
             else:
-                print(f"This run has finished already: nothing to do in {place.path}.")
-    print(_result.summary(result, place))
+                _processes.say(f"This run has finished already: nothing to do in {place.path}.")
+    _processes.say(_result.summary(result, place))
     return result
 
 
-def train(session: Session, signals: Signals) -> None:
-    """Updates until all are made, the target is reached, or a signal came. Raises: NotFinite, Interrupted."""
+def train(session: Session, signals: Signals, watch: Watch | None = None) -> None:
+    """Updates until all are made, the target is reached, or a signal came.
+
+    Raises: NotFinite, Interrupted, and what `watch` raises.
+    """
     begin(session)
     every, counters = session.config.train, session.counters
     while not (session.done or signals.received):
-        count = min(every.log_every, every.updates - counters.step)
+        count = _turn.next_count(session)
         advance(session, count)
-        better = session.due(every.eval_every, count) and evaluate(session)
+        better = session.due(every.eval_every, count) and evaluate(session, watch)
         if better or session.due(every.checkpoint_every, count):
             session.save()
     session.save()
@@ -75,7 +77,7 @@ def begin(session: Session) -> None:
         f"parameters, on {_devices.describe(config.devices)}; {start}, compiling ..."
     )
     began = time.perf_counter()
-    session.program(min(config.train.log_every, config.train.updates - step))
+    session.program(_turn.next_count(session))
     session.evaluator()
     session.screen.say(f"compiled in {duration(time.perf_counter() - began)}")
     if config.profile:
@@ -94,7 +96,7 @@ def profile(session: Session) -> None:
     program = jax.jit(training.updates, static_argnums=(0, 3))
     arguments = (session.experiment.spec, session.experiment.hparams, session.state, session.config.profile)
     jax.block_until_ready(program(*arguments))
-    with jax.profiler.trace(str(session.place.profile)):
+    with _shared.mine(jax.profiler.trace, str(session.place.profile)):
         jax.block_until_ready(program(*arguments))
     session.screen.say(f"traced {session.config.profile} updates into {session.place.profile}")
 
@@ -102,62 +104,35 @@ def profile(session: Session) -> None:
 def advance(session: Session, count: int) -> None:
     """`count` updates in one call of the device, and their line in the log.
 
-    Raises: NotFinite, once the state before the bad update is saved: a resume meets the same one again.
+    Raises: NotFinite, once the state before the bad update is saved.
     """
-    program, counters = session.program(count), session.counters
-    began = time.perf_counter()
+    program, began = session.program(count), time.perf_counter()
     with session.timed():
         session.state, metrics = program(session.experiment.hparams, session.state)
         finite = bool(session.state.ok)
     rate = count / (time.perf_counter() - began)
     if not finite:
-        counters.step = int(session.state.step)
-        session.save()
-        raise NotFinite(blame(session.experiment, session.state))
-    counters.step += count
-    means = mean(metrics)
-    session.record("train", {**means, "seconds": round(counters.seconds, 3)})
-    session.screen.progress(counters.step, means["loss"], rate)
+        raise _turn.not_finite(session)
+    loss = _turn.trained(session, count, metrics)
+    session.screen.progress(session.counters.step, loss, rate)
 
 
-def mean(metrics: dict[str, Any]) -> dict[str, float]:
-    """Of each metric [count], over the updates in which a step counted at all; NaN where there is none.
+def evaluate(session: Session, watch: Watch | None) -> bool:
+    """The metrics on held-out data, and their line in the log -> whether they are the best so far.
 
-    Of whole sequences that is every update; a piece of truncated backpropagation may hold no counted step.
+    Raises: what `watch` raises, once the run is saved.
     """
-    counted = np.asarray(metrics["counted"]) > 0
-    columns = {name: np.asarray(values, np.float64)[counted] for name, values in metrics.items()}
-    del columns["counted"]
-    return {name: float(values.mean()) if len(values) else math.nan for name, values in columns.items()}
-
-
-def evaluate(session: Session) -> bool:
-    """The metrics on held-out data, and their line in the log -> whether they are the best so far."""
-    task, target, counters = session.experiment.spec.task, session.config.train.target, session.counters
     with session.timed():
         numbers = session.measure(session.state.params, training.HELD_OUT)
-    session.record("eval", {**numbers, "seconds": round(counters.seconds, 3)})
-    value, sign = numbers[task.metric], 1 if task.higher_is_better else -1
-    better = math.isfinite(value) and (counters.best is None or sign * value > sign * counters.best)
-    if better:
-        counters.best, counters.best_step = value, counters.step
-        counters.reached = bool(target) and sign * value >= sign * target
-    mark = "  (best so far)" if better else ""
-    session.screen.say(f"held-out {task.metric} after update {counters.step}: {value:.4g}{mark}")
-    return better
+    try:
+        return _turn.judged(session, numbers, watch)
+    except Ending:
+        session.save()
+        raise
 
 
 def finish(session: Session, command: str) -> dict[str, Any]:
     """Tests the best state on sequences that decided nothing; writes result.json and the loss curve."""
-    best, state = session.counters.best_step, session.state
-    if best not in (None, session.counters.step):
-        try:
-            state, _ = session.checkpoints.read(best, session.experiment.placed())
-        except Damaged as damage:
-            session.screen.say(
-                f"the best checkpoint is damaged ({damage}); the last state is tested instead."
-            )
+    state = _turn.to_test(session)
     numbers = session.measure(state.params, training.TEST)
-    result = _result.collect(session.experiment, session.counters, numbers, int(state.step), command)
-    _result.save(result, session.place)
-    return result
+    return _processes.tell(lambda: _turn.finish(session, numbers, int(state.step), command))

@@ -10,14 +10,16 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from experiments._build import Experiment
+from experiments import _processes, _shared
+from experiments._build import Experiment, start
 from experiments._checkpoint import Checkpoints, Counters
-from experiments._report import Bar, Events, Plain, screen
+from experiments._report import Events, Screen, screen
 from experiments._workdir import Log, Workdir
 from r3nn import training
 
 _updates = jax.jit(training.updates, static_argnums=(0, 3), donate_argnums=2)
 _evaluate = jax.jit(training.evaluate, static_argnums=(0, 3, 4))
+_start = jax.jit(start, static_argnums=(0, 1))  # one program for all seeds
 
 
 @dataclasses.dataclass
@@ -31,7 +33,7 @@ class Session:
     checkpoints: Checkpoints
     log: Log
     events: Events
-    screen: Plain | Bar
+    screen: Screen
     saved: int  # the step of the newest checkpoint
     _programs: dict[Any, Callable] = dataclasses.field(default_factory=dict)
 
@@ -87,22 +89,29 @@ class Session:
         """A checkpoint of now, unless there is one."""
         if self.counters.step > self.saved:
             self.counters.log_bytes = self.log.sync()
+            self.events.sync()
             self.checkpoints.save(self.state, self.counters, self.config.to_dict())
             self.saved = self.counters.step
 
 
 def begin(experiment: Experiment) -> training.TrainState:
     """The state before the first update, computed on one device: the same bits on any number of them."""
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, experiment.placed())
-    return jax.device_put(jax.jit(experiment.start)(), shardings)
+    state = _start(experiment.spec, experiment.init, experiment.hparams)
+    placed = experiment.placed()
+    if _processes.several():
+        return _processes.from_first(state, placed)
+    return jax.device_put(state, jax.tree.map(lambda leaf: leaf.sharding, placed))
 
 
 @contextlib.contextmanager
-def opened(experiment: Experiment, place: Workdir) -> Iterator[Session]:
-    """The session of a claimed folder: from its newest good checkpoint, or from the start."""
+def opened(experiment: Experiment, place: Workdir, shown: Screen | None = None) -> Iterator[Session]:
+    """The session of a claimed folder: from its newest good checkpoint, or from the start.
+
+    shown: the screen that it has a part of; None: one of its own.
+    """
     with contextlib.ExitStack() as stack:
         closing = lambda part: stack.enter_context(contextlib.closing(part))
-        checkpoints = closing(Checkpoints(place.checkpoints))
+        checkpoints = closing(_shared.checkpoints(place.checkpoints))
         log_size = place.metrics.stat().st_size if place.metrics.exists() else 0
         found = checkpoints.restore(experiment.placed(), log_size)
         state, counters = found or (begin(experiment), Counters())
@@ -112,8 +121,8 @@ def opened(experiment: Experiment, place: Workdir) -> Iterator[Session]:
             state,
             counters,
             checkpoints,
-            closing(Log(place.metrics, counters.log_bytes)),
-            closing(Events(place.tensorboard, counters.step)),
-            closing(screen(experiment.config.train.updates, counters.step)),
+            closing(_shared.mine(Log, place.metrics, counters.log_bytes)),
+            closing(_shared.mine(Events, place.tensorboard, counters.step)),
+            shown or closing(_shared.mine(screen, experiment.config.train.updates, counters.step)),
             saved=counters.step,
         )

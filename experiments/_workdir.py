@@ -1,6 +1,7 @@
 """The folder of one run: who may write there, and how its files are written."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -11,13 +12,14 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from experiments._config import first_difference, merge
-from experiments.errors import BadInput
+from experiments.errors import BadInput, NotSaved
 
 SHOWN = {  # of result.json, in the last words on the screen
     *("task", "length", "metric", "higher_is_better", "value", "baseline", "test_sequences"),
     *("reached_target", "updates", "seconds", "parameters"),
 }
 LOCK, PART = ".lock", ".part"  # PART: the ending of a file that is being written
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)  # full, or failing
 
 
 class Workdir:
@@ -117,17 +119,21 @@ class Log:
     """metrics.jsonl: lines that are added, and cut back to a checkpoint's length on resume."""
 
     def __init__(self, path: Path, size: int):
-        self._file = open(path, "ab")
+        self._path = path
+        self._file = open(path, "ab", buffering=0)
         self._file.truncate(size)
 
     def add(self, line: dict[str, Any]) -> None:
-        """Appends one line, at once."""
-        self._file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
-        self._file.flush()
+        """Appends one line, at once. Raises: NotSaved."""
+        rest = json.dumps(line, allow_nan=False).encode() + b"\n"
+        with writing(self._path):
+            while rest:  # a disk that is nearly full takes a part
+                rest = rest[self._file.write(rest) :]
 
     def sync(self) -> int:
-        """Brings all lines to the disk -> the length in bytes."""
-        os.fsync(self._file.fileno())
+        """Brings all lines to the disk -> the length in bytes. Raises: NotSaved."""
+        with writing(self._path):
+            os.fsync(self._file.fileno())
         return os.fstat(self._file.fileno()).st_size
 
     def close(self) -> None:
@@ -136,13 +142,28 @@ class Log:
 
 
 def write(path: Path, text: str) -> None:
-    """The whole file, or, after a kill, the file as it was."""
+    """The whole file, or, after a kill, the file as it was. Raises: NotSaved."""
     part = path.with_name(path.name + PART)
-    with open(part, "w", encoding="utf-8") as file:
+    with writing(path), open(part, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Around what writes a file or folder. Raises: NotSaved where the disk is full, or fails."""
+    try:
+        yield
+    except Exception as error:  # TensorStore's are ValueErrors
+        reason = next((os.strerror(code) for code in DISK if os.strerror(code) in str(error)), None)
+        if reason is None:
+            raise
+        raise NotSaved(
+            f"{path} cannot be written ({reason}): what was saved before is intact, and once the disk is in "
+            "order the same command goes on from there."
+        ) from error
 
 
 def to_json(value: Any) -> str:

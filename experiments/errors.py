@@ -4,6 +4,7 @@
     1    an unforeseen error, with its traceback
     2    bad input: nothing was created or changed
     3    a loss or gradient stopped being finite; the state before it is saved
+    4    the disk is full or fails: what was saved before is intact, and the same command goes on from there
     130  Ctrl-C, 143 SIGTERM: saved; the same command goes on from there
 
 R3NN_TRACEBACK=1 in the environment shows the traceback of the others too.
@@ -31,6 +32,16 @@ class NotFinite(Ending, ArithmeticError):
     """Training met a loss or gradient that is not finite."""
 
     status = 3
+
+
+class NotSaved(Ending):
+    """A file of a run could not be written; earlier checkpoints are intact."""
+
+    status = 4
+
+
+class Pruned(Ending):
+    """Who watches the run wants no more of it; it has saved."""
 
 
 class Interrupted(Ending):

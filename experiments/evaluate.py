@@ -7,6 +7,7 @@ next: one compiled program serves all lengths, and beside the data, memory does 
 are free-running: no true output feeds back. Leaves evaluation.json and evaluation.png in the workdir.
 """
 
+import contextlib
 import functools
 import math
 import os
@@ -17,17 +18,18 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from absl import flags, logging
+from absl import flags
 
 from experiments import _jax, plots
 from experiments._config import complete
 from experiments._estimates import Estimate, estimates
+from experiments._flags import bad
 from experiments._load import Learned, restore
 from experiments._result import versions
 from experiments._workdir import Workdir, to_json, write
 from experiments.errors import BadInput, ending
 from r3nn import training
-from r3nn._names import check_int, unknown
+from r3nn._names import check_int
 from r3nn.tasks import Batch, Task
 
 
@@ -111,11 +113,8 @@ def parse(argv: list[str]) -> CommandLine:
     flags.DEFINE_bool("help", False, "show this text", short_name="h", flag_values=values)
     try:
         rest = values(argv)[1:]
-    except flags.UnrecognizedFlagError as error:
-        known = ("workdir", "lengths", "step", *Options._fields)
-        raise BadInput(unknown("flag", error.flagname, known)) from error
     except flags.Error as error:
-        raise BadInput(f"{error}.") from error
+        raise bad(error, values) from error
     if values.help:
         raise SystemExit(print(__doc__, values.get_help(), sep="\n"))
     if rest:
@@ -157,12 +156,14 @@ def main(argv: list[str]) -> int:
 
 def _main(argv: list[str]) -> None:
     asked = parse(argv)
-    logging.set_verbosity(logging.ERROR)  # Orbax warns that what is opened to be read is opened to be read
     place = Workdir(asked.workdir)
-    _jax.configure(complete(place.read_config()))
+    config = complete(place.read_config())
+    _jax.configure(config, cache=False)
     learned = restore(place.path, asked.step)
     spec = learned.experiment.spec
     _check_lengths(spec.task, asked)
+    with contextlib.suppress(BadInput):  # the run may come from a machine with other folders
+        _jax.use_cache(config)
     began = time.perf_counter()
     table = dict(_rows(learned, asked))
     report = {

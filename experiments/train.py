@@ -4,6 +4,11 @@
     scripts/run experiments/train.py --config=configs/adding.py:full --workdir=runs/full --config.seed=1
     scripts/run experiments/train.py --config=configs/quickstart.py --dry_run
 
+Several processes, each with the same command but for its number, train one run (experiments/SCALING.md):
+
+    scripts/run experiments/train.py --config=... --workdir=... \\
+        --coordinator=HOST:PORT --processes=2 --process=0
+
 configs/default.py lists every field that --config.FIELD=VALUE can set, experiments/errors.py the
 exit statuses.
 """
@@ -23,6 +28,7 @@ def main(argv: list[str]) -> int:
 def _main(argv: list[str]) -> None:
     asked = parse(argv, usage=__doc__)
     # Imported late: what is above answers --help and a misspelt flag at once.
+    from experiments import _processes
     from experiments._dry_run import dry_run
     from experiments._run import run
 
@@ -30,7 +36,8 @@ def _main(argv: list[str]) -> None:
         dry_run(asked.config)
     else:
         command = shlex.join(["scripts/run", "experiments/train.py", *argv[1:]])
-        run(asked.config, asked.workdir, command)
+        with _processes.joined(asked.cluster):
+            run(asked.config, asked.workdir, command)
 
 
 if __name__ == "__main__":

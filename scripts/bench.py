@@ -11,42 +11,98 @@ time of the matrix products alone over ours. --json=FILE.json also draws FILE.pn
     .venv/bin/python -m pip install -r scripts/requirements-peers.txt
 """
 
+import math
 import os
 import pathlib
+import sys
+import tempfile
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # a case in a process of its own needs room
 
 import jax  # noqa: E402
-from absl import app, flags, logging  # noqa: E402
+from absl import flags, logging  # noqa: E402
 
+from experiments._flags import bad  # noqa: E402
+from experiments.errors import BadInput, ending  # noqa: E402
+from r3nn._names import check_int, unknown  # noqa: E402
 from scripts.bench import CASES, Setup, peers, report, runner  # noqa: E402
 
-DEFAULT = [name for name, case in CASES.items() if case.default]
 
-flags.DEFINE_list("cases", DEFAULT, f"Which cases to run, of {', '.join(CASES)}; or all.")
-flags.DEFINE_string("json", None, "Where to write the figures; a .png beside it shows them.")
-flags.DEFINE_list("peers", list(peers.LIBRARIES), "Libraries to compare with, where installed.")
-flags.DEFINE_integer("repeats", Setup().repeats, "Timed runs of each contender at most.", lower_bound=1)
-flags.DEFINE_float("seconds", Setup().seconds, "Time for a row, after which three runs are enough.")
-flags.DEFINE_integer("limit", None, "Cut every dimension to this, to try the program out.", lower_bound=1)
-flags.DEFINE_integer("devices", None, "CPU devices, for a case in a process of its own.", lower_bound=1)
+def main(argv: list[str]) -> int:
+    """Does what a command line asks for -> the exit status: 1 where a case failed."""
+    failures: dict[str, str] = {}
+    return ending(lambda: measure(parse(argv), failures)) or bool(failures)
 
 
-def main(argv):
-    """Run the chosen cases; print rows as they come, then what each case amounts to."""
-    values = flags.FLAGS
-    chosen = list(CASES) if values.cases == ["all"] else values.cases
-    for flag, given, known in (("cases", chosen, CASES), ("peers", values.peers, peers.LIBRARIES)):
-        if unknown := sorted(set(given) - set(known)):
-            raise app.UsageError(f"--{flag}: {', '.join(unknown)} unknown; there are {', '.join(known)}")
-    if argv[1:]:
-        raise app.UsageError(f"{argv[1]!r} is no flag")
+def parse(argv: list[str]) -> flags.FlagValues:
+    """The flags, checked. Raises: BadInput."""
+    values = define()
+    try:
+        rest = values(argv)[1:]
+    except flags.Error as error:
+        raise bad(error, values) from error
+    if values.help:
+        raise SystemExit(print(__doc__, values.get_help(), sep="\n"))
+    if rest:
+        raise BadInput(f"{rest[0]!r} is no flag: arguments look like --cases=gru,lstm.")
+    if values.cases == ["all"]:
+        values.cases = list(CASES)
+    check(values)
+    return values
+
+
+def define() -> flags.FlagValues:
+    """The flags."""
+    default, setup = [name for name, case in CASES.items() if case.default], Setup()
+    values = flags.FlagValues()
+    add = lambda kind, *flag: getattr(flags, f"DEFINE_{kind}")(*flag, flag_values=values)
+    add("list", "cases", default, f"which cases to run, of {', '.join(CASES)}; or all")
+    add("string", "json", None, "a file for the figures; a .png beside it shows them")
+    add("list", "peers", list(peers.LIBRARIES), "libraries to compare with, where installed")
+    add("integer", "repeats", setup.repeats, "timed runs of each contender at most")
+    add("float", "seconds", setup.seconds, "time for a row, after which three runs are enough")
+    add("integer", "limit", None, "cut every dimension to this, to try the program out")
+    add("integer", "devices", None, "CPU devices, for a case in a process of its own")
+    flags.DEFINE_bool("help", False, "show this text", short_name="h", flag_values=values)
+    return values
+
+
+def check(values: flags.FlagValues) -> None:
+    """Raises BadInput for a name or number that there is not, or a file that cannot be."""
+    for flag, known in (("cases", CASES), ("peers", peers.LIBRARIES)):
+        for name in values[flag].value:
+            if name not in known:
+                raise BadInput(f"--{flag}: {unknown('name', name, known)}")
+    if not values.cases:
+        raise BadInput(f"--cases is empty: it must name some of {', '.join(CASES)}; or all.")
+    try:
+        for flag in ("repeats", "limit", "devices"):
+            if values[flag].value is not None:
+                check_int(f"--{flag}", values[flag].value, 1)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    if not 0 <= values.seconds < math.inf:
+        raise BadInput(f"--seconds must be a number from 0 on, got {values.seconds}.")
+    if values.json:
+        check_file(pathlib.Path(values.json))
+
+
+def check_file(file: pathlib.Path) -> None:
+    """Raises BadInput where it cannot be written."""
+    if file.is_dir():
+        raise BadInput(f"--json={file}: is a folder; it must name a file.")
+    try:
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        raise BadInput(f"--json={file}: {file.parent} is no folder that can be written to.") from error
+
+
+def measure(values: flags.FlagValues, failures: dict[str, str]) -> None:
+    """Runs the chosen cases; prints rows as they come, then what each case amounts to."""
+    logging.set_verbosity(logging.WARNING)
     file = values.json and pathlib.Path(values.json)
-    if file and not file.parent.is_dir():
-        raise app.UsageError(f"--json: {file.parent} is no folder")
-    if not values["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)
     first = values.devices is None  # not the process of one case
     if not first:
         jax.config.update("jax_num_cpu_devices", values.devices)
@@ -56,9 +112,8 @@ def main(argv):
         print("  ".join(f"{key} {value}" for key, value in report.machine().items()))
         for name in sorted(set(values.peers) - set(there)):
             print(f"{name} is not installed: left out (scripts/requirements-peers.txt)")
-    failures: dict[str, str] = {}
     cases = {}
-    for name in chosen:
+    for name in values.cases:
         cases[name] = runner.measure(name, setup, failures, spawn=first)
         if file:  # what stands is kept, whatever comes next
             runner.write(file, cases, failures)
@@ -67,8 +122,7 @@ def main(argv):
         print(*(f"{name} FAILED: {sentence}" for name, sentence in failures.items()), sep="\n")
     if first and file:
         runner.draw(file)
-    return bool(failures)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(main(sys.argv))

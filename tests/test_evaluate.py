@@ -1,4 +1,4 @@
-"""experiments/evaluate.py: long sequences in chunks, and what the program says, writes and refuses."""
+"""experiments/evaluate.py: long sequences in chunks, and what the program says and writes."""
 
 import contextlib
 import dataclasses
@@ -134,7 +134,8 @@ def untrained(folder, config, steps=(0,)):
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     config = default.get_config()
-    config.model.hidden_size, config.train.length, config.cache_dir = 3, 10, ""
+    config.model.hidden_size, config.train.length = 3, 10
+    config.cache_dir = "/proc/elsewhere"  # of another machine: it cannot be made here
     folder = tmp_path_factory.mktemp("run")
     untrained(folder, config, steps=(7, 8, 9))
     return folder
@@ -144,10 +145,6 @@ def run(capsys, *arguments):
     capsys.readouterr()
     status = evaluate.main(["evaluate.py", *arguments])
     return status, *capsys.readouterr()
-
-
-def names(folder):
-    return sorted(path.relative_to(folder) for path in folder.rglob("*"))
 
 
 def test_what_the_program_leaves(workdir, capsys):
@@ -174,40 +171,3 @@ def test_a_damaged_best_checkpoint_is_passed_over(workdir, tmp_path, capsys):
     assert run(capsys, *arguments, "--step=7")[0] == 2
     assert run(capsys, *arguments)[0] == 0
     assert json.loads((folder / "evaluation.json").read_text())["step"] == 9
-
-
-@pytest.mark.parametrize(
-    "arguments, word",
-    [
-        (["--lengths=4"], "--workdir"),
-        (["--workdir=no/such/folder", "--lengths=4"], "no/such/folder"),
-        (["--workdir=tests", "--lengths=4"], "tests"),
-        (["--workdir={run}"], "--lengths"),
-        (["--workdir={run}", "--lengths=4,x"], "'x'"),
-        (["--workdir={run}", "--lengths=4,,8"], "''"),
-        (["--workdir={run}", "--lengths=4,-8"], "'-8'"),
-        (["--workdir={run}", "--lengths=٣"], "'٣'"),
-        (["--workdir={run}", f"--lengths=4,{2**30}", "--batch=1024"], "GiB"),
-        (["--workdir={run}", "--lengths=4", f"--chunk={2**50}"], "GiB"),
-        (["--workdir={run}", "--lengths=4,8.5"], "'8.5'"),
-        (["--workdir={run}", "--lengths=8,4,8"], "8 stands"),
-        (["--workdir={run}", "--lengths=1,4"], "2 to"),
-        (["--workdir={run}", "--lengths=4", "--chunk=0"], "--chunk"),
-        (["--workdir={run}", "--lengths=4", "--chunk=many"], "--chunk"),
-        (["--workdir={run}", "--lengths=4", "--batch=0"], "--batch"),
-        (["--workdir={run}", "--lengths=4", "--sequences=1"], "--sequences"),
-        (["--workdir={run}", "--lengths=4", "--seed=-1"], "--seed"),
-        (["--workdir={run}", "--lengths=4", "--step=6"], "7, 8, 9"),
-        (["--workdir={run}", "--lengths=4", "--chnk=6"], "did you mean 'chunk'?"),
-        (["--workdir={run}", "--lenghts=4"], "did you mean 'lengths'?"),
-        (["--workdir={run}", "--lengths=4", "more"], "'more'"),
-        (["--workdir={empty}", "--lengths=4"], "checkpoint"),
-    ],
-)
-def test_bad_input_is_one_sentence(workdir, tmp_path, capsys, arguments, word):
-    write(tmp_path / "config.json", (workdir / "config.json").read_text())
-    before = names(workdir), names(tmp_path)
-    status, out, err = run(capsys, *(text.format(run=workdir, empty=tmp_path) for text in arguments))
-    assert (status, out) == (2, "")
-    assert word in err and err.count("\n") == 1 and err.endswith(".\n")
-    assert (names(workdir), names(tmp_path)) == before

@@ -1,4 +1,4 @@
-"""experiments/train.py, called in process: what it leaves, what it refuses, how it ends."""
+"""experiments/train.py, called in process: what it leaves, how it ends, what it shows."""
 
 import io
 import json
@@ -13,14 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
-from ml_collections import ConfigDict
 
 import experiments
 from configs import default
 from experiments import _devices, train
-from experiments._config import complete, load
+from experiments._config import load
 from experiments._report import duration, screen
-from experiments._run import mean, run
+from experiments._run import run
+from experiments._turn import mean
 from experiments.errors import BadInput
 from r3nn.cells import CELLS
 from r3nn.tasks import TASKS
@@ -271,197 +271,7 @@ def test_dry_run_creates_nothing(tmp_path, capsys):
     os.environ.update(before)
 
 
-def test_as_a_program():
-    """--help, and a misspelt flag, as a user meets them."""
-    call = lambda *arguments: subprocess.run(
-        [sys.executable, "experiments/train.py", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    shown = call("--help")
-    assert shown.returncode == 0 and "--config=configs/quickstart.py" in shown.stdout
-    refused = call("--config=configs/default.py", "--workdri=x")
-    assert refused.returncode == 2 and refused.stderr.count("\n") == 1 and "workdir" in refused.stderr
-
-
-# Bad input: one sentence with field, value and what is allowed; nothing is created.
-
-BAD = [
-    (["--config.modle.cell=gru"], ["modle.cell", "model.cell"]),
-    (["--config.sed=1"], ["sed", "'seed'"]),
-    (["--config.train=1"], ["config.train", "group"]),
-    (["--config.optimizer.lr=fast"], ["optimizer.lr", "float", "'fast'"]),
-    (["--config.train.batch=2.5"], ["train.batch", "int", "'2.5'"]),
-    (["--config.model.residual=maybe"], ["model.residual", "bool", "'maybe'"]),
-    (["--config.model.cell=gruu"], ["gruu", "'gru'"]),
-    (["--config.model.cell=no.py:cell"], ["no.py", "does not exist"]),
-    (["--config.model.depth_cell=lstmm"], ["lstmm", "'lstm'"]),
-    (["--config.task.name=addin"], ["addin", "'adding'"]),
-    (["--config.task.name=parity", "--config.task.options.label=every"], ["label", "'labels'"]),
-    (["--config.task.name=parity", "--config.task.options.labels=all"], ["labels", "'all'", "every"]),
-    (["--config.task.name=s3", "--config.task.options.group=S9"], ["S9", "720"]),
-    (["--config.optimizer.name=adma"], ["adma", "did you mean 'adam'"]),
-    (["--config.optimizer.schedule=step"], ["step", "cosine"]),
-    (["--config.model.init.chron=3"], ["config.model.init.chron", "did you mean 'chrono'"]),
-    (["--config.model.init.foo=1"], ["config.model.init.foo", "learn_initial"]),
-    (["--config.model.init.forget_bias=1.0"], ["config.model.init.forget_bias", "bias"]),
-    (["--config.model.init.chrono=9", "--config.model.cell=elman"], ["config.model.init.chrono=9", "Elman"]),
-    (["--config.model.init.dtype=bfloat16"], ["bfloat16", "float32"]),
-    (["--config.model.init.chrono=1"], ["chrono", "2"]),
-    (["--config.model.tie=some"], ["tie", "some", "full"]),
-    (["--config.model.tie=²"], ["tie", "²", "full"]),
-    (["--config.model.order=random"], ["order", "random", "layerwise"]),
-    (["--config.model.mode=newtonn"], ["mode", "newtonn", "scan"]),
-    (["--config.model.norm=batch"], ["batch", "rms"]),
-    (["--config.model.feedback=logits"], ["feedback", "logits", "values"]),
-    (["--config.model.feedback=probabilities"], ["config.model.feedback", "adding", "'values'"]),
-    (
-        ["--config.task.name=s3", "--config.model.feedback=values", "--config.model.teacher_forcing=true"],
-        ["config.model.feedback", "s3", "'probabilities'"],
-    ),
-    (
-        ["--config.model.feedback=values", "--config.model.order=layerwise", "--config.model.depth=2"],
-        ["order", "layerwise", "auto"],
-    ),
-    (["--config.model.params=1000000000000"], ["parameters", "GiB"]),
-    (["--config.model.hidden_size=1000000"], ["hidden size 1000000", "GiB"]),
-    (["--config.model.hidden_size=1000000000000"], ["too large", "1000000000000"]),
-    (["--config.model.predict=all"], ["predict", "all", "last"]),
-    (["--config.model.encoder=embedding"], ["encoder", "embedding", "features"]),
-    (["--config.model.encoder=conv"], ["encoder", "conv", "linear"]),
-    (["--config.precision=low"], ["precision", "low", "highest"]),
-    (["--config.compute_dtype=float16"], ["config.compute_dtype", "float16", "bfloat16"]),
-    (["--config.devices=4"], ["config.devices=4", "divide", "config.train.batch=2"]),
-    (["--config.devices=8", "--config.train.batch=8"], ["config.devices=8", "at most 4, the"]),
-    (["--config.model.mode=linear"], ["linear", "plain, scan, chunked"]),
-    (["--config.model.chunk=3", "--config.model.memory=9"], ["chunk=3", "memory=9", "not both"]),
-    (["--config.model.mode=chunked", "--config.model.memory=9"], ["memory=9", "bytes"]),
-    *(
-        ([f"--config.{name}={value}"], [f"config.{name}", "at least 1", value])
-        for name in ("train.batch", "train.updates", "train.log_every", "model.hidden_size", "model.depth")
-        for value in ("0", "-3")
-    ),
-    *(
-        ([f"--config.{name}={value}"], [f"config.{name}", value])
-        for name, value in [
-            ("seed", "-1"),
-            ("seed", "4294967296"),
-            ("model.params", "-1"),
-            ("model.width", "-1"),
-            ("train.min_length", "-1"),
-            ("train.tbptt", "-1"),
-            ("model.chunk", "-1"),
-            ("model.memory", "-1"),
-            ("devices", "-1"),
-            ("optimizer.lr", "-0.1"),
-            ("optimizer.lr", "nan"),
-            ("optimizer.b2", "1.5"),
-            ("optimizer.b1", "1.0"),
-            ("optimizer.b2", "1.0"),
-            ("cache_dir", "README.md/cache"),
-            ("optimizer.end_fraction", "2.0"),
-            ("optimizer.clip", "-1.0"),
-            ("train.target", "inf"),
-        ]
-    ),
-    (["--config.train.length=1"], ["length", "2", "1"]),
-    (["--config.train.min_length=7"], ["min_length", "6", "7"]),
-    (["--config.optimizer.warmup=15"], ["warmup", "14", "15"]),
-    (["--config.optimizer.weight_decay=0.1"], ["weight_decay", "0.1", "adamw"]),
-    (["--config.optimizer.end_fraction=0.1"], ["end_fraction", "0.1", "cosine"]),
-    (["--config.model.teacher_forcing=true"], ["teacher_forcing", "feedback"]),
-    (["--config.task.name=s3", "--config.model.predict=last"], ["predict", "last", "every"]),
-    (["--config=configs/no.py"], ["configs/no.py", "configs/quickstart.py"]),
-    (["--config=configs/adding.py:huge"], ["huge", "full"]),
-    (["--config=configs/quickstart.py:full"], ["configs/quickstart.py has no variants"]),
-    (["--config=README.md:x"], ["README.md"]),
-    (["--workdir="], ["--workdir"]),
-    (["--workdir=" + 300 * "x"], ["--workdir", "too long"]),
-    (["--dryrun"], ["dryrun", "dry_run"]),
-    (["extra"], ["extra"]),
-]
-
-
-@pytest.mark.parametrize("arguments, words", BAD, ids=lambda value: " ".join(value))
-def test_bad_input(arguments, words, tmp_path, capsys):
-    status = main(tmp_path / "run", "--config.cache_dir=" + str(tmp_path / "cache"), *arguments)
-    out, error = capsys.readouterr()
-    assert status == 2 and not out
-    assert error.count("\n") == 1 and "Traceback" not in error
-    for word in words:
-        assert word in error
-    assert not any(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    "body, words",
-    [
-        ("pass", ["must return a ConfigDict", "NoneType"]),
-        ("c = default.get_config(); c.modle.cell = 'gru'; return c", ["modle", "model"]),
-    ],
-    ids=["nothing", "misspelt group"],
-)
-def test_config_files_that_are_refused(body, words, tmp_path, capsys):
-    path = tmp_path / "mine.py"
-    path.write_text(f"from configs import default\n\ndef get_config():\n    {body}\n")
-    assert train.main(["train.py", f"--config={path}", f"--workdir={tmp_path / 'run'}"]) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and all(word in error for word in (str(path), *words)), error
-    assert not (tmp_path / "run").exists()
-
-
-def test_config_is_asked_for(capsys):
-    assert train.main(["train.py", "--workdir=x"]) == 2
-    assert "--config is missing" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "make, words",
-    [
-        (lambda path: path.write_text("mine"), ["is a file"]),
-        (
-            lambda path: (path.mkdir(), (path / "notes.txt").write_text("mine")),
-            ["notes.txt", "not the folder"],
-        ),
-        (
-            lambda path: (path.mkdir(), (path / "config.json").write_text("{")),
-            ["config.json", "not the config"],
-        ),
-        (lambda path: (path.mkdir(), (path / "config.json").mkdir()), ["config.json"]),
-        (lambda path: path.symlink_to("/proc/no/such"), ["cannot be written"]),
-    ],
-    ids=["a file", "foreign", "broken", "folder for file", "unwritable"],
-)
-def test_workdirs_that_are_refused(make, words, tmp_path, capsys):
-    make(tmp_path / "run")
-    before = everything(tmp_path)
-    status = main(tmp_path / "run")
-    error = capsys.readouterr().err
-    assert status == 2 and error.count("\n") == 1, error
-    assert str(tmp_path / "run") in error and all(word in error for word in words), error
-    assert everything(tmp_path) == before
-
-
-def test_another_config_in_the_same_folder_is_refused(finished, capsys):
-    before = everything(finished)
-    assert main(finished, **{"optimizer.lr": 0.2}) == 2
-    assert "config.optimizer.lr" in capsys.readouterr().err
-    assert everything(finished) == before
-
-
-def test_traceback_is_shown_when_asked_for(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("R3NN_TRACEBACK", "1")
-    assert main(tmp_path / "run", **{"train.batch": 0}) == 2
-    assert "Traceback" in capsys.readouterr().err
-
-
-def test_wrong_types_in_a_config_file_are_refused():
-    with pytest.raises(BadInput, match="config.train.batch must be of type int, got 'many'"):
-        complete(ConfigDict({"train": {"batch": "many"}}))
-    with pytest.raises(BadInput, match="unknown: did you mean 'train.batch'"):
-        complete(ConfigDict({"train": {"bach": 3}}))
+# Devices.
 
 
 @pytest.mark.parametrize(

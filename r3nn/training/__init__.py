@@ -2,7 +2,7 @@
 
 What is static stands in a `Spec`, which is hashable; what can be swept stands in `HParams`, a tree of traced
 scalars, so that trials of one architecture can run side by side in one program. `Spec.devices` splits the
-batch over the devices of this host: the same numbers on any count of them.
+batch over devices, of this host or of several processes: the same numbers on any count of them.
 """
 
 from r3nn.training._data import (
@@ -20,10 +20,12 @@ from r3nn.training._data import (
 )
 from r3nn.training._evaluate import Stream, evaluate, evaluate_chunk, start_stream
 from r3nn.training._forward import loss, predictions
+from r3nn.training._gradients import Finite, gradients
+from r3nn.training._members import member_evaluate, member_sharding, member_updates
 from r3nn.training._optimizer import OPTIMIZERS, SCHEDULES, optimizer, schedule
 from r3nn.training._spec import HParams, Spec, Trainable
-from r3nn.training._state import Carry, TrainState, placed, start
-from r3nn.training._update import Finite, diagnose, gradients, update, updates
+from r3nn.training._state import Carry, Local, TrainState, placed, start
+from r3nn.training._update import diagnose, update, updates
 
 __all__ = [
     "HELD_OUT",
@@ -37,6 +39,7 @@ __all__ = [
     "Carry",
     "Finite",
     "HParams",
+    "Local",
     "Position",
     "Spec",
     "Stream",
@@ -49,6 +52,9 @@ __all__ = [
     "gradients",
     "last_step",
     "loss",
+    "member_evaluate",
+    "member_sharding",
+    "member_updates",
     "optimizer",
     "piece_at",
     "placed",

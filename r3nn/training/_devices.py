@@ -1,4 +1,6 @@
-"""The batch over the devices of this host: each runs the program on its rows, and one sum joins them.
+"""The batch over devices: each runs the program on its rows, and one sum joins them.
+
+The devices are those of this host, or of all processes where several run.
 
 A function under `over` sees one device's share. It names its rows by `rows`, and what must come from all
 devices goes through one `total`, behind every loop over time. On one device all of this is nothing.
@@ -17,18 +19,30 @@ SAME, ROWS = PartitionSpec(), PartitionSpec(AXIS)  # the same on every device; s
 
 
 def over(devices: int, function: Callable, ins: Any, outs: Any) -> Callable:
-    """`function` on so many devices of this host; ins, outs: trees of PartitionSpecs, as in `shard_map`."""
+    """`function` on so many devices; ins, outs: trees of PartitionSpecs, as in `shard_map`."""
     if devices == 1:
         return function
     return jax.shard_map(function, mesh=mesh(devices), in_specs=ins, out_specs=outs)
 
 
 def mesh(devices: int) -> Mesh:
-    """The first `devices` devices of this host. Raises: ValueError where it has fewer."""
-    there = jax.local_devices()
+    """The first `devices` devices of this host, or as many of each process where several run.
+
+    Raises: ValueError where there are fewer.
+    """
+    there = jax.local_devices() if jax.process_count() == 1 else _of_each_process(devices)
     if devices > len(there):
         raise ValueError(f"devices={devices}: must be at most {len(there)}, which this host has.")
     return jax.make_mesh((devices,), (AXIS,), axis_types=(AxisType.Auto,), devices=there[:devices])
+
+
+def _of_each_process(devices: int) -> list[jax.Device]:
+    """An equal share of so many from each process, in the order of the processes."""
+    processes = jax.process_count()
+    if devices % processes:
+        raise ValueError(f"devices={devices}: must be a multiple of {processes}, the number of processes.")
+    share = devices // processes
+    return [device for process in range(processes) for device in jax.local_devices(process)[:share]]
 
 
 def split(axes: Any) -> Any:
@@ -51,6 +65,11 @@ def vary(devices: int, tree: Any) -> Any:
 def total(devices: int, tree: Any) -> Any:
     """The sum over the devices, leaf by leaf."""
     return lax.psum(tree, AXIS) if devices > 1 else tree
+
+
+def least(devices: int, x: jax.Array) -> jax.Array:
+    """The least over the devices."""
+    return lax.pmin(x, AXIS) if devices > 1 else x
 
 
 def spread(devices: int, tree: Any) -> Any:

@@ -32,6 +32,11 @@ def optimizer(spec: "Spec", hparams: "HParams") -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(hparams.clip), OPTIMIZERS[spec.optimizer](rate, hparams))
 
 
+def outer(hparams: "HParams") -> optax.GradientTransformation:
+    """Of the average of local updates: SGD with Nesterov's momentum on what the average is away from."""
+    return optax.sgd(hparams.outer_lr, momentum=hparams.outer_momentum, nesterov=True)
+
+
 def schedule(spec: "Spec", count):
     """The fraction of the peak rate at an update: linear warm-up, then the named fall."""
     rise = jnp.minimum(1.0, (count + 1) / max(1, spec.warmup)) if spec.warmup else 1.0

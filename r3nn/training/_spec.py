@@ -36,6 +36,8 @@ class HParams(NamedTuple):
     b1: Any = 0.9  # first decay rate (adam family), or momentum (sgd, rmsprop)
     b2: Any = 0.999  # second decay rate
     depth_weight: Any = 1.0  # of each shallower depth's loss, where the deepest's weighs 1
+    outer_lr: Any = 1.0  # of the step to the average of local updates; 1: onto it
+    outer_momentum: Any = 0.0  # of these steps, Nesterov's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +48,8 @@ class Spec:
     in steps, drawn uniformly per sequence. optimizer, schedule: by name; the schedule rises over `warmup`
     updates and falls to `end_fraction` of the peak at `updates`. predict_last: predictions come for the last
     step alone. teacher_forcing: true outputs feed back in training. tbptt: steps per update of truncated
-    backpropagation; 0: whole sequences. devices: of this host, an equal share of the batch on each.
+    backpropagation; 0: whole sequences. devices: an equal share of the batch on each. sync_every: above 1,
+    each device makes so many updates of its own before their parameters are averaged.
     """
 
     model: Trainable
@@ -63,6 +66,7 @@ class Spec:
     teacher_forcing: bool = False
     tbptt: int = 0
     devices: int = 1
+    sync_every: int = 1
 
     def __post_init__(self):
         check_int("batch", self.batch, 1)
@@ -72,6 +76,9 @@ class Spec:
         check_int("min_length", self.shortest, self.task.min_length, self.max_length)
         check_int("tbptt", self.tbptt, 0)
         check_int("devices", self.devices, 1)
+        check_int("sync_every", self.sync_every, 1)
+        if self.updates % self.sync_every:
+            raise ValueError(f"updates={self.updates}: must be a multiple of sync_every={self.sync_every}.")
         if self.batch % self.devices:
             raise ValueError(f"devices={self.devices}: must divide the batch, {self.batch} sequences.")
         if self.optimizer not in OPTIMIZERS:

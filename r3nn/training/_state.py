@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from r3nn.training import _devices as devices
 from r3nn.training._data import Position
-from r3nn.training._optimizer import optimizer
+from r3nn.training._optimizer import optimizer, outer
 from r3nn.training._spec import HParams, Spec
 
 Array = jax.Array
@@ -20,11 +20,18 @@ class Carry(NamedTuple):
     body: Any  # the model's carry behind the last piece, [B]
 
 
+class Local(NamedTuple):
+    """The optimizers' states where each device trains a replica of its own (`Spec.sync_every` above 1)."""
+
+    inner: Any  # of each replica, [devices, ...]
+    outer: Any  # of the average
+
+
 class TrainState(NamedTuple):
     """What a run carries from update to update, and what a checkpoint holds."""
 
     params: Any
-    opt_state: Any
+    opt_state: Any  # the optimizer's, or `Local`
     step: Array  # int32 [], updates completed
     carry: Carry | None  # None: each update starts afresh
     ok: Array  # bool []; False: `step` met a non-finite loss or gradient, and nothing changed since
@@ -33,6 +40,9 @@ class TrainState(NamedTuple):
 def start(spec: Spec, hparams: HParams, params) -> TrainState:
     """The state before the first update."""
     opt_state = optimizer(spec, hparams).init(params)
+    if spec.sync_every > 1:
+        each = lambda leaf: jnp.broadcast_to(leaf, (spec.devices, *jnp.shape(leaf)))
+        opt_state = Local(jax.tree.map(each, opt_state), outer(hparams).init(params))
     carry = None
     if spec.tbptt:
         at = Position(jnp.zeros(spec.batch, jnp.int32), jnp.zeros(spec.batch, jnp.int32))
@@ -46,12 +56,13 @@ def placed(spec: Spec, shapes: TrainState) -> TrainState:
 
 
 def specs(spec: Spec, state: TrainState) -> TrainState:
-    """PartitionSpecs of a state, a prefix tree: what belongs to rows is split, the rest is everywhere."""
+    """PartitionSpecs of a state, a prefix tree: what rows or replicas have is split, the rest everywhere."""
     carry = None
     if state.carry is not None:
         at = Position(devices.ROWS, devices.ROWS)
         carry = Carry(at, devices.split(batch_axes(spec, state.params)))
-    return TrainState(devices.SAME, devices.SAME, devices.SAME, carry, devices.SAME)
+    opt_state = Local(devices.ROWS, devices.SAME) if spec.sync_every > 1 else devices.SAME
+    return TrainState(devices.SAME, opt_state, devices.SAME, carry, devices.SAME)
 
 
 def batch_axes(spec: Spec, params) -> Any:

@@ -6,8 +6,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-
-from absl import logging
+import traceback
 
 from scripts.bench import figure, report
 from scripts.bench.registry import CASES, Row, Setup
@@ -29,7 +28,8 @@ def measure(name: str, setup: Setup, failures: dict[str, str], spawn: bool = Tru
             rows.append(row)
             print(report.line(row), flush=True)
     except Exception as error:  # whatever it is: a benchmark of minutes does not end for one case
-        logging.debug("%s", name, exc_info=True)  # --verbosity=1 shows where
+        if os.environ.get("R3NN_TRACEBACK"):
+            traceback.print_exc()
         failures[name] = " ".join(str(error).split()) or type(error).__name__
         print(f"{name} FAILED: {failures[name]}", flush=True)
     return rows

@@ -1,0 +1,25 @@
+"""What a command line gets wrong, in one sentence."""
+
+import re
+from collections.abc import Iterable
+
+from absl import flags
+
+from experiments.errors import BadInput
+from r3nn._names import unknown
+
+
+def bad(error: flags.Error, values: flags.FlagValues, known: Iterable[str] = ()) -> BadInput:
+    """The sentence for what absl complains of. known: the flags; by default all that `values` has."""
+    if isinstance(error, flags.UnrecognizedFlagError):
+        return BadInput(unknown("flag", error.flagname, known or _names(values)))
+    match = re.match(r"flag --(\w+)=(.*?): ", str(error), re.DOTALL)
+    if match is None or match[1] not in values:
+        return BadInput(f"{str(error).rstrip('.')}.")
+    parser = values[match[1]].parser
+    wanted = "true or false" if isinstance(values[match[1]], flags.BooleanFlag) else parser.syntactic_help
+    return BadInput(f"--{match[1]} must be {wanted}, got {match[2]!r}.")
+
+
+def _names(values: flags.FlagValues) -> list[str]:
+    return [name for name in values if len(name) > 1]  # -h is short for one

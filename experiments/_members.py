@@ -1,0 +1,89 @@
+"""Many runs of one architecture, side by side in one program: each as if it had run alone."""
+
+import contextlib
+import json
+from collections.abc import Sequence
+
+import jax
+from ml_collections import ConfigDict
+
+from experiments import _devices, _jax
+from experiments._build import Experiment, build, vary
+from experiments._config import complete, with_devices
+from experiments._group import Ended, Group, Member, Outcome
+from experiments._signals import Signals
+from experiments.errors import BadInput
+
+#: The fields in which members may differ: traced numbers, and what the host alone reads.
+FREE = (
+    *("seed", "optimizer.lr", "optimizer.weight_decay", "optimizer.clip", "optimizer.b1", "optimizer.b2"),
+    *("train.depth_weight", "train.target", "devices", "profile"),
+)
+BYTES = 32  # kept for the backward pass: the state, gates and projections of a step, in float32
+
+
+def run_members(members: Sequence[Member], ended: Ended | None = None) -> list[Outcome]:
+    """Trains members side by side, or goes on where earlier calls (or `run`) stopped -> an outcome of each.
+
+    Each has its own folder, lock, log, checkpoints and result, as `run` leaves them on one device; its
+    seconds of training are its share of those that all took. One whose result stands already is left alone.
+    One that ends early (NotFinite, Pruned, BadInput for a folder that cannot be used) is saved and frozen:
+    its `Ending` is its outcome, and the others go on. config.profile is not obeyed.
+    ended(i, outcome): called once for each member, as soon as its outcome is known and its files are written.
+    Raises: ValueError where the configs are not `alike`; BadInput for a config that is bad in itself; both
+    before anything is created. Interrupted on SIGINT and SIGTERM, once all members are saved.
+    """
+    with Signals() as signals, contextlib.ExitStack() as stack:
+        group = Group(members, _experiments(members), ended)
+        stack.callback(group.close)
+        group.train(signals)
+        return [group.outcomes[number] for number in range(len(members))]
+
+
+def alike(config: ConfigDict) -> str:
+    """What all members of one program have in common: configs go together where this is equal."""
+    fields = complete(config).to_dict()
+    for name in FREE:
+        group, _, last = name.rpartition(".")
+        (fields[group] if group else fields).pop(last)
+    return json.dumps(fields, sort_keys=True)
+
+
+def together(config: ConfigDict, devices: int) -> int:
+    """How many members of this config to train side by side on so many devices of this host; 1: `run` it.
+
+    On a CPU, where the time grows with each of them, enough to share out what a program costs once, and to
+    keep every core at work when some end early; elsewhere as many as fill a device, as long as what their
+    backward passes keep, about BYTES for each number of a state, fits into a quarter of its memory.
+    """
+    if _alone(config):
+        return 1
+    _devices.make_all()  # before JAX is asked for any
+    most = 4 if jax.default_backend() == "cpu" else 16
+    train, model = config.train, config.model
+    size = BYTES * train.batch * train.length * _devices.hidden_size(config) * (model.depth + 1)
+    memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    fitting = memory // (4 * size) if memory else most
+    return devices * max(1, min(most, fitting))
+
+
+def _experiments(members: Sequence[Member]) -> list[Experiment]:
+    """What the configs mean; JAX has its devices then. Raises: BadInput, ValueError."""
+    configs = [complete(member.config) for member in members]
+    if len({alike(config) for config in configs}) > 1:
+        raise ValueError(f"members train together where their configs differ in {', '.join(FREE)} alone.")
+    for config in configs:
+        if field := _alone(config):
+            raise BadInput(f"config.{field}: a member lies on one device of its own; it must be 0 or 1.")
+    configs = [with_devices(config, 1) for config in configs]
+    _jax.configure(configs[0], cache=False)
+    _jax.check_cache(configs[0])
+    _devices.make_all()
+    first = build(configs[0])
+    return [first, *(vary(first, config) for config in configs[1:])]
+
+
+def _alone(config: ConfigDict) -> str:
+    """The field that wants several devices for one run, with its value; "" where none does."""
+    wanted = {"devices": config.devices, "train.sync_every": config.train.get("sync_every", 1)}
+    return next((f"{name}={value}" for name, value in wanted.items() if value > 1), "")

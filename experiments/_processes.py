@@ -1,0 +1,257 @@
+"""One run in several processes, on one host or on many: how they find each other, agree and end.
+
+Process 0 owns the run: it alone reads and writes the folder, prints, and decides how the run ends. The others
+compute, and hear from it what they need, so no file system is shared. Small things travel by the key-value
+store of JAX's coordinator, which waits as long as it takes; arrays by a collective of the devices.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax._src.distributed
+import numpy as np
+from jax.experimental import multihost_utils
+
+from experiments._cluster import AUTO, Cluster
+from experiments.errors import BadInput, Ending
+
+#: What JAX knows of the processes before a backend starts, and its client of the coordinator: its public
+#: interface has neither yet.
+_state = jax._src.distributed.global_state
+WAIT = 10**9  # milliseconds: as long as it takes
+PATIENCE = 30.0  # seconds in which process 0 ends a run that all see the end of
+PARTING = 60  # seconds in which all leave the coordinator, once they are about to
+ENDING = "r3nn/ending"  # a key: how the run ended, where it did not finish
+_following = threading.Event()  # this process is about to end as another one did
+_cut_off = threading.Event()  # the coordinator is no longer there, or no longer needed
+_numbers = itertools.count()  # of the things told: all processes come to them in the same order
+
+
+def count() -> int:
+    """The processes of this run."""
+    return _state.num_processes if jax.distributed.is_initialized() else 1
+
+
+def several() -> bool:
+    """Whether this process is one of several of a run."""
+    return count() > 1
+
+
+def first() -> bool:
+    """Whether this process owns the run: process 0, or the only one."""
+    return not several() or _state.process_id == 0
+
+
+def _client() -> Any:
+    """Of the coordinator's key-value store and barriers."""
+    return _state.client
+
+
+# How they begin and end.
+
+
+@contextlib.contextmanager
+def joined(wanted: Cluster | None) -> Iterator[None]:
+    """Within it this process is one of those; they end together, with the status of the first that fails.
+
+    Raises: BadInput where they do not find each other.
+    """
+    if wanted is None:
+        yield
+        return
+    _join(wanted)
+    threading.Thread(target=_follow, daemon=True).start()
+    try:
+        yield
+    except BaseException as error:
+        if _following.is_set():  # it comes of the connection that `_follow` has closed
+            threading.Event().wait(PATIENCE)
+        if not isinstance(error, Ending):
+            _fail(error)
+        _end(error)
+        raise
+    with contextlib.suppress(Exception):  # one that has gone is no reason to fail: all is done
+        meet()
+        jax.distributed.shutdown()
+
+
+def _join(wanted: Cluster) -> None:
+    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
+    if jax.config.jax_cpu_collectives_implementation is None:
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    try:
+        cluster = wanted.coordinator, wanted.processes, wanted.process
+        jax.distributed.initialize(*cluster, shutdown_timeout_seconds=PARTING)
+    except (RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise BadInput(f"--coordinator={wanted.coordinator or AUTO}: cannot be joined ({reason}).") from error
+
+
+def _end(end: Ending) -> None:
+    """Before this process ends with a sentence: tells the others, or waits for process 0 to say the same."""
+    if not first():
+        threading.Event().wait(PATIENCE)  # as soon as process 0 ends, `_follow` ends this one
+    _publish(end.status, str(end))
+    if first():
+        with contextlib.suppress(Exception):
+            jax.distributed.shutdown()  # the others arrive there from `_follow`
+    else:
+        _leave(end.status, str(end))
+
+
+def _fail(error: BaseException) -> None:
+    """Ends this process and the others at once, after an error that is no `Ending`."""
+    if "Gloo" in str(error) or "NCCL" in str(error):
+        said = "another process of this run has gone; the same commands go on from the last checkpoint."
+    else:
+        traceback.print_exception(error)
+        said = f"process {_state.process_id} failed: {type(error).__name__}."
+    _publish(Ending.status, said)
+    _leave(Ending.status, said)
+
+
+def _publish(status: int, sentence: str) -> None:
+    """Tells all how the run ends. The first that says so is believed: `_follow` ends who comes later."""
+    about = {"process": _state.process_id, "status": status, "sentence": sentence}
+    try:
+        _client().key_value_set(ENDING, json.dumps(about))
+    except Exception:  # told already, or nobody is left to be told
+        _cut_off.wait(PARTING)
+
+
+def _follow() -> None:
+    """Ends this process as another one ended, whatever it is doing."""
+    client = _client()
+    try:
+        about = json.loads(client.blocking_key_value_get(ENDING, WAIT))
+    except Exception:  # the run is over
+        _cut_off.set()
+        return
+    if about["process"] == _state.process_id:
+        return
+    _following.set()
+    if about["process"] == 0:
+        with contextlib.suppress(Exception):
+            client.shutdown()  # process 0 waits there for all
+        _leave(about["status"])
+    _leave(about["status"], about["sentence"])
+
+
+def _leave(status: int, sentence: str = "") -> None:
+    """Ends this process here, where an orderly end would wait for processes that do not come."""
+    if sentence:
+        print(" ".join(sentence.split()), file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+# How they agree.
+
+
+def tell(function: Callable[[], Any]) -> Any:
+    """What process 0 gets from a function, in all of them; it must be fit for JSON."""
+    if not several():
+        return function()
+    key = f"r3nn/told/{next(_numbers)}"
+    if first():
+        value = function()
+        _client().key_value_set(key, json.dumps(value))
+        return value
+    return json.loads(_client().blocking_key_value_get(key, WAIT))
+
+
+def say(text: str) -> None:
+    """Prints a line, once."""
+    if first():
+        print(text, flush=True)
+
+
+def connect() -> None:
+    """The first collective of all, which makes the connections between them; Gloo prints a line of it."""
+    if several():
+        stdout = os.dup(1)
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 1)
+        multihost_utils.process_allgather(np.int32(0))
+        os.dup2(stdout, 1)
+        os.close(stdout)
+
+
+def meet() -> None:
+    """Waits until all are here."""
+    if several():
+        _client().wait_at_barrier(f"r3nn/met/{next(_numbers)}", WAIT)
+
+
+class Agreed:
+    """The signals of all processes: what one receives, all read at the same update."""
+
+    def __init__(self, signals: Any):
+        self._signals, self._received = signals, None
+
+    @property
+    def received(self) -> Any:
+        """The largest that any received, None if none; they wait for each other, so all must read it."""
+        if self._received is None and several():
+            mine = np.int32(self._signals.received or 0)
+            largest = int(multihost_utils.process_allgather(mine).max())
+            self._received = signal.Signals(largest) if largest else None
+        return self._received if several() else self._signals.received
+
+
+def least(mine: int, shared: bool = False) -> int:
+    """The least of a number over all processes, 1 at least; shared: those of one host divide theirs first."""
+    if not several():
+        return mine
+    key = f"r3nn/least/{next(_numbers)}"
+    _client().key_value_set(f"{key}/{_state.process_id}", json.dumps([socket.gethostname(), mine]))
+    told = [json.loads(_client().blocking_key_value_get(f"{key}/{i}", WAIT)) for i in range(count())]
+    hosts = [host for host, _ in told]
+    return max(1, min(there // (hosts.count(host) if shared else 1) for host, there in told))
+
+
+# Arrays.
+
+
+def gathered(tree: Any) -> Any:
+    """The arrays of a tree as NumPy's, whole, in every process: a collective where they are split."""
+    if not several():
+        return tree
+    whole = lambda x: (
+        np.asarray(x) if x.is_fully_replicated else multihost_utils.process_allgather(x, tiled=True)
+    )
+    return jax.tree.map(whole, tree)
+
+
+def from_first(tree: Any, like: Any) -> Any:
+    """Process 0's arrays in all processes, with the shardings of `like`; bit by bit, a NaN too.
+
+    tree: only process 0's counts. like: shapes, dtypes and shardings, the same in all processes.
+    """
+    leaves, structure = jax.tree.flatten(like)
+    sizes = [leaf.size * leaf.dtype.itemsize for leaf in leaves]
+    if first():
+        data = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree))
+    else:
+        data = bytes(sum(sizes))
+    if several():
+        data = multihost_utils.broadcast_one_to_all(np.frombuffer(data, np.uint8)).tobytes()
+    ends = np.cumsum(sizes, dtype=int)
+    parts = [data[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+    return structure.unflatten([_placed(*pair) for pair in zip(parts, leaves, strict=True)])
+
+
+def _placed(data: bytes, like: Any) -> jax.Array:
+    whole = np.frombuffer(data, like.dtype).reshape(like.shape)
+    return jax.make_array_from_callback(like.shape, like.sharding, lambda index: whole[index])

@@ -1,0 +1,311 @@
+"""Kills a tiny run at random moments (SIGKILL), starts it again, many times: is the outcome always the same?
+
+    scripts/run scripts/stress.py --cycles=1000
+
+A cycle is one process of experiments/train.py that begins or goes on with a run, and is killed, unless it
+ends before. A run that has ended is compared with one that nothing interrupted: the bits of parameters and
+optimizer state in every checkpoint that is kept, the lines of metrics.jsonl (but for their seconds) and the
+numbers of the result. Prints what it finds, and at which moments the kills fell. Exit status: 0, or 1 where
+anything differs.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import functools
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from absl import flags
+
+from experiments._flags import bad
+from experiments.errors import BadInput, ending
+from r3nn._names import check_int
+
+ROOT = Path(__file__).resolve().parent.parent
+# On two devices, in pieces of sequences whose state is carried; a checkpoint at every other line.
+RUN = {
+    **{"train.length": 6, "train.batch": 2, "model.hidden_size": 3, "train.tbptt": 2, "devices": 2},
+    **{"train.updates": 100, "train.log_every": 5, "train.eval_every": 10, "train.eval_batch": 4},
+    **{"train.checkpoint_every": 10, "optimizer.lr": 0.1},
+}
+#: where a process may be when it is killed
+MOMENTS = ("starting", "restoring", "compiling", "updating", "logging", "evaluating", "saving", "finishing")
+#: from which moment on a kill waits, and how many of 20 kills do
+FROM = {"starting": 4, "updating": 13, "finishing": 3}
+FRESH = 50  # every so many runs the cache of compiled programs is empty
+SAME = ("metrics", "value", "held_out", "updates", "tested_update", "reached_target")  # of result.json
+
+#: two devices also where there is one core
+TWO = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"}
+
+children = multiprocessing.get_context("forkserver")  # its children need not import JAX again
+
+
+class Kill(NamedTuple):
+    """Where a kill fell."""
+
+    moment: str
+    saved: bool  # whether there was a checkpoint
+
+    def __str__(self):
+        return f"{self.moment}, {'after' if self.saved else 'before'} the first checkpoint"
+
+
+@dataclasses.dataclass
+class Moment:
+    """What a process does: the place in MOMENTS."""
+
+    value: int = 0
+
+
+class Options(NamedTuple):
+    """How often, where and from which random numbers."""
+
+    cycles: int
+    workdir: str
+    seed: int
+
+
+# The children.
+
+
+def program(arguments: list[str], moment) -> None:
+    """experiments/train.py; `moment` shows at any time what it is doing."""
+    from experiments import _run, _session, _workdir, train
+    from experiments._checkpoint import Checkpoints
+
+    places = {
+        "restoring": (Checkpoints, "restore"),
+        "compiling": (_run, "begin"),
+        "updating": (_run, "advance"),
+        "logging": (_workdir.Log, "add"),
+        "evaluating": (_run, "evaluate"),
+        "saving": (_session.Session, "save"),
+        "finishing": (_run, "finish"),
+    }
+    for name, (owner, attribute) in places.items():
+        setattr(owner, attribute, shown(getattr(owner, attribute), moment, MOMENTS.index(name)))
+    os.chdir(ROOT)
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    os.environ.update(TWO)
+    sys.stdout = open(os.devnull, "w")
+    sys.exit(train.main(["train.py", *arguments]))
+
+
+def shown(function: Callable, moment, number: int) -> Callable:
+    """The function, which sets `moment` as long as it runs."""
+
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        before, moment.value = moment.value, number
+        try:
+            return function(*args, **kwargs)
+        finally:
+            moment.value = before
+
+    return wrapped
+
+
+@contextlib.contextmanager
+def child(arguments: list[str]) -> Iterator[tuple[multiprocessing.Process, object]]:
+    """A process of the program, and its moment."""
+    moment = children.Value("i", 0, lock=False)
+    process = children.Process(target=program, args=(arguments, moment))
+    process.start()
+    try:
+        yield process, moment
+    finally:
+        process.kill()
+        process.join()
+
+
+# The parent.
+
+
+def command(workdir: Path, cache: Path) -> list[str]:
+    """The arguments of a run."""
+    fields = {**RUN, "cache_dir": cache}
+    overrides = [f"--config.{name}={value}" for name, value in fields.items()]
+    return ["--config=configs/default.py", f"--workdir={workdir}", *overrides]
+
+
+def uninterrupted(workdir: Path, cache: Path) -> dict[str, float]:
+    """Makes a run -> the seconds that each of FROM lasts."""
+    with child(command(workdir, cache)) as (process, moment):
+        times = [time.monotonic()]
+        for name in [*FROM][1:]:
+            wait(process, moment, name)
+            times.append(time.monotonic())
+        process.join()
+        times.append(time.monotonic())
+    if process.exitcode != 0:
+        raise RuntimeError(f"the run ended with status {process.exitcode}")
+    return {name: end - begin for name, begin, end in zip(FROM, times, times[1:], strict=False)}
+
+
+def wait(process, moment, name: str) -> None:
+    """Until it has come to a moment, or to a later one of FROM, or has ended."""
+    awaited = [MOMENTS.index(later) for later in [*FROM][[*FROM].index(name) :]]
+    while awaited and moment.value not in awaited and process.is_alive():
+        time.sleep(0.0005)
+
+
+def cycle(workdir: Path, cache: Path, times: dict[str, float] | None, dice: random.Random) -> Kill | int:
+    """One process -> where it was killed, or its exit status. times: None, where it shall not be killed."""
+    with child(command(workdir, cache)) as (process, moment):
+        if times:
+            start = dice.choices([*FROM], [*FROM.values()])[0]
+            if start != "starting":
+                wait(process, moment, start)
+            process.join(dice.uniform(0, times[start]))
+            process.kill()
+        process.join()
+    if process.exitcode != -signal.SIGKILL:
+        return process.exitcode
+    return Kill(MOMENTS[moment.value], any(workdir.glob("checkpoints/*/commit_success.txt")))
+
+
+def outcome(workdir: Path) -> dict[str, object]:
+    """What must be equal: the sums of all arrays of each checkpoint, which are verified, lines and result."""
+    sums = {}
+    for about in sorted(workdir.glob("checkpoints/*/about/metadata")):
+        sums[about.parts[-3]] = json.loads(about.read_text())["sha256"]
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        line.pop("seconds")
+    result = json.loads((workdir / "result.json").read_text())
+    return {"checkpoints": sums, "metrics.jsonl": lines, "result.json": {name: result[name] for name in SAME}}
+
+
+def verify(workdir: Path) -> int:
+    """Reads every checkpoint in a process of its own, which compares arrays and sums -> its exit status."""
+    process = children.Process(target=read, args=(workdir,))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def read(workdir: Path) -> None:
+    """Fails where a checkpoint is damaged."""
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    import jax
+
+    from experiments._build import build
+    from experiments._checkpoint import Checkpoints
+    from experiments._workdir import Workdir
+
+    place = Workdir(workdir)
+    like = jax.eval_shape(build(place.read_config()).start)
+    checkpoints = Checkpoints(place.checkpoints, read_only=True)
+    for step in checkpoints.steps():
+        checkpoints.read(step, like)
+
+
+class Tally:
+    """What has been seen."""
+
+    def __init__(self):
+        self.kills: collections.Counter[Kill] = collections.Counter()
+        self.runs, self.cycles, self.differences = 0, 0, []
+
+    def __str__(self):
+        return (
+            f"{self.cycles} cycles: {self.kills.total()} kills, {self.runs} runs ended, "
+            f"{len(self.differences)} differences"
+        )
+
+    def table(self) -> str:
+        """Where the kills fell."""
+        rows = sorted(self.kills.items(), key=lambda row: (row[0].saved, MOMENTS.index(row[0].moment)))
+        return "\n".join(f"{count:7}  {kill}" for kill, count in rows)
+
+
+def stress(options: Options, folder: Path) -> Tally:
+    """So many cycles, and as many more as the last run needs to end without being killed."""
+    tally, dice, cache = Tally(), random.Random(options.seed), folder / "cache"
+    children.set_forkserver_preload(["experiments.train", "experiments._run"])
+    uninterrupted(folder / "first", cache)
+    times = uninterrupted(folder / "whole", cache)
+    expected = outcome(folder / "whole")
+    print("seconds of a run:", {name: round(seconds, 2) for name, seconds in times.items()}, flush=True)
+    while tally.cycles < options.cycles:
+        if tally.runs % FRESH == FRESH - 1:
+            shutil.rmtree(cache)
+        one(folder / "run", cache, times, dice, tally, options.cycles)
+        found = outcome(folder / "run")
+        wrong = [name for name in expected if found[name] != expected[name]]
+        if verify(folder / "run"):
+            wrong.append("a damaged checkpoint")
+        if wrong:
+            tally.differences.append(wrong)
+            kept = shutil.move(folder / "run", folder / f"different{len(tally.differences)}")
+            print(f"{kept}: {', '.join(wrong)}", flush=True)
+        else:
+            shutil.rmtree(folder / "run")
+        tally.runs += 1
+        print(tally, flush=True)
+    return tally
+
+
+def one(workdir: Path, cache: Path, times, dice: random.Random, tally: Tally, most: int) -> None:
+    """One run, killed and started again until it has ended; not killed any more after `most` cycles."""
+    ended = None
+    while ended != 0:
+        ended = cycle(workdir, cache, times if tally.cycles < most else None, dice)
+        tally.cycles += 1
+        if isinstance(ended, Kill):
+            tally.kills[ended] += 1
+        elif ended != 0:
+            raise RuntimeError(f"{workdir}: a process ended with status {ended}")
+
+
+def parse(argv: list[str]) -> Options:
+    """The flags. Raises: BadInput."""
+    values = flags.FlagValues()
+    flags.DEFINE_integer("cycles", 1000, "processes to start", flag_values=values)
+    flags.DEFINE_string("workdir", "", "a new folder, which is kept; by default none is", flag_values=values)
+    flags.DEFINE_integer("seed", 0, "of the moments", flag_values=values)
+    flags.DEFINE_bool("help", False, "show this text", short_name="h", flag_values=values)
+    try:
+        rest = values(argv)[1:]
+        check_int("--cycles", values.cycles, 1)
+    except flags.Error as error:
+        raise bad(error, values) from error
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    if values.help:
+        raise SystemExit(print(__doc__, values.get_help(), sep="\n"))
+    if rest:
+        raise BadInput(f"{rest[0]!r} is no flag: arguments look like --cycles=1000.")
+    if values.workdir and Path(values.workdir).exists():
+        raise BadInput(f"--workdir={values.workdir}: exists; it must be a name for a new folder.")
+    return Options(values.cycles, values.workdir, values.seed)
+
+
+def main(argv: list[str]) -> int:
+    """Does what a command line asks for -> the exit status."""
+    tally = Tally()
+
+    def program() -> None:
+        nonlocal tally
+        options = parse(argv)
+        with tempfile.TemporaryDirectory() as folder:
+            tally = stress(options, Path(options.workdir or folder).absolute())
+        print(tally, "kills fell:", tally.table(), sep="\n")
+
+    return ending(program) or bool(tally.differences)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

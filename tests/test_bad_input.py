@@ -1,0 +1,462 @@
+"""What programs refuse: in one sentence that names field or flag, value and what is allowed; nothing changes.
+
+tests/test_sweep.py and tests/test_processes.py have rows of their own, of search spaces and of processes.
+"""
+
+import contextlib
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+from ml_collections import ConfigDict
+
+from configs import default
+from experiments import evaluate, sweep, train
+from experiments._build import build
+from experiments._checkpoint import Checkpoints, Counters
+from experiments._config import complete
+from experiments._workdir import Workdir, to_json, write
+from experiments.errors import BadInput
+from scripts import stress
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = {
+    **{
+        "model.hidden_size": 3,
+        "train.length": 6,
+        "train.batch": 2,
+        "train.updates": 14,
+        "train.log_every": 4,
+    },
+    **{"train.eval_every": 8, "train.eval_batch": 4, "optimizer.lr": 0.1},
+}
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch):
+    """Where scripts/run starts programs."""
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(scope="module")
+def bench():
+    """The program: a package has its name."""
+    spec = importlib.util.spec_from_file_location("bench_program", ROOT / "scripts" / "bench.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    """The folder of a run, with the checkpoints of updates 7, 8 and 9."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    config = default.get_config()
+    config.update_from_flattened_dict({**TINY, "cache_dir": "", "devices": 1})
+    experiment, place = build(config), Workdir(folder)
+    folder.mkdir()
+    write(place.config, to_json(experiment.config.to_dict()))
+    state = jax.tree.map(lambda leaf: jax.numpy.zeros(leaf.shape, leaf.dtype), experiment.placed())
+    with contextlib.closing(Checkpoints(place.checkpoints)) as checkpoints:
+        for step in (7, 8, 9):
+            counters = Counters(step=step, best=0.1, best_step=7)
+            checkpoints.save(state, counters, experiment.config.to_dict())
+    return folder
+
+
+def train_line(workdir, *arguments, **fields) -> list[str]:
+    """The command line of a tiny run."""
+    overrides = [f"--config.{name}={value}" for name, value in {**TINY, **fields}.items()]
+    return ["train.py", "--config=configs/default.py", f"--workdir={workdir}", *overrides, *arguments]
+
+
+def everything(folder: Path):
+    return {path: path.lstat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def refused(program, argv, words, capsys, *folders: Path):
+    """Asserts that a program says one sentence with these words, and leaves what is in the folders."""
+    before = [everything(folder) for folder in folders]
+    capsys.readouterr()
+    status = program(argv)
+    out, error = capsys.readouterr()
+    assert status == 2 and not out, (status, out)
+    assert error.count("\n") == 1 and error.endswith(".\n") and "Traceback" not in error, error
+    assert all(word in error for word in words), error
+    assert [everything(folder) for folder in folders] == before
+
+
+# train
+
+TRAIN = [
+    (["--config.modle.cell=gru"], ["modle.cell", "model.cell"]),
+    (["--config.sed=1"], ["sed", "'seed'"]),
+    (["--config.train=1"], ["config.train", "group"]),
+    (["--config.optimizer.lr=fast"], ["optimizer.lr", "float", "'fast'"]),
+    (["--config.train.batch=2.5"], ["train.batch", "int", "'2.5'"]),
+    (["--config.model.residual=maybe"], ["model.residual", "bool", "'maybe'"]),
+    (["--config.model.cell=gruu"], ["gruu", "'gru'"]),
+    (["--config.model.cell=no.py:cell"], ["no.py", "does not exist"]),
+    (["--config.model.depth_cell=lstmm"], ["lstmm", "'lstm'"]),
+    (["--config.task.name=addin"], ["addin", "'adding'"]),
+    (["--config.task.name=parity", "--config.task.options.label=every"], ["label", "'labels'"]),
+    (["--config.task.name=parity", "--config.task.options.labels=all"], ["labels", "'all'", "every"]),
+    (["--config.task.name=s3", "--config.task.options.group=S9"], ["S9", "720"]),
+    (["--config.optimizer.name=adma"], ["adma", "did you mean 'adam'"]),
+    (["--config.optimizer.schedule=step"], ["step", "cosine"]),
+    (["--config.model.init.chron=3"], ["config.model.init.chron", "did you mean 'chrono'"]),
+    (["--config.model.init.foo=1"], ["config.model.init.foo", "learn_initial"]),
+    (["--config.model.init.forget_bias=1.0"], ["config.model.init.forget_bias", "bias"]),
+    (["--config.model.init.chrono=9", "--config.model.cell=elman"], ["config.model.init.chrono=9", "Elman"]),
+    (["--config.model.init.dtype=bfloat16"], ["bfloat16", "float32"]),
+    (["--config.model.init.chrono=1"], ["chrono", "2"]),
+    (["--config.model.tie=some"], ["tie", "some", "full"]),
+    (["--config.model.tie=²"], ["tie", "²", "full"]),
+    (["--config.model.order=random"], ["order", "random", "layerwise"]),
+    (["--config.model.mode=newtonn"], ["mode", "newtonn", "scan"]),
+    (["--config.model.norm=batch"], ["batch", "rms"]),
+    (["--config.model.feedback=logits"], ["feedback", "logits", "values"]),
+    (["--config.model.feedback=probabilities"], ["config.model.feedback", "adding", "'values'"]),
+    (
+        ["--config.task.name=s3", "--config.model.feedback=values", "--config.model.teacher_forcing=true"],
+        ["config.model.feedback", "s3", "'probabilities'"],
+    ),
+    (
+        ["--config.model.feedback=values", "--config.model.order=layerwise", "--config.model.depth=2"],
+        ["order", "layerwise", "auto"],
+    ),
+    (["--config.model.params=1000000000000"], ["parameters", "GiB"]),
+    (["--config.model.hidden_size=1000000"], ["hidden size 1000000", "GiB"]),
+    (["--config.model.hidden_size=1000000000000"], ["too large", "1000000000000"]),
+    (["--config.model.predict=all"], ["predict", "all", "last"]),
+    (["--config.model.encoder=embedding"], ["encoder", "embedding", "features"]),
+    (["--config.model.encoder=conv"], ["encoder", "conv", "linear"]),
+    (["--config.precision=low"], ["precision", "low", "highest"]),
+    (["--config.compute_dtype=float16"], ["config.compute_dtype", "float16", "bfloat16"]),
+    (["--config.devices=4"], ["config.devices=4", "divide", "config.train.batch=2"]),
+    (["--config.devices=8", "--config.train.batch=8"], ["config.devices=8", "at most 4, the"]),
+    (["--config.model.mode=linear"], ["config.model.mode='linear'", "plain, scan, chunked"]),
+    (["--config.model.chunk=3", "--config.model.memory=9"], ["chunk=3", "memory=9", "not both"]),
+    (["--config.model.mode=chunked", "--config.model.memory=9"], ["memory=9", "bytes"]),
+    *(
+        ([f"--config.{name}={value}"], [f"config.{name}", "at least 1", value])
+        for name in ("train.batch", "train.updates", "train.log_every", "model.hidden_size", "model.depth")
+        for value in ("0", "-3")
+    ),
+    *(
+        ([f"--config.{name}={value}"], [f"config.{name}", value])
+        for name, value in [
+            ("seed", "-1"),
+            ("seed", "4294967296"),
+            ("model.params", "-1"),
+            ("model.width", "-1"),
+            ("train.min_length", "-1"),
+            ("train.tbptt", "-1"),
+            ("model.chunk", "-1"),
+            ("model.memory", "-1"),
+            ("devices", "-1"),
+            ("optimizer.lr", "-0.1"),
+            ("optimizer.lr", "nan"),
+            ("optimizer.b2", "1.5"),
+            ("optimizer.b1", "1.0"),
+            ("optimizer.b2", "1.0"),
+            ("cache_dir", "README.md/cache"),
+            ("optimizer.end_fraction", "2.0"),
+            ("optimizer.clip", "-1.0"),
+            ("train.target", "inf"),
+        ]
+    ),
+    (["--config.train.length=1"], ["config.train.length", "2", "1"]),
+    (["--config.train.min_length=7"], ["min_length", "6", "7"]),
+    (["--config.optimizer.warmup=15"], ["warmup", "14", "15"]),
+    (["--config.optimizer.weight_decay=0.1"], ["weight_decay", "0.1", "adamw"]),
+    (["--config.optimizer.end_fraction=0.1"], ["end_fraction", "0.1", "cosine"]),
+    (["--config.model.teacher_forcing=true"], ["teacher_forcing", "feedback"]),
+    (["--config.task.name=s3", "--config.model.predict=last"], ["predict", "last", "every"]),
+    (["--config=configs/no.py"], ["configs/no.py", "configs/quickstart.py"]),
+    (["--config=configs/adding.py:huge"], ["huge", "full"]),
+    (["--config=configs/quickstart.py:full"], ["configs/quickstart.py has no variants"]),
+    (["--config=README.md:x"], ["README.md"]),
+    (["--workdir="], ["--workdir"]),
+    (["--workdir=" + 300 * "x"], ["--workdir", "too long"]),
+    (["--dryrun"], ["dryrun", "dry_run"]),
+    (["extra"], ["extra"]),
+    (
+        ["--config.model.feedback=values", "--config.model.order=wavefront", "--config.model.depth=2"],
+        ["config.model.order='wavefront'", "feedback", "stepwise"],
+    ),
+    (
+        ["--config.model.feedback=values", "--config.model.mode=newton"],
+        ["mode='newton'", "scan"],
+    ),
+    (
+        ["--config.model.order=wavefront", "--config.model.depth=2", "--config.model.mode=newton"],
+        ["config.model.mode='newton'", "Wavefront"],
+    ),
+    (["--config.model.cell=gru("], ["'gru('", "name(other, 4)"]),
+    (["--config.model.cell=heads(gru)"], ["heads(gru)", "'count'"]),
+    (["--config.model.cell=heads(gru, 2)"], ["config.model.hidden_size=3", "2 heads"]),
+    (["--config.model.cell=heads(grux, 2)"], ["'grux'", "'gru'"]),
+    (["--config.model.cell=lem(dtt=0.5)"], ["'dtt'", "'dt'"]),
+    (["--config.model.cell=README.md"], ["README.md", "unknown"]),
+    (["--config.model.cell=configs/default.py"], ["configs/default.py", "write"]),
+    (["--config.model.cell=configs/default.py:get_conf"], ["get_conf", "'get_config'"]),
+    (["--config.task.name=configs/default.py:get_config"], ["get_config", "must be a Task"]),
+    (["--config.task.name=copy_memory"], ["config.train.length", "21", "6"]),
+    (["--config.task.options.foo=1"], ["'adding'", "'foo'"]),
+    (["--config.task=adding"], ["config.task", "group"]),
+    (["--config.model.init=3"], ["config.model.init", "group"]),
+    (["--config.=3"], ["config.", "group"]),
+    (["--config.seed"], ["--config.seed", "Missing value"]),
+    (["--configs.seed=1"], ["'configs.seed'", "'config'"]),
+    (["--config.optimizer.lr="], ["optimizer.lr", "float", "''"]),
+    (["--config.optimizer.lr=1e400"], ["optimizer.lr", "inf"]),
+    (["--config.train.updates=1e3"], ["train.updates", "int", "'1e3'"]),
+    (["--config.train.updates=99999999999999999999"], ["config.train.updates", "2147483647"]),
+    (["--config.train.batch=true"], ["train.batch", "int", "'true'"]),
+    (["--config.model.tie=0"], ["config.model.tie", "at least 1", "0"]),
+    (
+        ["--config.model.layer_norm=true", "--config.model.cell=lru"],
+        ["config.model.layer_norm", "LRU"],
+    ),
+    (["--config.model.zoneout_c=0.1"], ["zoneout c=0.1", "UGRNN"]),
+    (["--config.model.dropout=1.0"], ["config.model.dropout", "0.999999", "1.0"]),
+    (
+        ["--config.model.dropout_candidate=0.1", "--config.model.cell=lru"],
+        ["config.model.dropout_candidate", "gated"],
+    ),
+    (["--config.model.residual=true"], ["config.model.residual", "in_size=2", "hidden_size=3"]),
+    (["--config.train.sync_every=3"], ["config.train.updates=14", "sync_every=3"]),
+    (["--config.train.outer_lr=0.5"], ["config.train.outer_lr=0.5", "sync_every"]),
+    (["--config.cache_dir=/proc/cache"], ["config.cache_dir=/proc/cache", "/proc", "written"]),
+    (["--config="], ["--config=:", "configs/quickstart.py"]),
+    (["--config=configs"], ["--config=configs:", "configs/quickstart.py"]),
+    (["--workdir"], ["--workdir", "Missing value"]),
+    (["--workdir=README.md/run"], ["--workdir=README.md/run", "Not a directory"]),
+    (["--workdir=/proc/run"], ["--workdir=/proc/run", "cannot be written"]),
+    (["--dry_run=maybe"], ["--dry_run", "true or false", "'maybe'"]),
+    (["--process=1"], ["--coordinator is missing", "HOST:PORT"]),
+    (["--processes=two"], ["--processes must be an integer", "'two'"]),
+]
+
+
+@pytest.mark.parametrize("arguments, words", TRAIN, ids=lambda value: " ".join(value))
+def test_train(arguments, words, tmp_path, capsys):
+    argv = train_line(tmp_path / "run", f"--config.cache_dir={tmp_path / 'cache'}", *arguments)
+    refused(train.main, argv, words, capsys, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("def get_config(): pass", ["must return a ConfigDict", "NoneType"]),
+        ("def get_config(: pass", ["cannot be run", "SyntaxError", "line 1"]),
+        ("import nothing_of_this_name", ["cannot be run", "nothing_of_this_name"]),
+        ("def get_config(): return 1 / 0", ["cannot be run", "division by zero"]),
+        ("config = 3", ["does not define get_config()"]),
+        (
+            "from configs import default\n\ndef get_config():\n    c = default.get_config()\n"
+            "    c.modle.cell = 'gru'\n    return c\n",
+            ["modle", "model"],
+        ),
+    ],
+    ids=["nothing", "syntax", "import", "error", "no function", "misspelt group"],
+)
+def test_config_files(text, words, tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    argv = ["train.py", f"--config={path}", f"--workdir={tmp_path / 'run'}"]
+    refused(train.main, argv, [str(path), *words], capsys, tmp_path)
+
+
+def test_config_is_asked_for(capsys):
+    refused(train.main, ["train.py", "--workdir=x"], ["--config is missing", "quickstart"], capsys)
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda path: path.write_text("mine"), ["is a file"]),
+        (
+            lambda path: (path.mkdir(), (path / "notes.txt").write_text("mine")),
+            ["notes.txt", "not the folder"],
+        ),
+        (
+            lambda path: (path.mkdir(), (path / "config.json").write_text("{")),
+            ["config.json", "not the config"],
+        ),
+        (lambda path: (path.mkdir(), (path / "config.json").mkdir()), ["config.json"]),
+        (lambda path: path.symlink_to("/proc/no/such"), ["cannot be written"]),
+    ],
+    ids=["a file", "foreign", "broken", "folder for file", "unwritable"],
+)
+def test_workdirs(make, words, tmp_path, capsys):
+    make(tmp_path / "run")
+    argv = train_line(tmp_path / "run", cache_dir="")
+    refused(train.main, argv, [str(tmp_path / "run"), *words], capsys, tmp_path)
+
+
+def test_another_config_in_the_same_folder(workdir, capsys):
+    argv = train_line(workdir, cache_dir="", **{"optimizer.lr": 0.2})
+    refused(train.main, argv, ["config.optimizer.lr", str(workdir)], capsys, workdir)
+
+
+def test_traceback_is_shown_when_asked_for(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("R3NN_TRACEBACK", "1")
+    assert train.main(train_line(tmp_path / "run", **{"train.batch": 0})) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_wrong_types_in_a_config_file():
+    with pytest.raises(BadInput, match="config.train.batch must be of type int, got 'many'"):
+        complete(ConfigDict({"train": {"batch": "many"}}))
+    with pytest.raises(BadInput, match="unknown: did you mean 'train.batch'"):
+        complete(ConfigDict({"train": {"bach": 3}}))
+
+
+# evaluate
+
+
+@pytest.mark.parametrize(
+    "arguments, word",
+    [
+        (["--lengths=4"], "--workdir"),
+        (["--workdir=no/such/folder", "--lengths=4"], "no/such/folder"),
+        (["--workdir=tests", "--lengths=4"], "tests"),
+        (["--workdir={run}"], "--lengths"),
+        (["--workdir={run}", "--lengths=4,x"], "'x'"),
+        (["--workdir={run}", "--lengths=4,,8"], "''"),
+        (["--workdir={run}", "--lengths=4,-8"], "'-8'"),
+        (["--workdir={run}", "--lengths=٣"], "'٣'"),
+        (["--workdir={run}", f"--lengths=4,{2**30}", "--batch=1024"], "GiB"),
+        (["--workdir={run}", "--lengths=4", f"--chunk={2**50}"], "GiB"),
+        (["--workdir={run}", "--lengths=4,8.5"], "'8.5'"),
+        (["--workdir={run}", "--lengths=8,4,8"], "8 stands"),
+        (["--workdir={run}", "--lengths=1,4"], "2 to"),
+        (["--workdir={run}", "--lengths=4", "--chunk=0"], "--chunk"),
+        (["--workdir={run}", "--lengths=4", "--chunk=many"], "--chunk"),
+        (["--workdir={run}", "--lengths=4", "--batch=0"], "--batch"),
+        (["--workdir={run}", "--lengths=4", "--sequences=1"], "--sequences"),
+        (["--workdir={run}", "--lengths=4", "--seed=-1"], "--seed"),
+        (["--workdir={run}", "--lengths=4", "--step=6"], "7, 8, 9"),
+        (["--workdir={run}", "--lengths=4", "--seed=x"], "--seed must be an integer"),
+        (["--workdir={run}", "--lengths=4", "--step"], "Missing value"),
+        (["--workdir={run}", "--lengths=4", "--chnk=6"], "did you mean 'chunk'?"),
+        (["--workdir={run}", "--lenghts=4"], "did you mean 'lengths'?"),
+        (["--workdir={run}", "--lengths=4", "more"], "'more'"),
+        (["--workdir={empty}", "--lengths=4"], "checkpoint"),
+    ],
+)
+def test_evaluate(workdir, tmp_path, capsys, arguments, word):
+    write(tmp_path / "config.json", (workdir / "config.json").read_text())
+    argv = ["evaluate.py", *(text.format(run=workdir, empty=tmp_path) for text in arguments)]
+    refused(evaluate.main, argv, [word], capsys, workdir, tmp_path)
+
+
+def test_evaluate_of_another_format(workdir, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("experiments._checkpoint.FORMAT", 2)
+    argv = ["evaluate.py", f"--workdir={workdir}", "--lengths=4"]
+    refused(evaluate.main, argv, ["has format 1", "reads format 2"], capsys, workdir)
+
+
+# sweep, bench, stress: flags
+
+SWEEP = [
+    (["--config=configs/quickstart.py"], ["get_sweep()", "configs/quickstart_sweep.py"]),
+    (["--config=configs/quickstart_sweep.py:big"], ["configs/quickstart_sweep.py", "'big'", "full"]),
+    (["--config=no.py"], ["no.py", "configs/quickstart.py"]),
+    (["--config="], ["--config is missing"]),
+    (["--workdir="], ["--workdir is missing"]),
+    (["--workdir"], ["Missing value", "--workdir"]),
+    (["--workers=2.5"], ["--workers must be an integer", "'2.5'"]),
+    (["--workers=5000"], ["--workers", "1024", "5000"]),
+    (["--together=x"], ["--together must be an integer", "'x'"]),
+    (["--seed=-1"], ["--seed", "0", "-1"]),
+    (["--sampler=optuna"], ["--sampler", "tpe", "'optuna'"]),
+    (["--pruner=hyper"], ["--pruner", "hyperband", "'hyper'"]),
+    (["--trails=3"], ["'trails'", "'trials'"]),
+    (["--config.optimizer.lrr=1"], ["lrr", "'optimizer.lr'"]),
+    (["--config.train.batch=x"], ["train.batch", "int", "'x'"]),
+    (["--config.train.batch=0"], ["config.train.batch", "at least 1", "0"]),
+    (["more"], ["'more' is no flag"]),
+]
+
+
+@pytest.mark.parametrize("arguments, words", SWEEP, ids=lambda value: " ".join(value))
+def test_sweep(arguments, words, tmp_path, capsys):
+    argv = ["sweep.py", "--config=configs/quickstart_sweep.py", f"--workdir={tmp_path / 'sweep'}", *arguments]
+    refused(sweep.main, argv, words, capsys, tmp_path)
+
+
+BENCH = [
+    (["--cases=gru,lstn"], ["--cases", "'lstn'", "'lstm'"]),
+    (["--cases="], ["--cases is empty", "gru"]),
+    (["--peers=flux"], ["--peers", "'flux'", "flax"]),
+    (["--json=/no/such/bench.json"], ["--json=/no/such/bench.json", "/no/such"]),
+    (["--json=/proc/bench.json"], ["--json=/proc/bench.json", "written"]),
+    (["--json=tests"], ["--json=tests", "is a folder"]),
+    (["--repeats=0"], ["--repeats", "at least 1", "0"]),
+    (["--repeats=few"], ["--repeats must be an integer", "'few'"]),
+    (["--seconds=nan"], ["--seconds", "nan"]),
+    (["--seconds=-1"], ["--seconds", "-1"]),
+    (["--limit=-1"], ["--limit", "at least 1", "-1"]),
+    (["--devices=0"], ["--devices", "at least 1", "0"]),
+    (["--case=gru"], ["'case'", "'cases'"]),
+    (["gru"], ["'gru' is no flag"]),
+]
+
+
+@pytest.mark.parametrize("arguments, words", BENCH, ids=lambda value: " ".join(value))
+def test_bench(arguments, words, bench, capsys):
+    refused(bench.main, ["bench.py", *arguments], words, capsys)
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--cycles=0"], ["--cycles", "at least 1", "0"]),
+        (["--cycles=all"], ["--cycles must be an integer", "'all'"]),
+        (["--workdir=tests"], ["--workdir=tests", "exists"]),
+        (["--cycle=3"], ["'cycle'", "'cycles'"]),
+    ],
+)
+def test_stress(arguments, words, capsys):
+    refused(stress.main, ["stress.py", *arguments], words, capsys)
+
+
+# As programs.
+
+
+@pytest.mark.parametrize(
+    "program, arguments, words",
+    [
+        ("experiments/train.py", ["--config=configs/default.py", "--workdri=x"], ["workdri", "workdir"]),
+        ("experiments/train.py", ["--config=configs/default.py", "--workdir=README.md"], ["README.md"]),
+        ("experiments/evaluate.py", ["--workdir=no/such/run", "--lengths=4"], ["no/such/run"]),
+        ("experiments/sweep.py", ["--config=configs/quickstart.py", "--workdir=x", "--worker=2"], ["worker"]),
+        ("scripts/bench.py", ["--cases=lstn"], ["'lstm'"]),
+    ],
+)
+def test_as_a_program(program, arguments, words):
+    done = started(program, *arguments)
+    assert done.returncode == 2 and not done.stdout and done.stderr.count("\n") == 1, done.stderr
+    assert all(word in done.stderr for word in words)
+
+
+def test_help_as_a_program():
+    done = started("experiments/train.py", "--help")
+    assert done.returncode == 0 and "--config=configs/quickstart.py" in done.stdout
+
+
+def started(program: str, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, program, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )

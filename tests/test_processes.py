@@ -1,0 +1,241 @@
+"""One run in several real processes on loopback."""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import train
+from experiments._build import build
+from experiments._cluster import LAUNCHERS, Cluster
+from experiments._config import complete, parse
+from experiments._turn import mean
+from experiments._workdir import to_json
+from r3nn import training
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A call of the device every 10 updates, an evaluation and a checkpoint every 20; the state between the pieces
+# of a sequence is split over the processes.
+TINY = [
+    "--config=configs/default.py",
+    *("--config.train.length=6", "--config.train.batch=4", "--config.model.hidden_size=3"),
+    *("--config.train.updates=60", "--config.train.log_every=10", "--config.train.eval_every=20"),
+    *("--config.train.eval_batch=4", "--config.train.checkpoint_every=20", "--config.optimizer.lr=0.01"),
+    *("--config.train.tbptt=4", "--config.model.cell=elman", "--config.model.mode=plain"),
+]
+
+# A child of this server is a process of its own, but need not import JAX again.
+children = multiprocessing.get_context("forkserver")
+children.set_forkserver_preload(["experiments._run", "experiments._processes"])
+
+
+def program(argv: list[str], said: Path, stop_at: int, number: int):
+    """experiments/train.py, which gets a signal, if any, behind an update; its words go to a file."""
+    os.chdir(ROOT)
+    with open(said, "wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    if stop_at:
+        from experiments._session import Session
+
+        record = Session.record
+
+        def recorded(session, kind, numbers):
+            record(session, kind, numbers)
+            if (kind, session.counters.step) == ("train", stop_at):
+                os.kill(os.getpid(), number)
+
+        Session.record = recorded
+    sys.exit(train.main(argv))
+
+
+def launch(folder: Path, count: int, *arguments: str, stop_at: int = 0, kill=(-1, signal.SIGTERM)):
+    """A run of `count` processes -> their exit statuses and words.
+
+    stop_at: the update behind which one of them gets a signal; kill: which one, and which signal.
+    Each has a folder of its own: FOLDER/0 is the run's, and no other shall exist.
+    """
+    folder.mkdir(exist_ok=True)
+    argv, said = ["train.py", *TINY, *arguments], [folder / f"said{i}" for i in range(count)]
+    if count > 1:
+        argv += [f"--coordinator=127.0.0.1:{free_port()}", f"--processes={count}"]
+    started = []
+    for i in range(count):
+        mine = [*argv, f"--workdir={folder / str(i)}", *([f"--process={i}"] if count > 1 else [])]
+        stop = stop_at if i == kill[0] % count else 0
+        started.append(children.Process(target=program, args=(mine, said[i], stop, kill[1])))
+        started[-1].start()
+    for process in started:
+        process.join(300)
+    assert [path.name for path in folder.iterdir() if path.is_dir()] in (["0"], [])
+    return [process.exitcode for process in started], [path.read_text() for path in said]
+
+
+def free_port() -> int:
+    with contextlib.closing(socket.socket()) as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+def lines(folder: Path) -> list[dict]:
+    """metrics.jsonl without its clock."""
+    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in found]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return f"--config.cache_dir={tmp_path_factory.mktemp('cache')}"
+
+
+def test_processes_train_as_one_and_go_on_as_others(cache, tmp_path):
+    """20 updates in two processes, 20 in one on two devices, 20 in four; and all in one that nothing stops.
+
+    So two give the numbers of one, four do, and checkpoints of either are restored by the other.
+    """
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    assert launch(whole, 1, cache, "--config.devices=2")[0] == [0]
+
+    statuses, (first, second) = launch(run, 2, cache, stop_at=20)
+    assert statuses == [143, 143] and not second
+    assert "on 2 cpu of 2 processes" in first and "SIGTERM: stopped and saved after update 20" in first
+    statuses, (first,) = launch(run, 1, cache, "--config.devices=2", stop_at=40)
+    assert statuses == [143] and "going on after update 20" in first
+    statuses, (first, *others) = launch(run, 4, cache)
+    assert statuses == [0] * 4 and not any(others)
+    assert (
+        "on 4 cpu of 4 processes; going on after update 40 (begun on 2 devices" in first and "Next:" in first
+    )
+
+    ours, theirs = lines(run / "0"), lines(whole / "0")
+    assert [(x["kind"], x["update"]) for x in ours] == [(x["kind"], x["update"]) for x in theirs]
+    for one, other in zip(ours, theirs, strict=True):
+        for name in one.keys() - {"kind", "update"}:
+            np.testing.assert_allclose(one[name], other[name], rtol=1e-5, atol=1e-5)
+    result = json.loads((run / "0" / "result.json").read_text())
+    assert result["updates"] == 60 and result["device"]["count"] == result["config"]["devices"] == 4
+
+
+def test_bad_input_of_process_0_ends_all(tmp_path):
+    """Its folder is none of a run; the other one's, which is never made, would do."""
+    (tmp_path / "run" / "0").mkdir(parents=True)
+    (tmp_path / "run" / "0" / "notes.txt").write_text("mine")
+    statuses, (first, second) = launch(tmp_path / "run", 2, "--config.cache_dir=")
+    assert statuses == [2, 2] and not second
+    assert first.count("\n") == 1 and "notes.txt" in first
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_process_that_is_killed_ends_the_other(killed, cache, tmp_path):
+    def statuses(number):
+        return launch(tmp_path, 2, cache, "--config.train.updates=100000", stop_at=20, kill=(killed, number))
+
+    ended, _ = statuses(signal.SIGKILL)
+    assert ended[killed] == -signal.SIGKILL and ended[1 - killed] not in (0, None)
+    assert statuses(signal.SIGTERM)[0] == [143, 143]
+
+
+ROUNDS = {"sync_every": 5, "outer_lr": 0.7, "outer_momentum": 0.9}
+
+
+def test_local_updates_of_processes_and_a_bad_one(cache, tmp_path):
+    """Plain descent that is too fast: the numbers of two devices of one process, until they overflow."""
+    fields = {f"train.{name}": value for name, value in ROUNDS.items()}
+    fields |= {"optimizer.name": "sgd", "optimizer.lr": 1.0, "optimizer.clip": 0.0}
+    overrides = [f"--config.{name}={value}" for name, value in fields.items()]
+    statuses, (first, second) = launch(tmp_path, 2, cache, *overrides)
+    assert statuses == [3, 3] and not second, first
+    assert "update 54: the loss or a gradient is not finite" in first
+    about = json.loads((tmp_path / "0" / "checkpoints" / "50" / "about" / "metadata").read_text())
+    assert about["counters"]["step"] == 50
+
+    one = build(parse(["train.py", *TINY, *overrides, "--workdir=x"], "").config, 2)
+    updates = jax.jit(training.updates, static_argnums=(0, 3))
+    _, metrics = updates(one.spec, one.hparams, one.start(), 50)
+    tens = [{name: column[i : i + 10] for name, column in metrics.items()} for i in range(0, 50, 10)]
+    means = [mean(ten)["loss"] for ten in tens]
+    losses = [line["loss"] for line in lines(tmp_path / "0") if line["kind"] == "train"]
+    np.testing.assert_allclose(losses, means, rtol=1e-3)  # each update makes an error larger
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--coordinator=host"], ["--processes is missing", "--process=I"]),
+        (["--processes=2"], ["--coordinator is missing"]),
+        (["--coordinator=host:1", "--processes=2"], ["--process is missing"]),
+        (["--coordinator=host", "--processes=2", "--process=0"], ["--coordinator=host", "HOST:PORT"]),
+        (["--coordinator=:7000", "--processes=2", "--process=0"], ["--coordinator=:7000", "HOST:PORT"]),
+        (["--coordinator=h:70000", "--processes=2", "--process=0"], ["--coordinator=h:70000", "HOST:PORT"]),
+        (["--coordinator=h:1", "--processes=2", "--process=2"], ["--process", "1", "2"]),
+        (["--coordinator=h:1", "--processes=0", "--process=0"], ["--processes", "at least 1", "0"]),
+        (["--coordinator=h:1", "--processes=two", "--process=0"], ["processes", "two"]),
+        (["--coordinator=auto", "--processes=2"], ["auto", "--processes must not be given"]),
+        (["--coordinator=auto", "--dry_run"], ["--dry_run", "--coordinator"]),
+        (["--coordinater=auto"], ["coordinater", "'coordinator'"]),
+        (["--config.train.sync_every=0"], ["config.train.sync_every", "at least 1"]),
+        (["--config.train.sync_every=3"], ["config.train.log_every=10", "multiple", "sync_every=3"]),
+        (["--config.train.sync_every=20"], ["config.train.log_every=10", "sync_every=20"]),
+        (["--config.train.sync_every=7"], ["updates=60", "multiple", "sync_every=7"]),
+        (["--config.train.outer_lr=0.5"], ["config.train.outer_lr=0.5", "sync_every", "1.0"]),
+        (["--config.train.outer_momentum=0.5"], ["config.train.outer_momentum=0.5", "sync_every"]),
+        (["--config.train.outer_momentum=1.0"], ["config.train.outer_momentum", "0.999999"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_bad_input(flags, words, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    argv = ["train.py", *TINY, "--config.cache_dir=", f"--workdir={tmp_path / 'run'}", *flags]
+    assert train.main(argv) == 2
+    out, error = capsys.readouterr()
+    assert not out and error.count("\n") == 1 and all(word in error for word in words), error
+    assert not any(tmp_path.iterdir())
+
+
+def test_replicas_of_another_number_are_refused(tmp_path, capsys, monkeypatch):
+    """The folder of a run whose config has two, by its config.json alone."""
+    monkeypatch.chdir(ROOT)
+    argv = ["train.py", *TINY, "--config.cache_dir=", "--config.train.sync_every=5"]
+    config = complete(parse([*argv, "--workdir=x", "--config.devices=2"], "").config)
+    (tmp_path / "config.json").write_text(to_json(config.to_dict()))
+    assert train.main([*argv, f"--workdir={tmp_path}", "--config.devices=4"]) == 2
+    assert "config.devices" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize(
+    "environment, words, wanted",
+    [
+        ({}, [], None),
+        ({"SLURM_STEP_NUM_TASKS": "1"}, [], None),
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, [], None),  # sbatch without srun: one process
+        ({"SLURM_STEP_NUM_TASKS": "4"}, [], Cluster()),
+        ({"OMPI_COMM_WORLD_SIZE": "2"}, [], Cluster()),
+        ({"TPU_WORKER_HOSTNAMES": "a,b"}, [], Cluster()),
+        ({"TPU_WORKER_HOSTNAMES": "a"}, [], None),
+        ({"SLURM_STEP_NUM_TASKS": "4"}, ["--dry_run"], None),
+        ({}, ["--coordinator=auto"], Cluster()),
+        ({}, ["--coordinator=h:7", "--processes=2", "--process=1"], Cluster("h:7", 2, 1)),
+        ({"SLURM_STEP_NUM_TASKS": "4"}, ["--coordinator=h:7", "--processes=1", "--process=0"], None),
+    ],
+)
+def test_processes_are_those_of_the_flags_or_of_a_launcher(environment, words, wanted, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for name in LAUNCHERS:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert parse(["train.py", "--config=configs/default.py", "--workdir=x", *words], "").cluster == wanted
