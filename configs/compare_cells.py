@@ -1,0 +1,40 @@
+"""Which cells learn to multiply permutations, the word problem of S3, at equal parameters over five seeds?
+
+    scripts/run experiments/sweep.py --config=configs/compare_cells.py --workdir=runs/cells --workers=2
+
+The table and runs/cells/figures/compare.png answer it: for each cell how many of its seeds reach the
+target, after how many updates, and how far the others come. Cells that are affine in their state are expected
+at the bottom. One learning rate serves all: a cell that does badly here may do better at another.
+
+    scripts/run experiments/sweep.py --config=configs/compare_cells.py:smoke --workdir=runs/cells_smoke
+
+Lengths up to 8 with 600 parameters and 20 updates: whether all cells run; nothing is learned.
+
+Time: not measured yet.
+Result: not measured yet.
+"""
+
+from configs import _variants, s3
+from configs._space import grid
+from r3nn import CELLS
+
+
+def get_config(variant=""):
+    """Lengths 1 to 16, 8,000 parameters, a label at every step."""
+    _variants.check(variant, "smoke")
+    config = s3.get_config("smoke") if variant else s3.get_config()
+    config.model.params = 600 if variant else 8000
+    if variant:
+        config.train.updates = 20
+        return config
+    config.train.batch = 32
+    config.train.length = 16
+    config.train.updates = 3000
+    config.train.target = 0.99
+    config.optimizer.schedule = "cosine"
+    return config
+
+
+def get_sweep():
+    """Every cell with every seed."""
+    return {"model.cell": grid(CELLS), "seed": grid(range(5))}

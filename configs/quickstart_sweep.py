@@ -1,0 +1,36 @@
+"""Which optimizer, rate and size suit the quickstart's task, over three seeds each?
+
+    scripts/run experiments/sweep.py --config=configs/quickstart_sweep.py --workdir=runs/sweep --workers=2
+
+Time: about 3 minutes on 2 idle cores (328 s of processor time, compiling included).
+Result: adam with 32 units at a rate of 0.039: held-out mse 0.00034 as the median of three seeds, test mse
+0.0003 (trivial baseline 0.1667: always guess 1). sgd needs rates above 0.05, rmsprop stays at the baseline.
+"""
+
+from configs import _variants, quickstart
+from configs._space import choice, grid, log_uniform
+
+
+def get_config(variant=""):
+    """The quickstart, shorter: sequences of up to 50 steps. `full`: the quickstart itself."""
+    _variants.check(variant, "full")
+    config = quickstart.get_config()
+    if variant == "full":
+        return config
+    config.model.init.chrono = 50.0
+    config.train.length = 50
+    config.train.min_length = 10
+    config.train.updates = 600
+    config.train.target = 0.0
+    config.train.eval_every = 50
+    return config
+
+
+def get_sweep():
+    """16 configurations by default, in three cells each."""
+    return {
+        "optimizer.lr": log_uniform(3e-4, 1e-1),
+        "optimizer.name": choice("adam", "sgd", "rmsprop"),
+        "model.hidden_size": choice(8, 16, 32),
+        "seed": grid(range(3)),
+    }

@@ -1,0 +1,48 @@
+"""What figures of a sweep share: scales, and the lines at trivial predictions and at the target."""
+
+from matplotlib.axes import Axes
+
+from experiments import plots
+from experiments._sweep.outcomes import Outcome
+
+
+def logarithmic(values: list[float]) -> bool:
+    """Whether values are positive and far apart."""
+    return bool(values) and min(values) > 0 and max(values) > 3 * min(values)
+
+
+def scale(found: Outcome, ax: Axes, values: list[float]):
+    """A logarithmic axis for errors."""
+    if found.sign < 0:
+        plots.log_values(ax, values)
+
+
+def goals(found: Outcome, ax: Axes, across: bool = True):
+    """Lines at baseline and target, where all configurations have the same. across: over the x axis."""
+    wanted = {group.goal for group in found.groups}
+    if len(wanted) > 1:
+        return
+    (goal,) = wanted
+    levels = {"trivial": (goal.baseline, (0, (5, 3))), "target": (goal.target, (0, (1, 2)))}
+    for word, (level, dashes) in levels.items():
+        if level is None:
+            continue
+        (ax.axhline if across else ax.axvline)(
+            level, color=plots.PALE, linewidth=1.2, linestyle=dashes, zorder=0
+        )
+        at, transform = (
+            ((1, level), ax.get_yaxis_transform()) if across else ((level, 1), ax.get_xaxis_transform())
+        )
+        place = dict(xytext=(4, 0) if across else (0, 4), va="center" if across else "bottom")
+        ha = "left" if across else "center"
+        ax.annotate(
+            word,
+            at,
+            xycoords=transform,
+            textcoords="offset points",
+            fontsize=9,
+            color=plots.PALE,
+            ha=ha,
+            annotation_clip=False,
+            **place,
+        )

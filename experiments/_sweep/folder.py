@@ -1,0 +1,135 @@
+"""The folder of a sweep: its files, whose it is, and who of this machine may do what in it."""
+
+import contextlib
+import fcntl
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from experiments._config import first_difference, merge
+from experiments._sweep.plan import Sweep
+from experiments._workdir import LOCK, to_json, write
+from experiments.errors import BadInput
+
+
+class Folder:
+    """The files of a sweep.
+
+    sweep.json    what is tried; a repeated command must say the same
+    sweep.db      the trials (SQLite), unless --storage keeps them elsewhere
+    trials/00007/ each a run as experiments/train.py leaves it
+    workers/0.log what a worker printed
+    """
+
+    def __init__(self, path: str):
+        self.path = Path(path)
+        self.record, self.database = self.path / "sweep.json", self.path / "sweep.db"
+        self.workers, self.claims = self.path / "workers", self.path / ".claims.lock"
+
+    def lock_of(self, worker: str) -> Path:
+        """The file that a worker holds as long as it lives."""
+        return self.workers / f"{worker}.lock"
+
+    def check(self, sweep: Sweep, storage: str) -> None:
+        """Raises BadInput unless the folder is new or empty, or that of this very sweep."""
+        if not self.path.exists():
+            return
+        if not self.path.is_dir():
+            raise BadInput(f"--workdir={self.path}: is a file; it must be a folder, or a name for a new one.")
+        try:
+            names = sorted(path.name for path in self.path.iterdir())
+        except OSError as error:
+            raise BadInput(f"--workdir={self.path}: cannot be read ({error.strerror}).") from error
+        if self.record.name in names:
+            self._check_same(sweep, storage)
+        elif foreign := [name for name in names if not name.startswith(".") and not name.endswith(".part")]:
+            raise BadInput(
+                f"--workdir={self.path}: holds {foreign[0]!r} but no sweep.json, so it is not the folder of "
+                "a sweep; it must be one, or be empty or new."
+            )
+
+    def _check_same(self, sweep: Sweep, storage: str) -> None:
+        before, kept = self.read()
+        field = difference(sweep, before) or ("--storage" if storage != kept else None)
+        if field is not None:
+            raise BadInput(
+                f"--workdir={self.path}: holds another sweep, which differs in {field}; repeat its command, "
+                "or take another folder."
+            )
+
+    def read(self) -> tuple[Sweep, str]:
+        """(the sweep of this folder, where its trials are recorded). Raises: BadInput."""
+        try:
+            data = json.loads(self.record.read_text("utf-8"))
+            return Sweep.from_dict(data), data["storage"]
+        except OSError as error:
+            raise BadInput(f"{self.record}: cannot be read ({error.strerror}).") from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise BadInput(f"{self.record}: is not the record of a sweep ({error}).") from error
+
+    def create(self, sweep: Sweep, storage: str) -> None:
+        """The folder and its sweep.json. Raises: BadInput where they cannot be written."""
+        try:
+            self.workers.mkdir(parents=True, exist_ok=True)
+            if not self.record.exists():
+                write(self.record, to_json({**sweep.to_dict(), "storage": storage}))
+        except OSError as error:
+            raise BadInput(f"--workdir={self.path}: cannot be written ({error.strerror}).") from error
+
+
+def difference(one: Sweep, other: Sweep) -> str | None:
+    """The first thing in which two sweeps differ, as their commands name it."""
+    bases = [merge(ConfigDict(sweep.base)) for sweep in (one, other)]
+    field = first_difference(*bases)
+    if field is not None:
+        return f"config.{field}"
+    names = [*one.axes, *other.axes]
+    axis = next((name for name in names if one.axes.get(name) != other.axes.get(name)), None)
+    if axis is not None:
+        return f"get_sweep()[{axis!r}]"
+    options = ("config", "trials", "sampler", "pruner", "seed")
+    return next((f"--{name}" for name in options if getattr(one, name) != getattr(other, name)), None)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """A lock among the processes of a machine; one that dies lets go of it."""
+    with open(path, "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def free(path: Path) -> bool:
+    """Whether no process holds the lock of a file that is there."""
+    with open(path, "ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def in_use(workdir: Path) -> bool:
+    """Whether a process trains there: a worker that was taken for dead, say."""
+    return (workdir / LOCK).exists() and not free(workdir / LOCK)
+
+
+def file_system(path: Path, mounts: str = "") -> str:
+    """The kind of the file system that a path is on, as /proc/mounts names it; "" where that is not known.
+
+    mounts: the text of that file.
+    """
+    if not mounts:
+        try:
+            mounts = Path("/proc/mounts").read_text("utf-8")
+        except OSError:
+            return ""
+    place, kind = Path("/"), ""
+    for line in mounts.splitlines():
+        mounted, found = line.split()[1:3]
+        at = Path(mounted.replace("\\040", " "))
+        if path.absolute().is_relative_to(at) and at.is_relative_to(place):
+            place, kind = at, found
+    return kind

@@ -1,0 +1,181 @@
+"""From a command line to a running sweep: everything is checked before anything is created."""
+
+import os
+import re
+from collections.abc import Callable
+
+import jax
+import optuna
+from optuna.storages import RDBStorage
+
+from configs import default
+from configs._space import Axis, Grid, Range
+from experiments import _config, _jax
+from experiments._build import build
+from experiments._config import complete
+from experiments._sweep import places, plan, report, slots, study
+from experiments._sweep.folder import Folder, difference, file_system
+from experiments._sweep.plan import Sweep
+from experiments._sweep.study import Database
+from experiments._sweep.supervise import supervise
+from experiments.errors import BadInput, Interrupted
+from experiments.sweep import Asked
+from r3nn.tasks import get_task
+
+TRIALS = 16  # configurations to sample, where --trials does not say
+MOST = 10**6  # runs of a sweep
+NETWORKED = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "lustre", "gpfs", "afs", "9p")
+
+
+def launch(asked: Asked) -> None:
+    """Does what experiments/sweep.py was asked for. Raises: the `Ending`s of experiments.errors."""
+    jax.config.update("jax_platforms", "cpu")  # of this process: GPUs are for its workers
+    sweep = planned(asked)
+    folder = Folder(asked.workdir)
+    database = study.database(asked.storage, folder.database)
+    if asked.workdir:
+        folder.check(sweep, database.shown)
+    print(describe(sweep, asked, database))
+    if asked.dry_run:
+        print("Nothing was created.")
+        return
+    prepare(asked, sweep, folder, database)
+    with study.connected(database) as storage:
+        trials = joined(asked, sweep, storage, database)
+        folder.create(sweep, database.shown)
+        slots.reopen(trials, sweep)
+        try:
+            supervise(trials, sweep, folder, database, asked.workers, asked.together)
+        except Interrupted:
+            report.save(trials, sweep, folder.path)
+            raise
+        report.finish(trials, sweep, folder.path)
+
+
+def planned(asked: Asked) -> Sweep:
+    """The sweep of a command line, checked: its axes are fields, their values fit. Raises: BadInput."""
+    study.check_sampler(asked.sampler)
+    base = _config.parse(["sweep", f"--config={asked.config}", "--dry_run", *asked.overrides], "").config
+    axes = plan.space(asked.config)
+    _check_names(axes, asked.overrides)
+    config = complete(base)
+    task = get_task(config.task.name, **config.task.options)
+    sweep = Sweep(
+        config=asked.config,
+        overrides=asked.overrides,
+        base=base.to_dict(),
+        axes=axes,
+        trials=_trials(asked, axes),
+        sampler=asked.sampler,
+        pruner=asked.pruner,
+        seed=asked.seed,
+        metric=task.metric,
+        higher_is_better=task.higher_is_better,
+    )
+    if sweep.total > MOST:
+        raise BadInput(f"--trials={sweep.trials}: makes {sweep.total:,} runs, more than {MOST:,}.")
+    _check_values(sweep)
+    return sweep
+
+
+def _trials(asked: Asked, axes: dict[str, Axis]) -> int:
+    sampled = any(not isinstance(axis, Grid) for axis in axes.values())
+    if not sampled and asked.trials is not None:
+        raise BadInput(
+            f"--trials={asked.trials}: all axes of {asked.config} are grids, so there is nothing to sample; "
+            "leave it out."
+        )
+    return (asked.trials or TRIALS) if sampled else 1
+
+
+def _check_names(axes: dict[str, Axis], overrides: tuple[str, ...]) -> None:
+    _config._check_names(re.match("(.*)", name) for name in axes)
+    given = {re.match(r"--?(?:no)?config\.([^=]+)", word)[1] for word in overrides}
+    known = dict(_config.fields(default.get_config()))
+    for name, axis in axes.items():
+        if isinstance(axis, Range) and not axis.whole and type(known.get(name, 0.0)) is not float:
+            raise BadInput(
+                f"get_sweep()[{name!r}]: config.{name} is no fraction; take int_uniform, choice or grid."
+            )
+        if name in given:
+            raise BadInput(f"--config.{name}: get_sweep() tries values of that field; leave one of them out.")
+        if name in _config.INERT:
+            raise BadInput(f"get_sweep()[{name!r}]: config.{name} changes no result; leave it out.")
+
+
+def _check_values(sweep: Sweep) -> None:
+    """Of each axis beside the first values of the others. Raises: BadInput."""
+    first = {name: plan.edges(axis)[0] for name, axis in sweep.axes.items()}
+    _jax.check_cache(_checked(sweep, first, build).config)
+    for name, axis in sweep.axes.items():
+        for value in plan.edges(axis)[1:]:
+            # Names of cells, tasks and the like are known once they are looked up; numbers before.
+            check = build if isinstance(value, str) else complete
+            _checked(sweep, {**first, name: value}, check, name)
+
+
+def _checked(sweep: Sweep, values: plan.Values, check: Callable, name: str = ""):
+    """check(the config of these values), with the axis in the sentence where it complains."""
+    try:
+        return check(sweep.config_of(values))
+    except BadInput as error:
+        at = f"get_sweep()[{name!r}]" if name else "get_sweep(), first values"
+        raise BadInput(f"{at}: {error}") from error
+
+
+def prepare(asked: Asked, sweep: Sweep, folder: Folder, database: Database) -> None:
+    """The folder, where the database is a file in it; others are asked first. Raises: BadInput."""
+    if asked.storage:
+        return
+    kind = file_system(folder.path)
+    if kind in NETWORKED:
+        print(
+            f"{folder.path} is on a network file system ({kind}), where SQLite may lose trials: take a "
+            "folder on a local disk, or --storage=postgresql://user:password@host/name."
+        )
+    folder.create(sweep, database.shown)
+
+
+def joined(asked: Asked, sweep: Sweep, storage: RDBStorage, database: Database) -> optuna.Study:
+    """The study, which is that of the folder's name and of this very sweep. Raises: BadInput."""
+    found = study.opened(storage, os.path.normpath(asked.workdir), sweep)
+    field = difference(sweep, study.recorded(found, sweep))
+    if field is not None:
+        raise BadInput(
+            f"--storage={database.shown}: has a sweep of --workdir={asked.workdir} that differs in {field}; "
+            "repeat its command, or take another folder."
+        )
+    return found
+
+
+def describe(sweep: Sweep, asked: Asked, database: Database) -> str:
+    """The plan, in words."""
+    cells = len(sweep.cells)
+    first = {name: plan.edges(axis)[0] for name, axis in sweep.axes.items()}
+    rows = {
+        "runs": f"{sweep.total}: {sweep.trials} configurations x {cells} cells of the grids",
+        **{f"  {name}": _words(axis) for name, axis in sweep.axes.items()},
+        "sampler, pruner": f"{sweep.sampler}, {sweep.pruner}; "
+        f"{'highest' if sweep.higher_is_better else 'lowest'} held-out {sweep.metric}",
+        "trials kept in": database.shown,
+        "workers": "; ".join(_place(place) for place in places.places(asked.workers)),
+        "a run": sweep.command(f"{asked.workdir or 'DIR'}/{plan.workdir(0)}", first),
+    }
+    return "\n".join(f"{name:20} {value}" for name, value in rows.items())
+
+
+def _words(axis: Axis) -> str:
+    if not isinstance(axis, Range):
+        kind = "each of" if isinstance(axis, Grid) else "one of"
+        return f"{kind} {', '.join(map(str, axis.values))}"
+    return f"{axis.low} to {axis.high}{', logarithmic' if axis.log else ''}"
+
+
+def _place(place: places.Place) -> str:
+    gpu = place.environment.get("CUDA_VISIBLE_DEVICES")
+    cores = f"core{'s' * (len(place.cores) != 1)} {_numbers(place.cores)}" if place.cores else "all cores"
+    return cores if gpu is None else f"GPU {gpu}, {cores}"
+
+
+def _numbers(cores: list[int]) -> str:
+    return str(cores[0]) if len(cores) == 1 else f"{cores[0]}-{cores[-1]}"

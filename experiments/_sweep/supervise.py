@@ -1,0 +1,173 @@
+"""The parent of a sweep's workers on this machine: starts them, sees who died, shows how far all are."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from experiments._signals import Signals
+from experiments._sweep import progress, slots
+from experiments._sweep.folder import Folder, free
+from experiments._sweep.places import Place, places
+from experiments._sweep.plan import Sweep
+from experiments._sweep.study import GRACE, HEARTBEAT, Database, patiently
+from experiments._sweep.worker import Job
+from experiments.errors import Ending, Interrupted
+
+ROOT = Path(__file__).resolve().parents[2]
+TICK = 0.5  # seconds between two looks
+DEATHS = 5  # of each worker, without a trial finished in between: the fault is not a passing one
+
+
+@dataclasses.dataclass
+class Local:
+    """A worker of this machine."""
+
+    place: Place
+    job: Job
+    log: Path
+    process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        """As a process in a session of its own: Ctrl-C reaches the parent alone."""
+        self.close()
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-u", "-m", "experiments._sweep.worker"],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self.place.environment, "PYTHONPATH": path},
+                start_new_session=True,
+            )
+        with contextlib.suppress(BrokenPipeError):  # it is dead already
+            self.process.stdin.write(json.dumps(self.job._asdict()).encode() + b"\n")
+            self.process.stdin.flush()
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is no process."""
+        return self.process is None or self.process.poll() is not None
+
+    def close(self) -> None:
+        """Ends its input, upon which it saves and stops."""
+        if self.process is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
+
+
+@contextlib.contextmanager
+def crew(folder: Folder, database: Database, name: str, workers: int, together: int) -> Iterator[list[Local]]:
+    """Workers that are not started yet; at the end of the block all stop."""
+    found = []
+    for place in places(workers):
+        job = Job(str(folder.path), database.url, name, together, place.cores, workers)
+        found.append(Local(place, job, folder.workers / f"{place.index}.log"))
+    try:
+        yield found
+    finally:
+        for local in found:
+            local.close()
+        for local in found:
+            if local.process is not None:
+                local.process.wait()
+
+
+@dataclasses.dataclass
+class Count:
+    """Deaths of workers since a trial was last finished."""
+
+    deaths: int = 0
+    finished: int = -1
+
+    def add(self, deaths: int, finished: int) -> int:
+        """-> deaths since then."""
+        self.deaths = deaths + (self.deaths if finished == self.finished else 0)
+        self.finished = finished
+        return self.deaths
+
+
+def supervise(
+    study: optuna.Study, sweep: Sweep, folder: Folder, database: Database, workers: int, together: int
+) -> None:
+    """Until all slots are done. Raises: Interrupted on a signal; Ending where the workers keep dying."""
+    elsewhere, count = Elsewhere(study, folder), Count()
+    crew_here = crew(folder, database, study.study_name, workers, together)
+    with Signals() as signals, progress.screen(sweep) as screen, crew_here as there:
+        while True:
+            recover(study, folder)
+            elsewhere.look()
+            trials = slots.trials_of(study)
+            screen.show(slots.current(trials, sweep.total))
+            if slots.all_finished(trials, sweep.total):
+                return
+            if signals.received:
+                screen.say(f"{signals.received.name}: the workers save and stop ...")
+                raise Interrupted(_remark(trials, sweep, signals.received.name), signals.received)
+            dead = [local for local in there if local.ended]
+            begun = sum(local.process is not None for local in dead)
+            if count.add(begun, sum(map(slots.finished, trials))) > DEATHS * workers:
+                raise Ending(f"the workers keep dying: {folder.workers}/0.log and its like say why.")
+            for local in dead:
+                local.start()
+            time.sleep(TICK)
+
+
+def _remark(trials: list[FrozenTrial], sweep: Sweep, name: str) -> str:
+    done = sum(map(slots.finished, slots.current(trials, sweep.total)))
+    return f"{name}: stopped with {done} of {sweep.total} runs done; the same command goes on from there."
+
+
+def recover(study: optuna.Study, folder: Folder) -> None:
+    """Gives back what dead workers of this machine held: a process that dies lets go of its lock."""
+    running = patiently(lambda: study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+    dead = {}
+    for trial in running:
+        alive = _lock(folder, trial)
+        if alive is not None and free(alive):
+            slots.give_back(study, trial._trial_id, f"its worker on {socket.gethostname()} died.")
+            dead[alive] = True
+    for alive in dead:
+        alive.unlink(missing_ok=True)
+
+
+def _lock(folder: Folder, trial: FrozenTrial) -> Path | None:
+    """What the trial's worker holds as long as it lives; None where it is not of this machine and folder."""
+    if trial.user_attrs.get("host") != socket.gethostname():
+        return None
+    path = folder.lock_of(trial.user_attrs["worker"])
+    return path if path.exists() else None
+
+
+class Elsewhere:
+    """Trials of other machines: their signs of life, by the clock of the database."""
+
+    def __init__(self, study: optuna.Study, folder: Folder):
+        self._study, self._folder = study, folder
+        self._seen: set[int] = set()
+        self._looked = -float(HEARTBEAT)
+
+    def look(self) -> None:
+        """Every now and then: gives back what has shown no sign of life for too long."""
+        if time.monotonic() - self._looked < HEARTBEAT:
+            return
+        self._looked = time.monotonic()
+        study, storage = self._study, self._study._storage
+        for trial in patiently(lambda: study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))):
+            # One that died before its first sign would never be missed: it gets that one from us.
+            if trial._trial_id not in self._seen:
+                patiently(lambda trial=trial: storage.record_heartbeat(trial._trial_id))
+                self._seen.add(trial._trial_id)
+        for trial_id in patiently(lambda: storage._get_stale_trial_ids(study._study_id)):
+            if _lock(self._folder, storage.get_trial(trial_id)) is None:
+                slots.give_back(study, trial_id, f"no sign of life for {GRACE} seconds.")

@@ -1,0 +1,119 @@
+"""Tries the values that a config file's get_sweep() declares, each run in a folder of its own.
+
+    scripts/run experiments/sweep.py --config=configs/quickstart_sweep.py --workdir=runs/sweep --workers=2
+    scripts/run experiments/sweep.py --config=configs/quickstart_sweep.py --workdir=runs/sweep --dry_run
+
+The same command goes on where a killed sweep stopped. With --storage=postgresql://user:password@host/name
+(or any other server that SQLAlchemy knows), the same command on each of many machines joins one sweep.
+--config.FIELD=VALUE changes the config of all runs. experiments/errors.py lists the exit statuses.
+"""
+
+import re
+import sys
+from typing import NamedTuple
+
+from absl import flags
+
+from experiments import errors
+from experiments._flags import bad
+from experiments.errors import BadInput
+from r3nn._names import check_choice, check_int, unknown
+
+SAMPLERS = ("tpe", "random", "qmc", "nsgaii", "cmaes", "gp")
+PRUNERS = ("none", "median", "percentile", "halving", "hyperband")
+
+
+class Asked(NamedTuple):
+    """What a command line says."""
+
+    config: str
+    workdir: str
+    workers: int
+    trials: int | None
+    sampler: str
+    pruner: str
+    storage: str
+    together: int
+    seed: int
+    dry_run: bool
+    overrides: tuple[str, ...]  # --config.FIELD=VALUE
+
+
+def main(argv: list[str]) -> int:
+    """Does what a command line asks for -> the exit status."""
+    return errors.ending(lambda: _main(argv))
+
+
+def _main(argv: list[str]) -> None:
+    asked = parse(argv)
+    # Imported late: what is above answers --help and a misspelt flag at once.
+    from experiments._sweep import launch
+
+    launch.launch(asked)
+
+
+def parse(argv: list[str]) -> Asked:
+    """--config=FILE[:VARIANT] --workdir=DIR and what --help names. Raises: BadInput, in one sentence."""
+    values = _flags()
+    try:
+        rest = values(argv, known_only=True)[1:]
+    except flags.Error as error:
+        raise bad(error, values) from error
+    if values.help:
+        raise SystemExit(print(__doc__, values.get_help(), sep="\n"))
+    for word in rest:
+        if not re.match(r"--?(no)?config\.", word):
+            raise _stray(word)
+    if not values.config:
+        raise BadInput(
+            "--config is missing: it must name a file with get_sweep(), as configs/quickstart_sweep.py."
+        )
+    if not (values.workdir or values.dry_run):
+        raise BadInput("--workdir is missing: it must name the folder of the sweep, such as runs/sweep.")
+    named = {name: values[name].value for name in Asked._fields[:-1]}
+    return _checked(Asked(**named, overrides=tuple(rest)))
+
+
+def _flags() -> flags.FlagValues:
+    values = flags.FlagValues()
+    string, integer, boolean = (
+        lambda *args, make=make, **more: make(*args, flag_values=values, **more)
+        for make in (flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_bool)
+    )
+    string("config", None, "a file of configs/ that has get_sweep(), with :VARIANT or without")
+    string("workdir", "", "the sweep's folder")
+    integer("workers", 1, "processes on this machine")
+    integer("trials", None, "configurations to sample (16), each with all grids")
+    string("sampler", "tpe", f"of configurations: {', '.join(SAMPLERS)}")
+    string("pruner", "none", f"ends what does badly: {', '.join(PRUNERS)}")
+    string("storage", "", "URL of a database server that all machines reach; by default a file in the folder")
+    integer("together", 0, "runs of one architecture that a worker trains side by side; 0: chosen")
+    integer("seed", 0, "of the sampler")
+    boolean("dry_run", False, "print the plan; create nothing")
+    boolean("help", False, "show this text", short_name="h")
+    return values
+
+
+def _stray(word: str) -> BadInput:
+    match = re.match(r"--?([^=]+)", word)
+    if match is None:
+        return BadInput(f"{word!r} is no flag: arguments look like --workers=2.")
+    return BadInput(unknown("flag", match[1], (*Asked._fields[:-1], "help")))
+
+
+def _checked(asked: Asked) -> Asked:
+    try:
+        check_int("--workers", asked.workers, 1, 1024)
+        check_int("--together", asked.together, 0, 4096)
+        check_int("--seed", asked.seed, 0, 2**32 - 1)
+        if asked.trials is not None:
+            check_int("--trials", asked.trials, 1, 10**6)
+        check_choice("--sampler", asked.sampler, SAMPLERS)
+        check_choice("--pruner", asked.pruner, PRUNERS)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    return asked
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

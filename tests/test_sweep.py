@@ -1,0 +1,600 @@
+"""experiments/sweep.py: what it plans, who runs what, and that nothing is lost when processes die."""
+
+import contextlib
+import json
+import os
+import pwd
+import random
+import re
+import shlex
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from configs import default
+from configs._space import Choice, Grid, Range, choice, grid, int_uniform, log_uniform, uniform
+from experiments import _config, sweep
+from experiments._sweep import places, slots, study, supervise
+from experiments._sweep.folder import Folder, file_system, free, locked
+from experiments._sweep.plan import Sweep
+from experiments._sweep.slots import Worker, all_finished, claim, current, finished, give_back, trials_of
+from experiments._sweep.trial import Heart, Taken, settle, watch
+from experiments.errors import Interrupted, NotFinite, Pruned
+
+# Optuna calls its heartbeats and its samplers with some values given experimental; its version is pinned.
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = {
+    **{"model.hidden_size": 3, "train.length": 6, "train.batch": 2, "train.updates": 40},
+    **{"train.log_every": 5, "train.eval_every": 10, "train.eval_batch": 4, "train.checkpoint_every": 10},
+    "optimizer.lr": 0.01,
+}
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch):
+    """Where scripts/run starts programs."""
+    monkeypatch.chdir(ROOT)
+
+
+def config_file(folder: Path, axes: str, **fields) -> Path:
+    """A config of the tiny run with a search space."""
+    path = folder / "tried.py"
+    path.write_text(
+        "from configs import default\n"
+        "from configs._space import *\n"
+        "def get_config():\n"
+        "    config = default.get_config()\n"
+        f"    config.update_from_flattened_dict({TINY | fields!r})\n"
+        "    return config\n"
+        f"def get_sweep():\n    return {axes}\n"
+    )
+    return path
+
+
+AXES = {
+    "optimizer.lr": log_uniform(1e-4, 1e-1),
+    "seed": grid(range(2)),
+    "model.cell": grid("gru", "elman"),
+    "model.depth": choice(1, 2),
+}
+
+
+def tried(**changes) -> Sweep:
+    base = default.get_config()
+    base.update_from_flattened_dict(TINY)
+    usual = dict(
+        config="configs/default.py",
+        overrides=("--config.train.updates=40",),
+        base=base.to_dict(),
+        axes=AXES,
+        trials=3,
+        sampler="random",
+        pruner="none",
+        seed=0,
+        metric="mse",
+        higher_is_better=False,
+    )
+    return Sweep(**usual | changes)
+
+
+def in_memory(of: Sweep) -> optuna.Study:
+    return study.opened(optuna.storages.InMemoryStorage(), "a sweep", of)
+
+
+def worker(name: str) -> Worker:
+    return Worker(socket.gethostname(), name, "runs/x")
+
+
+# What is tried.
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: uniform(2, 1), "must rise, got 2 to 1"),
+        (lambda: uniform(0, float("inf")), "must be numbers, got inf"),
+        (lambda: log_uniform(0, 1), "must start above 0, got 0"),
+        (lambda: int_uniform(1, 2.5), "whole numbers, got 2.5"),
+        (lambda: choice(), "a value at least"),
+        (lambda: grid([]), "a value at least"),
+        (lambda: grid(1, 2, 1), "1 stands there twice"),
+        (lambda: choice("gru", None), "got None"),
+        (lambda: grid([[1], [2]]), r"got \[1\]"),
+    ],
+)
+def test_axes_refuse(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_axes():
+    assert grid(range(3)) == grid(0, 1, 2) == Grid((0, 1, 2)) and choice("gru") == Choice(("gru",))
+    assert int_uniform(1, 8, log=True) == Range(1, 8, log=True, whole=True)
+
+
+def test_slots_are_configurations_by_cells_with_the_seed_fastest():
+    one = tried()
+    assert one.total == 12 and [one.configuration(slot) for slot in (0, 3, 4, 11)] == [0, 0, 1, 2]
+    assert [tuple(cell.values()) for cell in one.cells] == [
+        ("gru", 0),
+        ("gru", 1),
+        ("elman", 0),
+        ("elman", 1),
+    ]
+    assert one.cell(6) == {"model.cell": "elman", "seed": 0}
+    assert one.architecture({"model.cell": "gru", "seed": 1, "optimizer.lr": 0.1}) == {"model.cell": "gru"}
+
+
+def test_a_sweep_survives_json_and_tells_what_differs():
+    from experiments._sweep.folder import difference
+
+    one = tried()
+    assert Sweep.from_dict(json.loads(json.dumps(one.to_dict()))) == one and difference(one, one) is None
+    assert difference(one, tried(seed=1)) == "--seed"
+    assert difference(one, tried(axes=AXES | {"seed": grid(range(3))})) == "get_sweep()['seed']"
+    other = {**one.base, "train": {**one.base["train"], "batch": 3}}
+    assert difference(one, tried(base=other)) == "config.train.batch"
+    assert difference(one, tried(base=one.base | {"cache_dir": "elsewhere"})) is None
+
+
+def test_the_command_of_a_run_gives_its_config():
+    one = tried(
+        axes={
+            "optimizer.lr": uniform(0, 1),
+            "model.residual": choice(True, False),
+            "model.cell": choice("heads(gru, 1)"),
+        }
+    )
+    values = {"optimizer.lr": 0.1 + 0.2, "model.residual": True, "model.cell": "heads(gru, 1)"}
+    words = shlex.split(one.command("runs/x/trials/00000", values))
+    assert words[:2] == ["scripts/run", "experiments/train.py"]
+    read = _config.parse(words[1:], "")
+    overridden = one.config_of(values)
+    assert read.workdir == "runs/x/trials/00000" and read.config.optimizer.lr == 0.1 + 0.2
+    assert read.config.model.residual is True and read.config.model.cell == overridden.model.cell
+    assert overridden.train.batch == 2 and overridden.optimizer.lr == 0.1 + 0.2
+
+
+# Who runs what.
+
+
+def test_trials_of_one_configuration_share_what_is_sampled():
+    one = tried()
+    there = in_memory(one)
+    claims = [claim(there, one, worker("a")) for _ in range(one.total)]
+    assert [c.slot for c in claims] == list(range(12)) and claim(there, one, worker("a")) is None
+    sampled = [(c.values["optimizer.lr"], c.values["model.depth"]) for c in claims]
+    assert len(set(sampled)) == 3 and all(sampled[i] == sampled[i - i % 4] for i in range(12))
+    assert all({name: c.values[name] for name in one.cell(c.slot)} == one.cell(c.slot) for c in claims)
+    about = there.trials[5].user_attrs
+    assert about["slot"] == 5 and about["configuration"] == 1 and about["workdir"] == "trials/00005"
+    assert f"--config.optimizer.lr={claims[5].values['optimizer.lr']!r}" in about["command"]
+
+
+def test_side_by_side_go_those_of_one_architecture():
+    one = tried()
+    there = in_memory(one)
+    first = claim(there, one, worker("a"))
+    assert claim(there, one, worker("a"), like=first.values).slot == 1
+    assert claim(there, one, worker("a"), like=first.values) is None  # elman
+    assert len(there.trials) == 2
+    traced = tried(axes={"optimizer.lr": log_uniform(1e-4, 1e-1), "seed": grid(0, 1)})
+    there = in_memory(traced)
+    first = claim(there, traced, worker("a"))
+    for _ in range(5):
+        assert claim(there, traced, worker("a"), like=first.values)
+
+
+@pytest.mark.parametrize("name", sorted(set(study.SAMPLERS) - set(study.NEEDS)))
+def test_samplers(name):
+    """Two workers that take turns, and one alone, sample the same from an empty history."""
+    one = tried(sampler=name)
+    drawn = []
+    for names in ("ab", "a"):
+        there = in_memory(one)
+        claims = [claim(there, one, worker(names[i % len(names)])) for i in range(one.total)]
+        drawn.append([c.values for c in claims])
+    assert drawn[0] == drawn[1] and len({values["optimizer.lr"] for values in drawn[0]}) == 3
+    assert all(1e-4 <= values["optimizer.lr"] <= 1e-1 for values in drawn[0])
+
+
+def test_samplers_learn():
+    """TPE goes where it was good: later samples are nearer to the optimum than chance, 0.29 on average."""
+    one = tried(sampler="tpe", trials=60, axes={"optimizer.lr": uniform(0, 1)})
+    there = in_memory(one)
+    far = []
+    for _ in range(60):
+        held = claim(there, one, worker("a"))
+        far.append(abs(held.values["optimizer.lr"] - 0.3))
+        settle(there, held, outcome(far[-1]))
+    assert sum(far[30:]) / 30 < 0.2
+
+
+def outcome(value) -> dict:
+    return {
+        name: value for name in ("value", "held_out", "updates", "seconds", "parameters", "reached_target")
+    }
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_dies_each_slot_is_finished_once(seed):
+    """Workers claim, finish and die in any order; those that die may do so at any moment of a claim."""
+    chance, one = random.Random(seed), tried(trials=4)
+    there = in_memory(one)
+    held, ended = [], []
+    while not all_finished(trials_of(there), one.total):
+        roll = chance.random()
+        if roll < 0.4:
+            taken = claim(there, one, worker("a"))
+            held += [taken] if taken else []
+        elif roll < 0.5:  # dies after the trial exists, before anything else is known of it
+            again = [t for t in current(trials_of(there), one.total) if slots.lost(t)]
+            before = (again[0], trials_of(there)) if again else None
+            made = slots._create(there, slots._template(one, worker("b"), 0, before))
+            give_back(there, made, "died")
+        elif held and roll < 0.6:
+            give_back(there, held.pop(chance.randrange(len(held))).trial._trial_id, None)
+        elif held:
+            done = held.pop(chance.randrange(len(held)))
+            settle(there, done, outcome(0.5))
+            ended.append(done.slot)
+    assert sorted(ended) == list(range(one.total))
+    assert all(t.state == TrialState.COMPLETE for t in current(trials_of(there), one.total))
+
+
+def test_of_two_retries_the_first_counts_and_of_too_many_slots_none():
+    one = tried(trials=1, axes={"seed": grid(0, 1)})
+    there = in_memory(one)
+    lost_one = claim(there, one, worker("a"))
+    assert give_back(there, lost_one.trial._trial_id, "died") and not give_back(there, 0, "died")
+    trials = trials_of(there)
+    first, second = (
+        slots._create(there, slots._template(one, worker(name), 0, (trials[0], trials))) for name in "bc"
+    )
+    assert slots._settle(there, one, worker("c"), second) is None
+    assert slots._settle(there, one, worker("b"), first).slot == 0
+    assert claim(there, one, worker("a")).slot == 1
+    surplus = slots._create(there, slots._template(one, worker("a"), 2, None))
+    assert slots._settle(there, one, worker("a"), surplus) is None
+    assert [t.number for t in current(trials_of(there), one.total)] == [1, 3]
+
+
+def test_a_slot_that_kills_its_workers_is_given_up():
+    one = tried(trials=1, axes={"seed": grid(0)})
+    there = in_memory(one)
+    for _ in range(slots.ATTEMPTS):
+        give_back(there, claim(there, one, worker("a")).trial._trial_id, None)  # asked to stop: no fault
+        give_back(there, claim(there, one, worker("a")).trial._trial_id, "its worker died")
+    assert claim(there, one, worker("a")) is None
+    (last,) = current(trials_of(there), one.total)
+    assert finished(last) and last.user_attrs["ending"] == "lost 5 times, the last time so: its worker died"
+    slots.reopen(there, one)
+    slots.reopen(there, one)
+    give_back(there, claim(there, one, worker("a")).trial._trial_id, "its worker died")
+    assert claim(there, one, worker("a")).slot == 0
+
+
+def test_how_trials_end():
+    one = tried(trials=1, axes={"seed": grid(range(7))}, pruner="median")
+    there = in_memory(one)
+    ends = [outcome(0.5), Pruned("pruned."), NotFinite("update 2: bad."), outcome(None)]
+    ends += [Interrupted("stop", signal.SIGTERM), Taken("gone."), RuntimeError("a bug")]
+    for end in ends:
+        held = claim(there, one, worker("a"))
+        watch(held)(10, 0.7)
+        settle(there, held, end)
+    states = [trial.state.name for trial in there.trials]
+    assert states == ["COMPLETE", "PRUNED", "FAIL", "FAIL", "FAIL", "RUNNING", "FAIL"]
+    assert [t.user_attrs.get("ending") for t in there.trials[2:]] == [
+        "update 2: bad.",
+        "no evaluation was finite.",
+        None,
+        None,
+        None,
+    ]
+    assert there.trials[0].user_attrs["result"]["held_out"] == 0.5 and there.trials[1].value == 0.7
+    assert there.trials[6].user_attrs["lost"] == "unforeseen: RuntimeError: a bug"
+    again = claim(there, one, worker("b"))
+    assert again.slot == 5 and there.trials[7].intermediate_values == {10: 0.7}
+    watch(again)(10, 0.7)  # a resumed run evaluates again
+
+
+def test_watching():
+    """The pruner ends what does badly; a trial that another worker has by now ends too."""
+    one = tried(trials=8, axes={"optimizer.lr": uniform(0, 1)}, pruner="median")
+    there = in_memory(one)
+    for value in range(6, 0, -1):
+        held = claim(there, one, worker("a"))
+        watch(held)(10, float(value))
+        settle(there, held, outcome(value))
+    bad, taken = claim(there, one, worker("a")), claim(there, one, worker("a"))
+    with pytest.raises(Pruned, match="pruned after update 10, at 9"):
+        watch(bad)(10, 9.0)
+    give_back(there, taken.trial._trial_id, "taken for dead")
+    with pytest.raises(Taken):
+        watch(taken)(10, 0.0)
+    settle(there, taken, outcome(0.0))
+    assert trials_of(there)[-1].state == TrialState.FAIL
+
+
+# Signs of life.
+
+
+def test_what_dies_here_and_elsewhere_is_taken_up_again(tmp_path):
+    """Here: at once, by the lock that a process lets go of. Elsewhere: by the clock of the database."""
+    one, folder = tried(), Folder(str(tmp_path / "sweep"))
+    folder.create(one, "sweep.db")
+    stack = contextlib.ExitStack()
+    storage = stack.enter_context(study.connected(study.database("", folder.database)))
+    there = study.opened(storage, "x", one)
+    far = Worker("elsewhere", "1", "runs/x")
+    held = [claim(there, one, w) for w in (worker("alive"), worker("dead"), far, far, far)]
+    folder.lock_of("dead").touch()
+    with stack, locked(folder.lock_of("alive")), Heart(storage) as heart, heart.holding(held[:1] + held[3:]):
+        look = supervise.Elsewhere(there, folder)
+        look.look()  # a sign of life for slot 2, whose worker died before it gave one
+        old = "update trial_heartbeats set heartbeat = datetime('now', '-200 seconds') where trial_id in"
+        with contextlib.closing(sqlite3.connect(folder.database)) as database, database:
+            database.execute(f"{old} (?, ?, ?)", [held[i].trial._trial_id for i in (0, 2, 3)])
+        look._looked -= study.HEARTBEAT
+        look.look()
+        supervise.recover(there, folder)
+        assert [t.number for t in there.trials if t.state == TrialState.FAIL] == [1, 2, 3]
+        reasons = [there.trials[i].user_attrs["lost"] for i in (1, 2)]
+        assert "died" in reasons[0] and reasons[1] == "no sign of life for 120 seconds."
+        assert not folder.lock_of("dead").exists() and claim(there, one, worker("b")).slot == 1
+
+
+def test_a_lock_ends_with_its_process(tmp_path):
+    with locked(tmp_path / "lock"):
+        assert not free(tmp_path / "lock")
+    assert free(tmp_path / "lock")
+
+
+# Places.
+
+
+def test_shares_of_cores_and_gpus():
+    assert places.share([0, 1, 2, 3, 4], 2) == [[0, 1], [2, 3, 4]]
+    assert places.share([4, 7], 3) == [[4], [7], [4]] and places.share([], 2) == [[], []]
+    alone = places.gpu_environment(["0", "1"], 1, 2)
+    assert alone == {"CUDA_VISIBLE_DEVICES": "1", "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.900"}
+    assert places.gpu_environment(["3"], 2, 3)["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.300"
+    assert places.gpu_environment([], 0, 2) == {}
+
+
+def test_network_file_systems_are_known():
+    mounts = "/dev/a / ext4 rw 0 0\nhost:/x /home nfs4 rw 0 0\n/dev/b /home/me/my\\040disk xfs rw 0 0\n"
+    assert file_system(Path("/home/me/runs"), mounts) == "nfs4"
+    assert file_system(Path("/home/me/my disk/runs"), mounts) == "xfs"
+    assert file_system(Path("/homes/runs"), mounts) == "ext4"
+
+
+# The program.
+
+
+def program(workdir, config, *arguments) -> list[str]:
+    return ["sweep.py", f"--config={config}", f"--workdir={workdir}", *arguments]
+
+
+def until(condition, seconds=60):
+    """Waits for it, in a thread; the test's own asserts tell where it never comes."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+
+
+def reported(folder: Path) -> list:
+    """Slots whose runs have a line in their log."""
+    return [path for path in folder.glob("trials/*/metrics.jsonl") if path.stat().st_size]
+
+
+def recorded(storage: str, name: str) -> list:
+    """All trials of a study, in a folder's file or under a URL."""
+    with study.connected(study.database(storage, Path(name) / "sweep.db")) as there:
+        return trials_of(optuna.load_study(study_name=name, storage=there))
+
+
+def check_whole(folder: Path, trials, total: int) -> None:
+    """Each slot finished once, by a run that says what its trial says."""
+    chain = current(trials, total)
+    assert [t.user_attrs["slot"] for t in chain] == list(range(total)) and all(map(finished, chain))
+    assert len({path.name for path in folder.glob("trials/*")}) == total
+    for trial in chain:
+        result = json.loads((folder / trial.user_attrs["workdir"] / "result.json").read_text())
+        assert result["held_out"] == trial.value and result["value"] == trial.user_attrs["result"]["value"]
+        assert result["config"]["seed"] == trial.params["seed"] and result["updates"] == 1000
+        assert shlex.split(result["command"])[4:] == shlex.split(trial.user_attrs["command"])[4:]
+        log = (folder / trial.user_attrs["workdir"] / "metrics.jsonl").read_text()
+        lines = [json.loads(line) for line in log.splitlines()]
+        evaluated = {line["update"]: line["mse"] for line in lines if line["kind"] == "eval"}
+        assert evaluated == trial.intermediate_values
+
+
+# Long enough to be killed in between.
+LONG = {"train.updates": 1000, "train.log_every": 5, "train.eval_every": 250, "train.checkpoint_every": 250}
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    """A config file, whose runs share one cache of compiled programs."""
+    folder = tmp_path_factory.mktemp("config")
+    axes = '{"optimizer.lr": log_uniform(1e-3, 1e-2), "seed": grid(0, 1)}'
+    return config_file(folder, axes, cache_dir=str(folder / "cache"), **LONG)
+
+
+def test_a_sweep_that_is_killed_in_every_way(config, tmp_path, capfd):
+    """A worker is killed; then the parent is asked to stop; then the command is repeated."""
+    folder = tmp_path / "sweep"
+    argv = program(folder, config, "--trials=2", "--sampler=random", "--together=1")
+
+    def kill():
+        until(lambda: reported(folder))
+        (lock,) = folder.glob("workers/*.lock")
+        os.kill(int(lock.name.split("-")[0]), signal.SIGKILL)
+        until(lambda: len(reported(folder)) > 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    assert sweep.main(argv) == 143
+    killer.join()
+    error = capfd.readouterr().err
+    assert re.match(
+        r"SIGTERM: stopped with \d of 4 runs done; the same command goes on from there.\n$", error
+    )
+    trials = recorded("", str(folder))
+    assert not any(trial.state == TrialState.RUNNING for trial in trials)
+    assert sum("lost" in trial.user_attrs for trial in trials) == 1
+
+    assert sweep.main(argv) == 0
+    out = capfd.readouterr().out
+    assert "4/4 runs done" in out and "--config.seed=" in out
+    check_whole(folder, recorded("", str(folder)), 4)
+    assert not list(folder.glob("workers/*.lock")) and (folder / "trials.csv").exists()
+
+    assert sweep.main([*argv, "--seed=1"]) == 2
+    assert "holds another sweep, which differs in --seed" in capfd.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    """The URL of a PostgreSQL server on loopback."""
+    found = [shutil.which("initdb"), *map(str, sorted(Path("/").glob("usr/lib/postgresql/*/bin/initdb")))]
+    initdb = next(filter(None, found), None)
+    if initdb is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    home = Path(tempfile.mkdtemp(prefix="r3nn-postgres-", dir="/tmp"))  # of another user, so not tmp_path
+    who = {}
+    if os.getuid() == 0:  # which the server refuses to run as
+        user = next(u for u in ("postgres", "nobody") if any(p.pw_name == u for p in pwd.getpwall()))
+        who = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+        shutil.chown(home, user)
+    run = dict(cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **who)
+    data = home / "data"
+    subprocess.run([initdb, "-D", data, "-U", "r3nn", "-A", "trust", "--no-sync"], check=True, **run)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    options = ["-h", "127.0.0.1", "-p", port, "-k", str(home), "-c", "fsync=off"]
+    server = subprocess.Popen(
+        [Path(initdb).resolve().with_name("postgres"), "-D", data, *options],
+        **run | {"stderr": subprocess.DEVNULL},
+    )
+
+    def listens() -> bool:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", int(port))) == 0
+
+    until(listens)
+    yield f"postgresql://r3nn:secret@127.0.0.1:{port}/postgres"
+    server.send_signal(signal.SIGINT)
+    server.wait()
+    shutil.rmtree(home)
+
+
+def test_the_same_command_on_two_machines_joins_one_sweep(postgres, config, tmp_path, monkeypatch, capfd):
+    """Two parents in two folders with the same command; one of them dies."""
+    argv = program("runs/joined", config, "--trials=2", f"--storage={postgres}", "--together=1")
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir(), there.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(ROOT / "experiments" / "sweep.py"), *argv[1:]]
+    with open(tmp_path / "log", "w") as log:
+        other = subprocess.Popen(command, cwd=there, env=environment, stdout=log, stderr=log)
+
+    def kill():
+        until(lambda: reported(there / "runs" / "joined") or other.poll() is not None)
+        other.kill()  # its worker saves, gives back what it has, and ends
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    monkeypatch.chdir(here)
+    assert sweep.main(argv) == 0
+    killer.join()
+    assert other.wait() == -signal.SIGKILL, (tmp_path / "log").read_text()
+    text = capfd.readouterr().out + (tmp_path / "log").read_text()
+    assert "secret" not in text + (here / "runs" / "joined" / "sweep.json").read_text()
+    chain = current(recorded(postgres, "runs/joined"), 4)
+    assert len(chain) == 4 and {t.state for t in chain} == {TrialState.COMPLETE}
+    ran = [path.parent.name for path in tmp_path.glob("*/runs/joined/trials/*/result.json")]
+    assert sorted(set(ran)) == [f"{slot:05d}" for slot in range(4)]
+
+
+# Bad input: one sentence; nothing is created.
+
+GOOD = '{"optimizer.lr": log_uniform(1e-4, 1e-2), "seed": grid(range(2))}'
+
+
+@pytest.mark.parametrize(
+    "axes, arguments, words",
+    [
+        ('{"optimizer.l": uniform(0, 1)}', [], ["optimizer.l", "'optimizer.lr'"]),
+        ('{"train": grid(1)}', [], ["config.train", "group"]),
+        ('{"optimizer.lr": grid("fast")}', [], ["optimizer.lr", "float", "'fast'"]),
+        ('{"train.batch": uniform(1, 2)}', [], ["config.train.batch", "int_uniform"]),
+        ('{"optimizer.lr": uniform(-1, 1)}', [], ["optimizer.lr", "-1"]),
+        ('{"optimizer.lr": uniform(1, -1)}', [], ["get_sweep()", "must rise, got 1 to -1"]),
+        ('{"model.cell": choice("gru", "lstmm")}', [], ["get_sweep()['model.cell']", "lstmm", "'lstm'"]),
+        ('{"cache_dir": grid("", "x")}', [], ["cache_dir", "changes no result"]),
+        ("{}", [], ["get_sweep() must return", "{}"]),
+        ('{"seed": range(3)}', [], ["get_sweep() must return", "range(0, 3)"]),
+        ('{"seed": grid(range(3))}', ["--trials=3"], ["--trials=3", "grids"]),
+        (GOOD, ["--trials=0"], ["--trials", "from 1", "0"]),
+        (GOOD, ["--trials=many"], ["trials", "many"]),
+        (GOOD, ["--workers=0"], ["--workers", "from 1", "0"]),
+        (GOOD, ["--together=-1"], ["--together", "-1"]),
+        (GOOD, ["--sampler=tpee"], ["--sampler", "tpee", "random"]),
+        (GOOD, ["--sampler=gp"], ["--sampler=gp", "torch"]),
+        (GOOD, ["--pruner=x"], ["--pruner", "hyperband"]),
+        (GOOD, ["--storage=nowhere"], ["--storage=nowhere", "postgresql://"]),
+        (GOOD, ["--storage=sqlite:///x.db"], ["SQLite", "leave --storage out"]),
+        (
+            GOOD,
+            ["--storage=postgresql://a:secret@127.0.0.1:9/x"],
+            ["--storage=postgresql://a:***@", "refused"],
+        ),
+        (GOOD, ["--config.seed=1"], ["--config.seed", "get_sweep()"]),
+        (GOOD, ["--config.sed=1"], ["sed", "'seed'"]),
+        (GOOD, ["--worker=2"], ["flag 'worker'", "did you mean 'workers'"]),
+        (GOOD, ["extra"], ["'extra' is no flag"]),
+        (GOOD, ["--config=configs/quickstart.py"], ["configs/quickstart.py", "does not define get_sweep()"]),
+        (GOOD, ["--config=no.py"], ["no.py", "no such Python file"]),
+        (GOOD, ["--workdir="], ["--workdir is missing"]),
+        (GOOD, ["--workdir=README.md"], ["--workdir=README.md", "is a file"]),
+        (GOOD, ["--workdir=configs"], ["--workdir=configs", "no sweep.json"]),
+        (GOOD, ["--workdir=/proc/sweep"], ["--workdir=/proc/sweep", "cannot be written"]),
+    ],
+)
+def test_bad_input(axes, arguments, words, tmp_path, capsys):
+    config = config_file(tmp_path, axes)
+    status = sweep.main(program(tmp_path / "runs", config, *arguments))
+    error = capsys.readouterr().err
+    assert status == 2 and error.count("\n") == 1 and "secret" not in error, error
+    for word in words:
+        assert word in error
+    assert list(tmp_path.iterdir()) == [config]
+
+
+def test_dry_run_and_help_create_nothing(tmp_path, capsys):
+    config = config_file(tmp_path, GOOD)
+    assert sweep.main(program("", config, "--dry_run", "--trials=5", "--workers=2")) == 0
+    out = capsys.readouterr().out
+    assert "10: 5 configurations x 2 cells" in out and "0.0001 to 0.01, logarithmic" in out
+    assert "--config.optimizer.lr=0.0001 --config.seed=0" in out and list(tmp_path.iterdir()) == [config]
+    with pytest.raises(SystemExit):
+        sweep.main(["sweep.py", "--help"])
+    assert "--workers" in capsys.readouterr().out
