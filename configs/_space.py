@@ -8,11 +8,14 @@
 Every value of a `grid` is tried with every configuration that is sampled from the others.
 """
 
+import collections
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterable
 
 Value = bool | int | float | str
+MOST = 10_000  # values of a choice or grid
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +89,7 @@ def grid(*values: Value | Iterable[Value]) -> Grid:
 
 def _values(values: tuple) -> tuple:
     if len(values) == 1 and isinstance(values[0], Iterable) and not isinstance(values[0], str):
-        return tuple(values[0])
+        return tuple(itertools.islice(values[0], MOST + 1))
     return values
 
 
@@ -96,6 +99,8 @@ def _check(values: tuple) -> None:
     for value in values:
         if not isinstance(value, Value):
             raise ValueError(f"values must be numbers, words, True or False, got {value!r}.")
-    twice = next((value for i, value in enumerate(values) if value in values[:i]), None)
-    if twice is not None:
-        raise ValueError(f"the value {twice!r} stands there twice.")
+    if len(values) > MOST:
+        raise ValueError(f"choice and grid take at most {MOST:,} values.")
+    (most, count), *_ = collections.Counter(values).most_common(1)
+    if count > 1:
+        raise ValueError(f"the value {most!r} stands there twice.")

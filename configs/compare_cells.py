@@ -1,17 +1,21 @@
 """Which cells learn to multiply permutations, the word problem of S3, at equal parameters over five seeds?
 
-    scripts/run experiments/sweep.py --config=configs/compare_cells.py --workdir=runs/cells --workers=2
+    scripts/run experiments/sweep.py --config=configs/compare_cells.py --workdir=runs/cells \\
+        --workers=2 --together=5
 
-The table and runs/cells/figures/compare.png answer it: for each cell how many of its seeds reach the
-target, after how many updates, and how far the others come. Cells that are affine in their state are expected
-at the bottom. One learning rate serves all: a cell that does badly here may do better at another.
+The table and runs/cells/figures/compare.png answer it: for each cell how many of its seeds reach the target,
+after how many updates, and how far the others come. The seeds of a cell share one program. Cells that are
+affine in their state are expected at the bottom. One learning rate serves all: a cell that does badly here
+may do better at another.
 
     scripts/run experiments/sweep.py --config=configs/compare_cells.py:smoke --workdir=runs/cells_smoke
 
 Lengths up to 8 with 600 parameters and 20 updates: whether all cells run; nothing is learned.
 
-Time: not measured yet.
-Result: not measured yet.
+Time: 25 minutes on 2 cores that other work shared.
+Result: the three multiplicative cells reach the target with all five seeds after 100 to 300 updates (medians),
+the other nine dense ones after 600 to 1300, elman last. None of the others does in 3000: the diagonal and
+independent ones, the affine ones, cornn, scornn and m2rnn, whose median sequence accuracy stays below 0.01.
 """
 
 from configs import _variants, s3

@@ -65,7 +65,7 @@ def get_config() -> ConfigDict:
     config.train.depth_weight = 1.0  # of the loss of each shallower depth; the deepest's weighs 1
     # Above 1: each device makes so many updates of its own on its share of the batch, then their parameters
     # are averaged (local SGD); the optimizers' states stay each device's own, and the number of devices
-    # belongs to the result. It must divide updates, log_every, eval_every and checkpoint_every.
+    # belongs to the result. It must divide updates, log_every, eval_every, checkpoint_every, profile.
     config.train.sync_every = 1  # updates between two averages; 1: one update of all devices together
     config.train.outer_lr = 1.0  # of the step to the average; 1 and no momentum: onto it
     config.train.outer_momentum = 0.0  # above 0: DiLoCo's outer optimizer, Nesterov's momentum of such steps

@@ -1,7 +1,6 @@
 """From a checked config to what is trained."""
 
 import dataclasses
-import inspect
 import math
 import os
 import re
@@ -12,18 +11,16 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from configs import default
-from experiments._config import RATES, complete
+from experiments import _contradictions, _init_options
+from experiments._config import RATES, complete, running
 from experiments.errors import BadInput
 from r3nn import training
-from r3nn._names import unknown
-from r3nn.model import Model, as_cell, count_params, fit_hidden_size
+from r3nn._names import lookup, unknown
+from r3nn.model import Model, count_params, fit_hidden_size
 from r3nn.model import build as build_model
 from r3nn.nnx import R3NN, Functional
 from r3nn.tasks import Task, get_task
 
-DECAYED = ("adamw", "lamb", "lion")  # the optimizers that have weight decay
-FED = {"classification": "probabilities", "regression": "values"}  # y_{t-1} by the task's kind
 SENTENCE = 300  # characters of an error that is not ours
 #: fields by the names that the library has for them, where it has others
 RENAMED = {"recurrent_dropout": "model.dropout_candidate", "max_length": "train.length"}
@@ -58,7 +55,7 @@ def vary(experiment: Experiment, config: ConfigDict) -> Experiment:
     """The same architecture under a config that differs in hyperparameters alone. Raises: BadInput."""
     config = complete(config)
     try:
-        _check_contradictions(config, experiment.spec)
+        _contradictions.check(config, experiment.spec)
     except ValueError as error:
         raise BadInput(_sentence(error, config)) from error
     return dataclasses.replace(experiment, config=config, hparams=_hparams(config))
@@ -70,19 +67,30 @@ def build(config: ConfigDict, devices: int = 1) -> Experiment:
     devices: of this host, that training is split over; config.devices is what was asked for.
     """
     config = complete(config)
+    _run_files(config)
     try:
+        _init_options.check(config)
         task = get_task(config.task.name, **config.task.options)
         model = _model(config, task)
         _check_memory(config, model)
         module = lambda key: Functional.split(R3NN.from_params(model, model.init(key)))
         spec = _spec(config, task, _functional(module), devices)
-        _check_contradictions(config, spec)
+        _contradictions.check(config, spec)
         init = lambda key: module(key)[1]
         experiment = Experiment(config, spec, _hparams(config), init, count_params(model), model.hidden_size)
         _trace(experiment)
     except (ValueError, TypeError, OverflowError) as error:
         raise BadInput(_sentence(error, config)) from error
     return experiment
+
+
+def _run_files(config: ConfigDict) -> None:
+    """Runs the Python files that a task or a cell comes from. Raises: BadInput for whatever that raises."""
+    for field in ("task.name", "model.cell", "model.depth_cell"):
+        group, name = field.split(".")
+        if ".py:" in config[group][name]:
+            with running(f"config.{field}", config[group][name]):
+                lookup(name.removeprefix("depth_"), {}, config[group][name])
 
 
 def _trace(experiment: Experiment) -> None:
@@ -96,7 +104,7 @@ def _sentence(error: Exception, config: ConfigDict) -> str:
     """What went wrong, on one line, with the field's name where the library knows it as an option."""
     text = " ".join(str(error).split())
     if match := re.search(r"init\(\) got an unexpected keyword argument '(\w+)'", text):
-        return f"config.model.init.{match[1]}: {unknown('option', match[1], _init_names(config))}"
+        return f"config.model.init.{match[1]}: {unknown('option', match[1], _init_options.known(config))}"
     if isinstance(error, OverflowError):
         return f"config.model: a size in it is too large ({text})."
     if text.startswith("chrono"):
@@ -115,15 +123,6 @@ def _field(text: str, config: ConfigDict) -> str:
     found = (group for group, fields in groups.items() if name in fields and name != "cell")  # or depth_cell
     group = next(found, None)
     return f"config.{group}." if group else ""
-
-
-def _init_names(config: ConfigDict) -> set[str]:
-    """The options that the `init` of every cell takes by name."""
-    cells = [as_cell(name) for name in (config.model.cell, config.model.depth_cell) if name]
-    inits = [[vars(kind)["init"] for kind in type(cell).__mro__ if "init" in vars(kind)] for cell in cells]
-    parameters = lambda init: inspect.signature(init).parameters.values()
-    named = lambda init: {p.name for p in parameters(init) if p.kind is p.KEYWORD_ONLY}
-    return set.intersection(*(set().union(*map(named, chain)) for chain in inits))
 
 
 def _check_memory(config: ConfigDict, model: Model) -> None:
@@ -160,7 +159,7 @@ def _model(config: ConfigDict, task: Task) -> Model:
             cell=wanted.cell,
             depth=wanted.depth,
             depth_cell=wanted.depth_cell or None,
-            tie=int(wanted.tie) if wanted.tie.isascii() and wanted.tie.isdecimal() else wanted.tie,
+            tie=_contradictions.cycle_of(wanted.tie),
             order=wanted.order,
             residual_depth=wanted.residual,
             norm_depth=wanted.norm or None,
@@ -177,16 +176,10 @@ def _model(config: ConfigDict, task: Task) -> Model:
             chunk=wanted.chunk or None,
             memory=wanted.memory or None,
             compute_dtype=None if config.compute_dtype == "float32" else config.compute_dtype,
-            init=_init_options(wanted.init),
+            init=_init_options.given(config),
         )
 
     return make(fit_hidden_size(make, wanted.params) if wanted.params else wanted.hidden_size)
-
-
-def _init_options(options: ConfigDict) -> dict[str, Any]:
-    """Those that differ from default.py: not every cell's `init` knows each of them."""
-    usual = default.get_config().model.init
-    return {name: value for name, value in options.items() if name not in usual or value != usual[name]}
 
 
 def _spec(config: ConfigDict, task: Task, model, devices: int) -> training.Spec:
@@ -223,54 +216,3 @@ def _hparams(config: ConfigDict) -> training.HParams:
         "outer_momentum": config.train.outer_momentum,
     }
     return training.HParams(np.uint32(config.seed), **{k: np.float32(v) for k, v in scalars.items()})
-
-
-def _check_contradictions(config: ConfigDict, spec: training.Spec) -> None:
-    optimizer, model = config.optimizer, config.model
-    if optimizer.weight_decay and optimizer.name not in DECAYED:
-        raise ValueError(
-            f"config.optimizer.weight_decay={optimizer.weight_decay}: {optimizer.name} has none; "
-            f"it must be 0, or the optimizer one of {', '.join(DECAYED)}."
-        )
-    if optimizer.end_fraction and optimizer.schedule == "constant":
-        raise ValueError(
-            f"config.optimizer.end_fraction={optimizer.end_fraction}: a constant schedule does not fall; "
-            "it must be 0, or the schedule cosine or linear."
-        )
-    _check_rounds(config)
-    if model.teacher_forcing and not model.feedback:
-        raise ValueError(
-            "config.model.teacher_forcing=True: it needs config.model.feedback=values or probabilities."
-        )
-    if model.feedback and model.feedback != FED[spec.task.kind]:
-        raise ValueError(
-            f"config.model.feedback={model.feedback!r}: task {config.task.name!r} is a {spec.task.kind}; "
-            f"it must be '' or {FED[spec.task.kind]!r}."
-        )
-    if model.predict == "last" and not _counts_last_step_alone(spec):
-        raise ValueError(
-            f"config.model.predict='last': the loss of task {config.task.name!r}, as its options are, counts "
-            "other steps too; it must be 'every'."
-        )
-
-
-def _check_rounds(config: ConfigDict) -> None:
-    """Of train.sync_every: what comes every so often comes behind an average."""
-    train, every = config.train, config.train.sync_every
-    for name in ("log_every", "eval_every", "checkpoint_every"):
-        if train[name] % every:
-            raise ValueError(
-                f"config.train.{name}={train[name]}: must be a multiple of config.train.sync_every={every}."
-            )
-    for name, usual in (("outer_lr", 1.0), ("outer_momentum", 0.0)):
-        if every == 1 and train[name] != usual:
-            raise ValueError(
-                f"config.train.{name}={train[name]}: acts where config.train.sync_every is above 1 alone; "
-                f"it must be {usual}."
-            )
-
-
-def _counts_last_step_alone(spec: training.Spec) -> bool:
-    length = max(spec.task.min_length, min(8, spec.max_length))
-    mask = np.asarray(spec.task.sample(training.stream(0, training.TEST), 1, length, length).mask[0])
-    return bool(mask[-1]) and mask.sum() == 1

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import difflib
 import inspect
+import json
 import math
 import re
 import runpy
@@ -93,13 +94,13 @@ def load(name: str) -> ConfigDict:
     path, _, variant = name.partition(":")
     if not (path.endswith(".py") and Path(path).is_file()):
         raise BadInput(f"--config={name}: there is no such Python file; configs are {', '.join(_configs())}.")
-    with running(name):
+    with running("--config", name):
         get_config = runpy.run_path(path).get("get_config")
     if get_config is None:
         raise BadInput(f"--config={name}: {path} does not define get_config().")
     if variant and not inspect.signature(get_config).parameters:
         raise BadInput(f"--config={name}: {path} has no variants.")
-    with running(name):
+    with running("--config", name):
         config = get_config(variant) if variant else get_config()
     if not isinstance(config, ConfigDict):
         raise BadInput(
@@ -109,15 +110,16 @@ def load(name: str) -> ConfigDict:
 
 
 @contextlib.contextmanager
-def running(name: str) -> Iterator[None]:
-    """Around what runs code of the file that --config names. Raises: BadInput for whatever that raises."""
+def running(field: str, name: str) -> Iterator[None]:
+    """Around what runs code of the file that a field names. Raises: BadInput for whatever that raises."""
     try:
         yield
     except (AttributeError, BadInput, ValueError) as error:  # they speak for themselves
         text = " ".join(str(error.args[0] if error.args else error).split())
-        raise BadInput(f"--config={name}: {text.rstrip('.')}.") from error
-    except Exception as error:
-        raise BadInput(f"--config={name}: cannot be run ({type(error).__name__}: {error}).") from error
+        raise BadInput(f"{field}={name}: {text.rstrip('.')}.") from error
+    except (Exception, SystemExit) as error:
+        what = f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"
+        raise BadInput(f"{field}={name}: cannot be run ({what}); R3NN_TRACEBACK=1 shows where.") from error
 
 
 def _configs() -> list[str]:
@@ -218,7 +220,17 @@ def complete(config: ConfigDict) -> ConfigDict:
     for name, (low, high) in WITHIN.items():
         if not (math.isfinite(values[name]) and low <= values[name] <= high):
             raise BadInput(f"config.{name} must be a number from {low} to {high}, got {values[name]}.")
+    _check_open(values)
     return config.lock()
+
+
+def _check_open(values: dict[str, object]) -> None:
+    """Of groups that take any field: default.py does not say of what type."""
+    for name, value in values.items():
+        try:
+            json.dumps(value)
+        except TypeError as error:
+            raise BadInput(f"config.{name} must be fit for config.json, got {value!r}.") from error
 
 
 def with_devices(config: ConfigDict, devices: int) -> ConfigDict:

@@ -29,6 +29,8 @@ from experiments.errors import BadInput, Ending
 #: interface has neither yet.
 _state = jax._src.distributed.global_state
 WAIT = 10**9  # milliseconds: as long as it takes
+JOINING = 300.0  # seconds in which all must have come
+SILENCE = 10.0  # seconds after which process 0 says that it waits for them
 PATIENCE = 30.0  # seconds in which process 0 ends a run that all see the end of
 PARTING = 60  # seconds in which all leave the coordinator, once they are about to
 ENDING = "r3nn/ending"  # a key: how the run ended, where it did not finish
@@ -86,15 +88,51 @@ def joined(wanted: Cluster | None) -> Iterator[None]:
 
 
 def _join(wanted: Cluster) -> None:
-    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
-    if jax.config.jax_cpu_collectives_implementation is None:
-        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    place = f"--coordinator={wanted.coordinator or AUTO}"
     try:
-        cluster = wanted.coordinator, wanted.processes, wanted.process
-        jax.distributed.initialize(*cluster, shutdown_timeout_seconds=PARTING)
-    except (RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or [""])[0][:200]
-        raise BadInput(f"--coordinator={wanted.coordinator or AUTO}: cannot be joined ({reason}).") from error
+        _check_place(wanted)
+        jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
+        if jax.config.jax_cpu_collectives_implementation is None:
+            jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        with _awaiting(wanted, place):
+            jax.distributed.initialize(
+                *(wanted.coordinator, wanted.processes, wanted.process),
+                initialization_timeout=round(2 * JOINING),
+                shutdown_timeout_seconds=PARTING,
+            )
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or (str(error).splitlines() or [""])[0][:200]
+        raise BadInput(f"{place}: cannot be joined ({reason}).") from error
+
+
+def _check_place(wanted: Cluster) -> None:
+    """Raises OSError for a name that no host has, or a port that is taken: JAX would wait, or crash."""
+    if wanted.coordinator is None:
+        return
+    host, _, port = wanted.coordinator.rpartition(":")
+    socket.getaddrinfo(host.strip("[]"), port)
+    if wanted.process == 0:
+        socket.create_server(("", int(port))).close()
+
+
+@contextlib.contextmanager
+def _awaiting(wanted: Cluster, place: str) -> Iterator[None]:
+    """Ends this process where the others do not come, or at Ctrl-C: JAX would hear of neither, and abort."""
+    late = f"{place}: the processes did not find each other within {JOINING:.0f} seconds."
+    said = f"waiting for {wanted.processes} processes at {wanted.coordinator} ..."
+    timers = [threading.Timer(JOINING, _leave, (BadInput.status, late))]
+    if wanted.process == 0:
+        timers.append(threading.Timer(SILENCE, print, (said,), {"flush": True}))
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for timer in timers:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        for timer in timers:
+            timer.cancel()
 
 
 def _end(end: Ending) -> None:

@@ -240,6 +240,23 @@ TRAIN = [
     (["--workdir=/proc/run"], ["--workdir=/proc/run", "cannot be written"]),
     (["--dry_run=maybe"], ["--dry_run", "true or false", "'maybe'"]),
     (["--process=1"], ["--coordinator is missing", "HOST:PORT"]),
+    # Fields that are fine alone.
+    (["--config.model.width=5"], ["config.model.width=5", "linear or embedding", "must be 0"]),
+    (["--config.model.mode=plain", "--config.model.chunk=3"], ["config.model.chunk=3", "plain", "must be 0"]),
+    (["--config.model.depth=3", "--config.model.tie=3"], ["config.model.tie='3'", "2 of depth 3"]),
+    (["--config.train.depth_weight=0.5"], ["config.train.depth_weight=0.5", "predict_depths", "1.0"]),
+    (["--config.optimizer.name=sgd", "--config.optimizer.b2=0.9"], ["config.optimizer.b2=0.9", "0.999"]),
+    (
+        ["--config.train.sync_every=2", "--config.profile=3"],
+        ["config.profile=3", "multiple", "config.train.sync_every=2"],
+    ),
+    # Options that default.py does not name.
+    (["--config.model.init.bias=perhaps"], ["config.model.init.bias", "true or false", "'perhaps'"]),
+    (
+        ["--config.model.cell=heads(lstm, 3)", "--config.model.init.forget_bias=much"],
+        ["config.model.init.forget_bias", "a finite number", "'much'"],
+    ),
+    (["--config.model.init.kernel_init=zeros"], ["config.model.init.kernel_init", "left out", "function"]),
     (["--processes=two"], ["--processes must be an integer", "'two'"]),
 ]
 
@@ -271,6 +288,28 @@ def test_config_files(text, words, tmp_path, capsys):
     path.write_text(text)
     argv = ["train.py", f"--config={path}", f"--workdir={tmp_path / 'run'}"]
     refused(train.main, argv, [str(path), *words], capsys, tmp_path)
+
+
+@pytest.mark.parametrize("field", ["model.cell", "model.depth_cell", "task.name"])
+@pytest.mark.parametrize(
+    "text, error",
+    [
+        ("import nothing_of_this_name", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
+        ("def cell(:", "SyntaxError"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+    ],
+    ids=["import", "syntax", "exit"],
+)
+def test_files_of_cells_and_tasks(field, text, error, tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    argv = train_line(tmp_path / "run", cache_dir="", **{field: f"{path}:value"})
+    refused(train.main, argv, [f"config.{field}={path}:value", error, "R3NN_TRACEBACK=1"], capsys, tmp_path)
+
+
+def test_a_function_in_a_config():
+    with pytest.raises(BadInput, match="config.model.init.mine must be fit for config.json, got <function"):
+        complete(ConfigDict({"model": {"init": {"mine": lambda: 0}}}))
 
 
 def test_config_is_asked_for(capsys):

@@ -150,7 +150,7 @@ def test_members_that_cannot_train_together(tmp_path):
         run_members([Member(tiny(), tmp_path / "0"), Member(tiny(**{"train.batch": 3}), tmp_path / "1")])
     with pytest.raises(BadInput, match="config.devices=2: .* must be 0 or 1"):
         run_members([Member(tiny(devices=2), tmp_path / "0")])
-    with pytest.raises(BadInput, match="config.optimizer.weight_decay=0.1: adam has none"):
+    with pytest.raises(BadInput, match=r"config\.optimizer\.weight_decay=0\.1: "):
         run_members([Member(tiny(), tmp_path / "0"), Member(tiny(**{"optimizer.weight_decay": 0.1}), "1")])
     assert not any(tmp_path.iterdir())
 

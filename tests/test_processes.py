@@ -131,7 +131,34 @@ def test_bad_input_of_process_0_ends_all(tmp_path):
     (tmp_path / "run" / "0" / "notes.txt").write_text("mine")
     statuses, (first, second) = launch(tmp_path / "run", 2, "--config.cache_dir=")
     assert statuses == [2, 2] and not second
-    assert first.count("\n") == 1 and "notes.txt" in first
+    assert "notes.txt" in first.splitlines()[-1] and "Traceback" not in first
+
+
+def alone(said: Path, number: int):
+    """A process of two that waits a second for the other one."""
+    from experiments import _processes
+
+    _processes.JOINING, _processes.SILENCE = 1.0, 0.1
+    argv = [f"--workdir={said.parent / 'run'}", f"--coordinator=127.0.0.1:{free_port()}"]
+    program(["train.py", *TINY, *argv, "--processes=2", f"--process={number}"], said, 0, 0)
+
+
+def test_processes_that_do_not_find_each_other_say_so(tmp_path):
+    """Process 0 that nobody joins; process 1 with the place of no process 0."""
+    said = [tmp_path / f"said{number}" for number in range(2)]
+    started = [
+        children.Process(target=alone, args=arguments) for arguments in zip(said, range(2), strict=True)
+    ]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(300)
+    assert [process.exitcode for process in started] == [2, 2]
+    first, second = (path.read_text().splitlines() for path in said)
+    assert first[0].startswith("waiting for 2 processes at 127.0.0.1:")
+    for line in (first[1], *second):
+        assert line.startswith("--coordinator=127.0.0.1:") and "within 1 seconds" in line
+    assert len(first) == 2 and len(second) == 1 and not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
@@ -183,6 +210,10 @@ def test_local_updates_of_processes_and_a_bad_one(cache, tmp_path):
         (["--coordinator=h:1", "--processes=2", "--process=2"], ["--process", "1", "2"]),
         (["--coordinator=h:1", "--processes=0", "--process=0"], ["--processes", "at least 1", "0"]),
         (["--coordinator=h:1", "--processes=two", "--process=0"], ["processes", "two"]),
+        (
+            [f"--coordinator={64 * 'x'}:1", "--processes=2", "--process=1"],
+            ["--coordinator=xxx", "cannot be joined", "too long"],
+        ),
         (["--coordinator=auto", "--processes=2"], ["auto", "--processes must not be given"]),
         (["--coordinator=auto", "--dry_run"], ["--dry_run", "--coordinator"]),
         (["--coordinater=auto"], ["coordinater", "'coordinator'"]),
@@ -203,6 +234,16 @@ def test_bad_input(flags, words, tmp_path, capsys, monkeypatch):
     out, error = capsys.readouterr()
     assert not out and error.count("\n") == 1 and all(word in error for word in words), error
     assert not any(tmp_path.iterdir())
+
+
+def test_a_port_that_is_taken(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"--coordinator=127.0.0.1:{server.getsockname()[1]}"
+        argv = ["train.py", *TINY, f"--workdir={tmp_path / 'run'}", place, "--processes=2", "--process=0"]
+        assert train.main(argv) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and place in error and "in use" in error and not any(tmp_path.iterdir())
 
 
 def test_replicas_of_another_number_are_refused(tmp_path, capsys, monkeypatch):

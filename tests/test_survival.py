@@ -34,9 +34,11 @@ YEARS = 10 * 365.25 * 24 * 3600
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """One cache of compiled programs for all runs."""
+    """One cache of compiled programs for all runs, which are short: every save takes its time."""
     stress.children.set_forkserver_preload(["experiments.train", "experiments._run"])
-    return tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(stress.RUN, "train.updates", 40)
+        yield tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module")

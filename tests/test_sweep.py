@@ -20,17 +20,20 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from configs import default
 from configs._space import Choice, Grid, Range, choice, grid, int_uniform, log_uniform, uniform
 from experiments import _config, sweep
 from experiments._sweep import places, slots, study, supervise
+from experiments._sweep import worker as working
 from experiments._sweep.folder import Folder, file_system, free, locked
 from experiments._sweep.plan import Sweep
 from experiments._sweep.slots import Worker, all_finished, claim, current, finished, give_back, trials_of
 from experiments._sweep.trial import Heart, Taken, settle, watch
-from experiments.errors import Interrupted, NotFinite, Pruned
+from experiments._sweep.worker import Post, run
+from experiments.errors import Interrupted, NotFinite, NotSaved, Pruned
 
 # Optuna calls its heartbeats and its samplers with some values given experimental; its version is pinned.
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -113,6 +116,7 @@ def worker(name: str) -> Worker:
         (lambda: grid(1, 2, 1), "1 stands there twice"),
         (lambda: choice("gru", None), "got None"),
         (lambda: grid([[1], [2]]), r"got \[1\]"),
+        (lambda: grid(range(10**12)), "at most 10,000 values"),
     ],
 )
 def test_axes_refuse(make, words):
@@ -291,25 +295,44 @@ def test_how_trials_end():
     one = tried(trials=1, axes={"seed": grid(range(7))}, pruner="median")
     there = in_memory(one)
     ends = [outcome(0.5), Pruned("pruned."), NotFinite("update 2: bad."), outcome(None)]
-    ends += [Interrupted("stop", signal.SIGTERM), Taken("gone."), RuntimeError("a bug")]
+    ends += [Interrupted("stop", signal.SIGTERM), Taken("gone."), RuntimeError("a bug"), NotSaved("full.")]
     for end in ends:
         held = claim(there, one, worker("a"))
         watch(held)(10, 0.7)
         settle(there, held, end)
     states = [trial.state.name for trial in there.trials]
-    assert states == ["COMPLETE", "PRUNED", "FAIL", "FAIL", "FAIL", "RUNNING", "FAIL"]
-    assert [t.user_attrs.get("ending") for t in there.trials[2:]] == [
-        "update 2: bad.",
-        "no evaluation was finite.",
-        None,
-        None,
-        None,
-    ]
+    assert states == ["COMPLETE", "PRUNED", "FAIL", "FAIL", "FAIL", "RUNNING", "FAIL", "FAIL"]
+    endings = [t.user_attrs.get("ending") for t in there.trials[2:]]
+    assert endings == ["update 2: bad.", "no evaluation was finite.", None, None, None, None]
     assert there.trials[0].user_attrs["result"]["held_out"] == 0.5 and there.trials[1].value == 0.7
-    assert there.trials[6].user_attrs["lost"] == "unforeseen: RuntimeError: a bug"
+    losses = [t.user_attrs.get("lost") for t in there.trials[4:]]
+    assert losses == [None, None, "unforeseen: RuntimeError: a bug", "full."]
     again = claim(there, one, worker("b"))
-    assert again.slot == 5 and there.trials[7].intermediate_values == {10: 0.7}
+    assert again.slot == 5 and there.trials[8].intermediate_values == {10: 0.7}
     watch(again)(10, 0.7)  # a resumed run evaluates again
+
+
+def test_what_the_storage_does_not_take_is_tried_again(monkeypatch):
+    """One run of two ends while the database is away: neither stays with a worker that has done with it."""
+    one = tried(trials=1, axes={"seed": grid(0, 1)})
+    there = in_memory(one)
+    group = [claim(there, one, worker("a")) for _ in range(2)]
+    post = Post(there, one, Folder("nowhere"), worker("a"), None, None, threading.Event())
+    away = [StorageInternalError("away")]
+
+    def settled(*arguments):
+        if away:
+            raise away.pop()
+        settle(*arguments)
+
+    monkeypatch.setattr(working, "run_members", lambda members, done: done(0, outcome(0.5)))
+    monkeypatch.setattr(working, "settle", settled)
+    monkeypatch.setattr(working._run, "run", lambda **member: outcome(0.5))
+    run(post, group)
+    assert [trial.state for trial in there.trials] == [TrialState.COMPLETE] * 2
+    post.stop.set()
+    run(post, [claim(there, tried(trials=2, axes=one.axes), worker("a"))])
+    assert not slots.finished(there.trials[2])
 
 
 def test_watching():
@@ -437,16 +460,20 @@ def config(tmp_path_factory):
 
 
 def test_a_sweep_that_is_killed_in_every_way(config, tmp_path, capfd):
-    """A worker is killed; then the parent is asked to stop; then the command is repeated."""
+    """A worker is killed; then all are asked to stop, as by SLURM; then the command is repeated."""
     folder = tmp_path / "sweep"
-    argv = program(folder, config, "--trials=2", "--sampler=random", "--together=1")
+    argv = program(folder, config, "--trials=1", "--sampler=random", "--together=1")
+
+    def worker_at_work():
+        (lock,) = folder.glob("workers/*.lock")
+        return int(lock.name.split("-")[0])
 
     def kill():
         until(lambda: reported(folder))
-        (lock,) = folder.glob("workers/*.lock")
-        os.kill(int(lock.name.split("-")[0]), signal.SIGKILL)
+        os.kill(worker_at_work(), signal.SIGKILL)
         until(lambda: len(reported(folder)) > 1)
-        os.kill(os.getpid(), signal.SIGTERM)
+        for process in (os.getpid(), worker_at_work()):
+            os.kill(process, signal.SIGTERM)
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -454,7 +481,7 @@ def test_a_sweep_that_is_killed_in_every_way(config, tmp_path, capfd):
     killer.join()
     error = capfd.readouterr().err
     assert re.match(
-        r"SIGTERM: stopped with \d of 4 runs done; the same command goes on from there.\n$", error
+        r"SIGTERM: stopped with \d of 2 runs done; the same command goes on from there.\n$", error
     )
     trials = recorded("", str(folder))
     assert not any(trial.state == TrialState.RUNNING for trial in trials)
@@ -462,8 +489,8 @@ def test_a_sweep_that_is_killed_in_every_way(config, tmp_path, capfd):
 
     assert sweep.main(argv) == 0
     out = capfd.readouterr().out
-    assert "4/4 runs done" in out and "--config.seed=" in out
-    check_whole(folder, recorded("", str(folder)), 4)
+    assert "2/2 runs done" in out and "--config.seed=" in out
+    check_whole(folder, recorded("", str(folder)), 2)
     assert not list(folder.glob("workers/*.lock")) and (folder / "trials.csv").exists()
 
     assert sweep.main([*argv, "--seed=1"]) == 2
@@ -549,6 +576,11 @@ GOOD = '{"optimizer.lr": log_uniform(1e-4, 1e-2), "seed": grid(range(2))}'
         ('{"optimizer.lr": uniform(-1, 1)}', [], ["optimizer.lr", "-1"]),
         ('{"optimizer.lr": uniform(1, -1)}', [], ["get_sweep()", "must rise, got 1 to -1"]),
         ('{"model.cell": choice("gru", "lstmm")}', [], ["get_sweep()['model.cell']", "lstmm", "'lstm'"]),
+        ('{"optimizer.lr": unifrom(0, 1)}', [], ["get_sweep()", "unifrom", "not defined"]),
+        ('{"train.min_length": grid(2, 7)}', [], ["get_sweep()['train.min_length']", "from 2 to 6", "7"]),
+        ('{"optimizer.weight_decay": grid(0.0, 0.1)}', [], ["weight_decay=0.1", "adamw"]),
+        ('{"task.name": grid("adding", "s3")}', ["--config.model.predict=every"], ["'s3'", "accuracy"]),
+        ('{"seed": grid(range(9999)), "optimizer.lr": grid(range(1, 9999))}', [], ["99,970,002 runs"]),
         ('{"cache_dir": grid("", "x")}', [], ["cache_dir", "changes no result"]),
         ("{}", [], ["get_sweep() must return", "{}"]),
         ('{"seed": range(3)}', [], ["get_sweep() must return", "range(0, 3)"]),

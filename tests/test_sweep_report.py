@@ -153,7 +153,8 @@ def test_trials_csv_has_a_line_for_each_run(finished):
     rows = list(csv.DictReader((folder / "trials.csv").read_text().splitlines()))
     assert [int(row["slot"]) for row in rows] == list(range(36))
     states = {slot: row["state"] for slot, row in enumerate(rows) if row["state"] != "complete"}
-    assert states == {4: "failed", 8: "pruned"}
+    assert states == {4: "failed", 8: "pruned"} and rows[4]["ending"] and not rows[8]["ending"]
+    assert f"\nslot 4 failed: {rows[4]['ending']}\n" in finished[1]
     assert list(rows[0])[2:6] == list(found.sweep.axes)
     assert (rows[4]["held_out"], rows[4]["value"], rows[8]["held_out"]) == ("", "", "0.09")
     row = rows[21]
@@ -355,7 +356,11 @@ def test_time_left_is_told_from_what_came_since_the_first_look():
     out = io.StringIO()
     with progress.screen(sweep, out) as screen:
         screen.show([complete, run({750: 0.1})])
-    assert out.getvalue() == "1/4 runs done: 1 running, best held-out mse 0.1 (seed=1)\n"
+        screen.show([complete] * 3 + [run({750: 0.1})])  # too soon
+        screen.show([complete] * 4)
+    first, last = out.getvalue().splitlines()
+    assert first == "1/4 runs done: 1 running, best held-out mse 0.1 (seed=1)"
+    assert last == "4/4 runs done: 0 running, best held-out mse 0.1 (seed=1)"
 
 
 # The comparison of all cells.

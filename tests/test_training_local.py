@@ -22,6 +22,7 @@ HPARAMS = HParams(
     outer_lr=np.float32(0.7),
     outer_momentum=np.float32(0.9),
 )
+SYNCHRONOUS = HPARAMS._replace(outer_lr=np.float32(1), outer_momentum=np.float32(0))
 
 updates = jax.jit(training.updates, static_argnums=(0, 3))
 
@@ -89,15 +90,14 @@ def test_one_replica_that_is_averaged_trains_as_ever():
     """Pieces of sequences too: their carry goes on behind an average."""
     plain = dataclasses.replace(SPEC, devices=1, sync_every=1, tbptt=3)
     rounds = dataclasses.replace(plain, sync_every=2)
-    hparams = HPARAMS._replace(outer_lr=np.float32(1), outer_momentum=np.float32(0))
-    state, metrics = updates(plain, hparams, start(plain), 8)
-    other, others = updates(rounds, hparams, start(rounds), 8)
+    state, metrics = updates(plain, SYNCHRONOUS, start(plain), 8)
+    other, others = updates(rounds, SYNCHRONOUS, start(rounds), 8)
     assert_close(others, metrics, rtol=1e-5, atol=1e-6)
     assert_close((other.params, other.carry), (state.params, state.carry), rtol=1e-4, atol=1e-6)
 
 
 def test_devices_meet_at_averages_alone():
-    """No collective among local updates, and at an average each array once; with k = 1 there are none."""
+    """No collective among local updates, and at an average each array once."""
     jaxpr = jax.make_jaxpr(partial(training.updates, SPEC, count=8))(HPARAMS, start(SPEC)).jaxpr
     collective = lambda equation: equation.primitive.name.startswith(
         ("psum", "all_", "pmin", "pmax", "ppermute")
@@ -107,6 +107,11 @@ def test_devices_meet_at_averages_alone():
     assert local and not any(count(equations(body)) for loop in local for body in inside(loop))
     summed = (*jax.tree.leaves(start(SPEC).params), "loss", "norm", "ok", *Tally._fields)
     assert count(equations(jaxpr)) == len(summed)
+
+
+def test_every_update_joined_is_synchronous_training():
+    """With k = 1 there are no replicas, and no average: the fields of one change no bit."""
     together = dataclasses.replace(SPEC, sync_every=1)
     assert not isinstance(start(together).opt_state, training.Local)
-    assert together == dataclasses.replace(SPEC, sync_every=1)
+    averaged, plain = (updates(together, h, start(together), 4) for h in (HPARAMS, SYNCHRONOUS))
+    assert_same(averaged, plain)

@@ -51,6 +51,7 @@ def history(found: Outcome) -> Figure | None:
     if failed := [i for i, run in numbered if run.state == "failed"]:
         bottom = ax.get_xaxis_transform()
         ax.plot(failed, [0.02] * len(failed), "x", color=plots.COLORS[1], transform=bottom, label="failed")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     scale(found, ax, [run.held_out for run in runs if run.held_out is not None])
     goals(found, ax)
     plots.name(ax, f"held-out {found.sweep.metric}", "runs ended")

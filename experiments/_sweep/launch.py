@@ -1,5 +1,6 @@
 """From a command line to a running sweep: everything is checked before anything is created."""
 
+import functools
 import os
 import re
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from optuna.storages import RDBStorage
 from configs import default
 from configs._space import Axis, Grid, Range
 from experiments import _config, _jax
-from experiments._build import build
+from experiments._build import build, vary
 from experiments._config import complete
 from experiments._sweep import places, plan, report, slots, study
 from experiments._sweep.folder import Folder, difference, file_system
@@ -73,7 +74,10 @@ def planned(asked: Asked) -> Sweep:
         higher_is_better=task.higher_is_better,
     )
     if sweep.total > MOST:
-        raise BadInput(f"--trials={sweep.trials}: makes {sweep.total:,} runs, more than {MOST:,}.")
+        raise BadInput(
+            f"--config={asked.config}: get_sweep() and --trials={sweep.trials} make {sweep.total:,} runs; "
+            f"they must be at most {MOST:,}."
+        )
     _check_values(sweep)
     return sweep
 
@@ -106,21 +110,34 @@ def _check_names(axes: dict[str, Axis], overrides: tuple[str, ...]) -> None:
 def _check_values(sweep: Sweep) -> None:
     """Of each axis beside the first values of the others. Raises: BadInput."""
     first = {name: plan.edges(axis)[0] for name, axis in sweep.axes.items()}
-    _jax.check_cache(_checked(sweep, first, build).config)
+    experiment = _checked(sweep, first, build)
+    _jax.check_cache(experiment.config)
     for name, axis in sweep.axes.items():
-        for value in plan.edges(axis)[1:]:
-            # Names of cells, tasks and the like are known once they are looked up; numbers before.
-            check = build if isinstance(value, str) else complete
+        values = plan.edges(axis)
+        numbers = [value for value in values if not isinstance(value, str)]
+        for value in values[1:]:
+            if name in plan.TRACED:
+                check = functools.partial(vary, experiment)
+            elif isinstance(value, str) or value in (min(numbers), max(numbers)):
+                check = build
+            else:
+                check = complete  # between numbers that fit
             _checked(sweep, {**first, name: value}, check, name)
 
 
 def _checked(sweep: Sweep, values: plan.Values, check: Callable, name: str = ""):
     """check(the config of these values), with the axis in the sentence where it complains."""
     try:
-        return check(sweep.config_of(values))
+        found = check(sweep.config_of(values))
+        if check is build and found.spec.task.metric != sweep.metric:
+            raise BadInput(
+                f"config.task.name={values[name]!r}: is measured by its {found.spec.task.metric}; it must be "
+                f"by its {sweep.metric}, as {sweep.base['task']['name']!r} is, to be compared."
+            )
     except BadInput as error:
         at = f"get_sweep()[{name!r}]" if name else "get_sweep(), first values"
         raise BadInput(f"{at}: {error}") from error
+    return found
 
 
 def prepare(asked: Asked, sweep: Sweep, folder: Folder, database: Database) -> None:

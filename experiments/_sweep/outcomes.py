@@ -30,6 +30,7 @@ class Run:
     seconds: float | None
     parameters: int | None
     reached: bool  # train.target
+    ending: str  # why it failed
     curve: tuple[tuple[int, float], ...]  # (update, held-out metric)
     workdir: str
     command: str
@@ -170,6 +171,7 @@ def _run(sweep: Sweep, slot: int, trial: FrozenTrial) -> Run:
         seconds=result.get("seconds"),
         parameters=result.get("parameters"),
         reached=bool(result.get("reached_target")),
+        ending=trial.user_attrs.get(slots.ENDING, ""),
         curve=tuple(curve),
         workdir=trial.user_attrs.get("workdir", ""),
         command=trial.user_attrs.get("command", ""),

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import inspect
 import itertools
+import math
 import runpy
 import shlex
 from typing import Any
@@ -12,7 +13,7 @@ from ml_collections import ConfigDict
 
 from configs import _space
 from configs._space import Axis, Grid, Range
-from experiments._config import fields, merge
+from experiments._config import fields, merge, running
 from experiments._members import FREE
 from experiments.errors import BadInput
 
@@ -55,7 +56,8 @@ class Sweep:
     @property
     def total(self) -> int:
         """Number of slots."""
-        return self.trials * len(self.cells)
+        grids = (len(axis.values) for axis in self.axes.values() if isinstance(axis, Grid))
+        return self.trials * math.prod(grids)
 
     def configuration(self, slot: int) -> int:
         """Which of the N a slot belongs to."""
@@ -131,10 +133,8 @@ def space(name: str) -> dict[str, Axis]:
             "configs/quickstart_sweep.py shows one."
         )
     takes = variant and inspect.signature(get_sweep).parameters
-    try:
+    with running("--config", f"{name}: get_sweep()"):
         axes = get_sweep(variant) if takes else get_sweep()
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise BadInput(f"--config={name}: get_sweep(): {error}") from error
     if not (isinstance(axes, dict) and axes and all(isinstance(axis, Axis) for axis in axes.values())):
         raise BadInput(
             f"--config={name}: get_sweep() must return config fields with what configs/_space.py makes, such "

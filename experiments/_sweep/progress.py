@@ -77,7 +77,7 @@ class Plain:
 
     def __init__(self, sweep: Sweep, out: TextIO):
         self._sweep, self._out, self._pace = sweep, out, Pace(sweep)
-        self._last, self._shown = -QUIET, ""
+        self._last, self._shown = -QUIET, None
 
     def say(self, text: str) -> None:
         """A line that matters."""
@@ -86,10 +86,10 @@ class Plain:
     def show(self, trials: Sequence[FrozenTrial]) -> None:
         """How far it is; only what is new, and not more often than every few seconds."""
         done = sum(map(slots.finished, trials))
-        text, left = line(self._sweep, trials), self._pace.left(trials, time.monotonic())
-        quiet = time.monotonic() - self._last < QUIET and done < self._sweep.total
-        if text != self._shown and not quiet:
-            self._last, self._shown = time.monotonic(), text
+        now, text = time.monotonic(), line(self._sweep, trials)
+        left, quiet = self._pace.left(trials, now), now - self._last < QUIET and done < self._sweep.total
+        if (done, text) != self._shown and not quiet:
+            self._last, self._shown = now, (done, text)
             self.say(f"{done}/{self._sweep.total} runs done{left}: {text}")
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ def save(study: optuna.Study, sweep: Sweep, folder: Path) -> Outcome:
     """The tables and files without the figures, of a sweep that may not be done yet."""
     found = outcome(sweep, slots.trials_of(study))
     write(folder / "trials.csv", rows(found))
-    print(f"\n{table(found)}")
+    print(f"\n{table(found)}{failures(found)}")
     if found.best is not None:
         about = best.about(found, folder)
         write(folder / "best.json", to_json(about))
@@ -41,12 +41,13 @@ def rows(found: Outcome) -> str:
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     numbers = ("held_out", "test", "updates", "seconds", "parameters")
-    head = ("held_out", "value", *numbers[2:], "reached_target", "workdir", "command")
+    head = ("held_out", "value", *numbers[2:], "reached_target", "ending", "workdir", "command")
     lines.writerow(["slot", "state", *found.sweep.axes, *head])
     for run in found.runs:
         values = [run.values.get(name) for name in found.sweep.axes]
         about = [getattr(run, name) for name in numbers]
-        lines.writerow([run.slot, run.state, *values, *about, run.reached, run.workdir, run.command])
+        words = run.ending, run.workdir, run.command
+        lines.writerow([run.slot, run.state, *values, *about, run.reached, *words])
     return text.getvalue()
 
 
@@ -62,6 +63,13 @@ def table(found: Outcome) -> str:
     more = len(found.groups) - ROWS
     rest = [f"... and {more} more: all runs are in trials.csv"] if more > 0 else []
     return "\n".join([*_title(found, goals), "", *aligned(lines), *rest])
+
+
+def failures(found: Outcome) -> str:
+    """Why the first run failed, on a line of its own; "" where none did."""
+    failed = [run for run in found.runs if run.state == "failed"]
+    more = f" ({len(failed) - 1} more failed: trials.csv says why)" if len(failed) > 1 else ""
+    return f"\nslot {failed[0].slot} failed: {failed[0].ending}{more}" if failed else ""
 
 
 def _title(found: Outcome, goals: set) -> list[str]:

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 from experiments._sweep.slots import ENDING, RESULT, Claim, give_back
 from experiments._sweep.study import HEARTBEAT, patiently
-from experiments.errors import Ending, Interrupted, Pruned
+from experiments.errors import Ending, Interrupted, NotSaved, Pruned
 
 #: of result.json, in the storage
 SHOWN = ("value", "held_out", "updates", "seconds", "parameters", "reached_target")
@@ -48,6 +48,9 @@ def settle(study: optuna.Study, claim: Claim, outcome: dict[str, Any] | Exceptio
                 give_back(study, claim.trial._trial_id, None)
             case Pruned():
                 _tell(study, claim, TrialState.PRUNED)
+            case NotSaved():  # a full disk is not the trial's fault
+                print(outcome)
+                give_back(study, claim.trial._trial_id, " ".join(str(outcome).split()))
             case Ending():
                 _fail(study, claim, " ".join(str(outcome).split()))
             case Exception():

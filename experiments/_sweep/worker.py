@@ -67,7 +67,8 @@ def _until_alone(stop: threading.Event) -> None:
     while os.read(0, 4096):
         pass
     stop.set()
-    os.kill(os.getpid(), signal.SIGTERM)
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:  # or else it is stopping: a second one kills
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _main(job: Job, stop: threading.Event) -> None:
@@ -126,7 +127,11 @@ def size(post: Post, first: Claim) -> int:
 def run(post: Post, group: list[Claim]) -> None:
     """Trains a group and records how each of its trials ended, as soon as that is known."""
     left = dict(enumerate(group))
-    done = lambda number, outcome: settle(post.study, left.pop(number), outcome)
+
+    def done(number, outcome):
+        settle(post.study, left[number], outcome)
+        del left[number]  # only now: what the storage did not take is tried again
+
     try:
         members = [member(post, claim) for claim in group]
         if len(members) == 1:
@@ -147,9 +152,10 @@ def run(post: Post, group: list[Claim]) -> None:
 def member(post: Post, claim: Claim) -> Member:
     """A trial as an ordinary run in its own folder. Raises: Interrupted."""
     place = post.folder.path / workdir(claim.slot)
-    while in_use(place):  # by a worker that was taken for dead
-        if post.stop.wait(IDLE):
-            raise Interrupted("asked to stop before it began.", signal.SIGTERM)
+    while in_use(place) and not post.stop.wait(IDLE):
+        pass  # a worker that was taken for dead is still there
+    if post.stop.is_set():
+        raise Interrupted("asked to stop before it began.", signal.SIGTERM)
     print(f"\nslot {claim.slot}: {claim.values}", flush=True)
     command = post.sweep.command(str(place), claim.values)
     return Member(post.sweep.config_of(claim.values), str(place), command, watch(claim))

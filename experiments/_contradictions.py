@@ -1,0 +1,91 @@
+"""Fields of a config that are fine alone, but not together."""
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from configs import default
+from r3nn import training
+
+DECAYED = ("adamw", "lamb", "lion")  # the optimizers that have weight decay
+FED = {"classification": "probabilities", "regression": "values"}  # y_{t-1} by the task's kind
+
+
+def check(config: ConfigDict, spec: training.Spec) -> None:
+    """Raises ValueError, in one sentence, for a field that others contradict, or leave without effect."""
+    _optimizer(config)
+    _model(config)
+    _outputs(config, spec)
+    _rounds(config)
+
+
+def cycle_of(tie: str) -> str | int:
+    """config.model.tie as the library wants it: a word, or the length of a cycle."""
+    return int(tie) if tie.isascii() and tie.isdecimal() else tie
+
+
+def _refuse(config: ConfigDict, group: str, name: str, why: str) -> None:
+    raise ValueError(f"config.{group}.{name}={config[group][name]!r}: {why}.")
+
+
+def _only(config: ConfigDict, group: str, names: tuple[str, ...], where: str) -> None:
+    """Of fields that act nowhere else: raises unless they are as in default.py."""
+    usual = default.get_config()[group]
+    for name in names:
+        if config[group][name] != usual[name]:
+            _refuse(config, group, name, f"acts {where} alone; it must be {usual[name]!r}")
+
+
+def _optimizer(config: ConfigDict) -> None:
+    optimizer = config.optimizer
+    if optimizer.name not in DECAYED:
+        _only(config, "optimizer", ("weight_decay",), f"with {', '.join(DECAYED[:-1])} and {DECAYED[-1]}")
+    if optimizer.name == "sgd":
+        _only(config, "optimizer", ("b2",), "with the other optimizers")
+    if optimizer.schedule == "constant":
+        _only(config, "optimizer", ("end_fraction",), "in a schedule that falls, cosine or linear,")
+
+
+def _model(config: ConfigDict) -> None:
+    model = config.model
+    if model.encoder not in ("linear", "embedding"):
+        _only(config, "model", ("width",), "with config.model.encoder=linear or embedding")
+    if model.mode == "plain":
+        _only(config, "model", ("chunk",), "in modes that go block by block, which plain does not,")
+    if isinstance(cycle := cycle_of(model.tie), int) and cycle >= model.depth:
+        there = f"{model.depth - 1} of depth {model.depth}"
+        _refuse(config, "model", "tie", f"a cycle is at most as long as the levels above the first, {there}")
+    if not model.predict_depths:
+        _only(config, "train", ("depth_weight",), "under config.model.predict_depths=true")
+
+
+def _outputs(config: ConfigDict, spec: training.Spec) -> None:
+    model, task = config.model, config.task.name
+    if not model.feedback:
+        where = "with config.model.feedback=values or probabilities"
+        _only(config, "model", ("teacher_forcing",), where)
+    elif model.feedback != FED[spec.task.kind]:
+        wanted = FED[spec.task.kind]
+        why = f"task {task!r} is a {spec.task.kind}; it must be '' or {wanted!r}"
+        _refuse(config, "model", "feedback", why)
+    if model.predict == "last" and not _counts_last_step_alone(spec):
+        why = f"the loss of task {task!r}, as its options are, counts other steps too; it must be 'every'"
+        _refuse(config, "model", "predict", why)
+
+
+def _rounds(config: ConfigDict) -> None:
+    """Of train.sync_every: what comes every so often comes behind an average."""
+    every = config.train.sync_every
+    multiple = f"must be a multiple of config.train.sync_every={every}"
+    for name in ("log_every", "eval_every", "checkpoint_every"):
+        if config.train[name] % every:
+            _refuse(config, "train", name, multiple)
+    if config.profile % every:
+        raise ValueError(f"config.profile={config.profile}: {multiple}.")
+    if every == 1:
+        _only(config, "train", ("outer_lr", "outer_momentum"), "where config.train.sync_every is above 1")
+
+
+def _counts_last_step_alone(spec: training.Spec) -> bool:
+    length = max(spec.task.min_length, min(8, spec.max_length))
+    mask = np.asarray(spec.task.sample(training.stream(0, training.TEST), 1, length, length).mask[0])
+    return bool(mask[-1]) and mask.sum() == 1

@@ -1,0 +1,67 @@
+"""config.model.init: the options that the cells' `init` takes by name."""
+
+import dataclasses
+import inspect
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from configs import default
+from r3nn.cells import Cell
+from r3nn.model import as_cell
+
+KINDS = {bool: "true or false", float: "a finite number"}  # of an option, by its default
+
+
+def given(config: ConfigDict) -> dict[str, Any]:
+    """Those that differ from default.py: not every cell's `init` knows each of them."""
+    usual, options = default.get_config().model.init, config.model.init
+    return {name: value for name, value in options.items() if name not in usual or value != usual[name]}
+
+
+def known(config: ConfigDict) -> set[str]:
+    """The options that all cells know."""
+    return set.intersection(*(set(_options(cell)) for cell in _cells(config)))
+
+
+def check(config: ConfigDict) -> None:
+    """Raises ValueError for a value of another kind than the option's default."""
+    defaults = {}
+    for cell in _cells(config):
+        for part in _parts(cell):
+            defaults |= _options(part)
+    for name, value in given(config).items():
+        if name.endswith("_init"):
+            raise ValueError(f"config.model.init.{name} must be left out: a config cannot hold a function.")
+        kind = type(defaults.get(name))
+        if kind in KINDS and not _fits(kind, value):
+            raise ValueError(f"config.model.init.{name} must be {KINDS[kind]}, got {value!r}.")
+
+
+def _fits(kind: type, value: Any) -> bool:
+    if kind is bool or isinstance(value, bool):
+        return isinstance(value, kind)
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _cells(config: ConfigDict) -> list[Cell]:
+    return [as_cell(name) for name in (config.model.cell, config.model.depth_cell) if name]
+
+
+def _parts(cell: Cell) -> Iterator[Cell]:
+    """A cell, and those that it is made of."""
+    yield cell
+    for field in dataclasses.fields(cell) if dataclasses.is_dataclass(cell) else ():
+        if isinstance(part := getattr(cell, field.name), Cell):
+            yield from _parts(part)
+
+
+def _options(cell: Cell) -> dict[str, Any]:
+    """Their defaults by name; functions, which no config can hold, are left out."""
+    inits = [vars(kind)["init"] for kind in reversed(type(cell).__mro__) if "init" in vars(kind)]
+    parameters = [p for init in inits for p in inspect.signature(init).parameters.values()]
+    return {
+        p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and not p.name.endswith("_init")
+    }
