@@ -1,7 +1,7 @@
 """How a program ends when it does not finish: one sentence on stderr, and an exit status.
 
     0    finished (or there was nothing left to do)
-    1    an unforeseen error, with its traceback
+    1    an unforeseen error, with its traceback; another process has gone; no run of a sweep succeeded
     2    bad input: nothing was created or changed
     3    a loss or gradient stopped being finite; the state before it is saved
     4    the disk is full or fails: what was saved before is intact, and the same command goes on from there

@@ -19,7 +19,7 @@ from experiments._sweep.folder import Folder, difference, file_system
 from experiments._sweep.plan import Sweep
 from experiments._sweep.study import Database
 from experiments._sweep.supervise import supervise
-from experiments.errors import BadInput, Interrupted
+from experiments.errors import BadInput, Ending, Interrupted
 from experiments.sweep import Asked
 from r3nn.tasks import get_task
 
@@ -50,7 +50,9 @@ def launch(asked: Asked) -> None:
         except Interrupted:
             report.save(trials, sweep, folder.path)
             raise
-        report.finish(trials, sweep, folder.path)
+        found = report.finish(trials, sweep, folder.path)
+    if found.best is None:
+        raise Ending(f"none of the {sweep.total} runs succeeded: {folder.path}/trials.csv says why.")
 
 
 def planned(asked: Asked) -> Sweep:

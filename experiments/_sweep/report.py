@@ -16,12 +16,13 @@ from experiments._workdir import to_json, write
 ROWS = 22  # configurations on the screen
 
 
-def finish(study: optuna.Study, sweep: Sweep, folder: Path) -> None:
+def finish(study: optuna.Study, sweep: Sweep, folder: Path) -> Outcome:
     """All of it, of a sweep whose runs are done."""
     found = save(study, sweep, folder)
     drawn = figures.draw(found, folder / "figures")
     files = ["trials.csv", *(["best.json"] if found.best else []), *(f"figures/{name}" for name in drawn)]
     print(f"\nIn {folder}:\n  {', '.join(files)}")
+    return found
 
 
 def save(study: optuna.Study, sweep: Sweep, folder: Path) -> Outcome:
