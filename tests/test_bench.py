@@ -11,7 +11,7 @@ import pytest
 
 import r3nn
 from r3nn import CELLS, convert
-from scripts.bench import contest, floor, networks, peers, problems, registry, report, runner
+from scripts.bench import contest, floor, peers, problems, registry, report, runner, stacks
 from scripts.bench.contest import Built, Contender
 from scripts.bench.registry import Bar, Case, Row, Setup
 
@@ -36,11 +36,10 @@ def test_ratios_share_and_summary(monkeypatch):
         [0.1, 0.1, 0.1],
         [0.01] * 3,
         [0.02] * 3,
-        [0.03] * 3,
     ]
     monkeypatch.setattr(contest, "alternate", lambda calls, setup: seconds)
     each = [contender(*names) for names in (("r3nn", ""), ("nnx", "flax"), ("linen", "flax"), ("t", "torch"))]
-    products = [(1, (lambda: None,)), (3, (lambda: None, lambda: None))]
+    products = [(1, lambda: None), (3, lambda: None)]
     row = contest.race("row", each, built(*each), QUICK, products)
     assert row.ratios == pytest.approx({"flax": 1.5, "torch": 0.5})
     assert row.figures[registry.SHARE] == pytest.approx((0.01 + 3 * 0.02) / 0.2)
@@ -88,11 +87,12 @@ def test_peers_compute_the_same():
 
     together = peers.installed(["flax", "torch"])
     cell, params, xs = problems.problem(r3nn.deep(CELLS["gru"], 3, tie="all"), (2, 5, 3, 4))
-    params = networks.without_recurrent_bias(params)
+    params = stacks.without_recurrent_bias(params)
     others = peers.rivals(together, "gru", convert.levels(cell, params)[:2], [0, 1, 1])
-    mine = problems.ours(cell, params, back=partial(networks.by_level, cell, [0, 1, 1]))
-    row = contest.contest("tied", [mine, *others], xs, 4, QUICK, tolerance=1e-5)
-    assert len(others) == len(together) + 1 and row.ratios.keys() == set(together)
+    mine = problems.ours(cell, params, back=partial(stacks.by_level, cell, [0, 1, 1]))
+    split = stacks.over_cores(cell, params, back=partial(stacks.by_level, cell, [0, 1, 1]))
+    row = contest.contest("tied", [mine, split, *others], xs, 4, QUICK, tolerance=1e-5)
+    assert len(others) == len(together) + 1 and row.ratios.keys() == {"r3nn", *together}
 
 
 def test_floor_is_of_a_layer_s_products():
@@ -107,13 +107,14 @@ def test_floor_is_of_a_layer_s_products():
     np.testing.assert_allclose(floor.backward_loop(4, 2, start, weights), λ, rtol=1e-5)
     whole = [(2, 6), (2, 6), (10, 18), (10, 4), (4, 18), (6, 18)]
     blocks = [(10, 18), (10, 4), (4, 18), (6, 18)]  # one block is all: T·B is below its rows
-    products = [[call() for call in calls] for _, calls in floor.floor(3, 2, 5, 4, 6)]
+    products = [[call() for call in calls] for calls in floor.ways(3, 2, 5, 4, 6)]
     assert [calls[0].shape for calls in products] == whole
     assert [calls[1].shape for calls in products[2:]] == blocks
     for loops in products[:2]:  # neither grows nor fades
         np.testing.assert_allclose(np.linalg.norm(loops[0]), np.sqrt(2 * 6), rtol=1e-4)
     for once, blockwise in products[4:]:
         np.testing.assert_allclose(once, blockwise, rtol=1e-5)
+    assert [(count, call().shape) for count, call in floor.floor(3, 2, 5, 4, 6)] == [(1, s) for s in whole]
 
 
 def test_a_case_that_fails_stops_no_other(monkeypatch, tmp_path, capsys):

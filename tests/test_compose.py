@@ -56,13 +56,14 @@ def test_equals_its_definition(name, x64):
         close((oracles.entry(cell, plain[0][0], b), plain[0][1][..., b, :]), expected)
 
 
-def test_layerwise_equals_stepwise(x64):
-    """Under the same fast mode; `plain`, above, is a third way."""
-    p = problem(deep(residual(ugrnn), 4), T, (B,), H, H)
+@pytest.mark.parametrize("depth", [4, 5])
+def test_layerwise_equals_stepwise(depth, x64):
+    """Under the same fast mode, few levels and more; `plain`, above, is a third way."""
+    p = problem(deep(residual(ugrnn), depth), T, (B,), H, H)
 
     @compiled
     def run(params, state, xs):
-        cells = [deep(residual(ugrnn), 4, order=order) for order in ("stepwise", "layerwise")]
+        cells = [deep(residual(ugrnn), depth, order=order) for order in ("stepwise", "layerwise")]
         return [outcome(cell, params, state, xs, mode="scan", mask=p.mask) for cell in cells]
 
     stepwise, layerwise = run(p.params, p.state, p.xs)

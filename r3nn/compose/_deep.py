@@ -17,8 +17,10 @@ from r3nn.time._noise import bare, part, put
 
 ORDERS = ("auto", "stepwise", "layerwise", "wavefront")
 TIES = ("none", "all", "full")
-# Levels of a time step that are one body of the loop over depth: of so few, the bookkeeping of a loop costs
-# about 5 % of a step and its gradient (scripts/bench.py --cases=r3nn, the row under feedback).
+# Levels that are one body of the loop over depth. Of a single time step, the bookkeeping of a loop is about
+# 5 %, with its gradient. Of all time steps, a loop copies what each level leaves to its gradient: a fifth of
+# the time of four levels and a third of their memory. So up to four are no loop (scripts/bench.py
+# --cases=r3nn).
 TOGETHER = 4
 
 
@@ -37,10 +39,10 @@ class Deep(Composed):
     """h_t^l = g(h_{t-1}^l, h_t^{l-1}; θ_l) for l = 1 .. L, with h_t^0 the input          (3.2.2)
 
     State: the cell's, each leaf stacked [L, ...]. Depth is a `lax.scan`, so compile time does not grow with
-    it, and a tied depth can change at test time. Three orders of the same sum: *stepwise* (for each
-    time step, all depths: the article's procedure, and the reference), *layerwise* (for each depth, all of
-    time: every mode over time applies) and *wavefront* (level l at time step τ - l, all levels at once:
-    T + L - 1 sequential steps rather than T L, for devices that a single level leaves idle).
+    it (beyond four levels), and a tied depth can change at test time. Three orders of the same sum:
+    *stepwise* (for each time step, all depths: the article's procedure, and the reference), *layerwise* (for
+    each depth, all of time: every mode over time applies) and *wavefront* (level l at time step τ - l, all
+    levels at once: T + L - 1 sequential steps rather than T L, for devices that a single level leaves idle).
     """
 
     cell: Cell
@@ -94,7 +96,7 @@ class Deep(Composed):
             raise ValueError(f"depth={self.depth}: these params have a first level only")
         return jax.tree.map(lambda leaf: leaf[jnp.arange(self.depth - 1) % count], params.rest), None
 
-    def _over_depth(self, body, carry, params, per_level, unroll=1):
+    def _over_depth(self, body, carry, params, per_level, together=1):
         """Scan body(carry, params of the level, entry of per_level) over levels 2 to L."""
         stacked, shared = self.levels(params)
 
@@ -102,6 +104,7 @@ class Deep(Composed):
             own, entry = inputs
             return body(carry, shared if own is None else own, entry)
 
+        unroll = min(together, self.depth - 1)
         return lax.scan(level, carry, (stacked, per_level), length=self.depth - 1, unroll=unroll)
 
     def _numbers(self):
@@ -116,8 +119,9 @@ class Deep(Composed):
         first = self.cell.initial_state(params.first, batch_shape)
         if self.depth == 1:
             return jax.tree.map(lambda leaf: leaf[None], first)
-        initial = lambda carry, p, _: (carry, self.cell.initial_state(p, batch_shape))
-        return _stack(first, self._over_depth(initial, None, params, None)[1])
+        stacked, shared = self.levels(params)
+        initial = lambda own: self.cell.initial_state(shared if own is None else own, batch_shape)
+        return _stack(first, jax.vmap(initial, axis_size=self.depth - 1)(stacked))
 
     def prepare(self, params):
         """Each level's."""
@@ -149,7 +153,7 @@ class Deep(Composed):
 
         y = self.cell.output(params.first, first, self._of_level(x, 0))
         levels = rest, self._numbers()
-        return _stack(first, self._over_depth(level, y, params, levels, min(TOGETHER, self.depth - 1))[1])
+        return _stack(first, self._over_depth(level, y, params, levels, TOGETHER)[1])
 
     def hidden(self, state):
         """The deepest level's, [..., H]."""
@@ -204,12 +208,13 @@ class Deep(Composed):
         first, ys = run(self.cell, params.first, first, self._of_level(xs, 0))
         if self.depth == 1:
             return _stack(first, None), ys, None, ys
-        deepest, (rest, outputs) = self._over_depth(level, ys, params, (rest, self._numbers()))
+        together = TOGETHER if self.depth <= TOGETHER else 1
+        deepest, (rest, outputs) = self._over_depth(level, ys, params, (rest, self._numbers()), together)
         return _stack(first, rest), deepest, outputs, ys
 
     def _uniform(self, params, state, xs) -> bool:
         """Whether level 1 is as the others in all shapes: one loop then runs them all, compiled once."""
-        if self.tie != "none" or self.depth < 3:
+        if self.tie != "none" or self.depth <= TOGETHER:
             return False
         first = jax.tree.map(jnp.shape, params.first)
         x = jax.ShapeDtypeStruct(bare(xs).shape[1:], bare(xs).dtype)

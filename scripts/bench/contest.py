@@ -91,14 +91,13 @@ def contest(
     xs,
     width: int,
     setup: Setup,
-    floor: Sequence[tuple[int, tuple[Callable, ...]]] = (),
+    floor: Sequence[tuple[int, Callable]] = (),
     keep: bool = False,
     tolerance: float = 1e-3,
 ) -> Row:
     """One row of forward and backward passes; the first contender is ours.
 
-    width: H of outputs [T, B, H]. floor: (count, calls) of the matrix products that no program can avoid; of
-    several ways to compute one, the fastest counts.
+    width: H of outputs [T, B, H]. floor: (count, call) of the matrix products that no program can avoid.
     Raises: AssertionError where a contender computes something else.
     """
     weights = jax.random.normal(jax.random.key(1), (*xs.shape[:-1], width)) / len(xs)
@@ -109,8 +108,7 @@ def contest(
 def race(title, contenders, built, setup: Setup, floor=(), tolerance: float = 1e-3) -> Row:
     """Checks what the contenders return against the first one's, then times them."""
     check(title, contenders, (each.view(each.call()) for each in built), tolerance)
-    products = [call for _, calls in floor for call in calls]
-    times = alternate([each.call for each in built] + products, setup)
+    times = alternate([each.call for each in built] + [call for _, call in floor], setup)
     medians = [1e3 * statistics.median(each) for each in times]
     rows = [
         {"name": contender.name, "against": contender.against, "ms": round(ms, 3), **each._asdict()}
@@ -124,8 +122,7 @@ def race(title, contenders, built, setup: Setup, floor=(), tolerance: float = 1e
     ratios = {rival: ms / rows[0]["ms"] for rival, ms in best.items()}
     figures = {"rounds": len(times[0])}
     if floor:
-        ms = iter(medians[len(built) :])
-        least = sum(count * min(next(ms) for _ in calls) for count, calls in floor)
+        least = sum(count * ms for (count, _), ms in zip(floor, medians[len(built) :], strict=True))
         figures[SHARE] = least / rows[0]["ms"]
     return Row(title, ratios, figures, rows)
 

@@ -1,10 +1,12 @@
 """The matmul floor: the matrix products of a gated layer's forward and backward pass, and nothing else.
 
 Those inside the loop run in a `lax.scan`, a small product at a time, each waiting for the one before. The
-others are computed twice, at once over all T·B rows and in blocks of them, and the faster way counts: blocks
-write no [T·B, G·H] array to fresh memory. What a cell recomputes is not counted: a perfect program would not.
+others are tried in two ways, at once over all T·B rows and in blocks of them, and the faster one counts:
+blocks write no [T·B, G·H] array to fresh memory. What a cell recomputes is not counted: a perfect program
+would not.
 """
 
+import timeit
 from collections.abc import Callable
 from functools import partial
 
@@ -15,8 +17,14 @@ from jax import lax
 ROWS = 512  # of a block, at most
 
 
-def floor(gates: int, batch: int, length: int, in_size: int, hidden: int) -> list[tuple[int, tuple]]:
-    """(1, the ways to compute it) for each product of one layer of a cell with so many gates.
+def floor(*layer: int) -> list[tuple[int, Callable]]:
+    """(1, the faster of its ways) for each product of one layer, as `ways` has them."""
+    time = lambda call: min(timeit.repeat(call, number=1, repeat=2))
+    return [(1, min(calls, key=time) if len(calls) > 1 else calls[0]) for calls in ways(*layer)]
+
+
+def ways(gates: int, batch: int, length: int, in_size: int, hidden: int) -> list[tuple[Callable, ...]]:
+    """For each product of one layer of a cell with so many gates, the ways to compute it.
 
     Raises: AssertionError for numbers that are not finite, which may take longer.
     """
@@ -37,7 +45,7 @@ def floor(gates: int, batch: int, length: int, in_size: int, hidden: int) -> lis
         ((over_rows, sum_blocks), (xs, ds)),  # gradients of the two weights
         ((over_rows, sum_blocks), (hs, ds)),
     ]
-    return [(1, tuple(_ready(way, arguments) for way in ways)) for ways, arguments in programs]
+    return [tuple(_ready(way, arguments) for way in each) for each, arguments in programs]
 
 
 def _ready(program, arguments) -> Callable:

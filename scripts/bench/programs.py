@@ -29,17 +29,18 @@ def measure(times, rounds: int = 3):
     """Medians, one after the other, round by round."""
     for _ in range(rounds):
         for (depth, steps), seconds in times.items():
+            program, arguments = problem(depth, steps)
             jax.clear_caches()
             start = time.perf_counter()
-            lower(depth, steps).compile()
+            program.lower(*arguments).compile()
             seconds.append(time.perf_counter() - start)
     return {key: statistics.median(seconds) for key, seconds in times.items()}
 
 
-def lower(depth: int, steps: int, batch: int = 32, hidden: int = 128):
-    """The gradient for params and inputs, traced afresh and from shapes alone."""
+def problem(depth: int, steps: int, batch: int = 32, hidden: int = 128):
+    """The gradient for params and inputs, not traced yet, and the shapes of both."""
     cell = r3nn.deep(CELLS["gru"], depth)
     params = jax.eval_shape(lambda: cell.init(jax.random.key(0), hidden, hidden))
     loss = lambda params, xs: jnp.sum(r3nn.unroll(cell, params, None, xs)[1] ** 2)
     xs = jax.ShapeDtypeStruct((steps, batch, hidden), jnp.float32)
-    return jax.jit(jax.grad(loss, argnums=(0, 1))).lower(params, xs)
+    return jax.jit(jax.grad(loss, argnums=(0, 1))), (params, xs)

@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 
 from scripts.bench import figure, report
@@ -19,7 +20,7 @@ def measure(name: str, setup: Setup, failures: dict[str, str], spawn: bool = Tru
 
     spawn: a case that needs a process of its own gets one.
     """
-    rows = []
+    rows, start = [], time.perf_counter()
     try:
         if spawn and CASES[name].place != "together":
             return elsewhere(name, setup, failures)
@@ -27,6 +28,7 @@ def measure(name: str, setup: Setup, failures: dict[str, str], spawn: bool = Tru
         for row in CASES[name].rows(setup):
             rows.append(row)
             print(report.line(row), flush=True)
+        print(f"{name} took {time.perf_counter() - start:.0f} s", flush=True)
     except Exception as error:  # whatever it is: a benchmark of minutes does not end for one case
         if os.environ.get("R3NN_TRACEBACK"):
             traceback.print_exc()
