@@ -11,11 +11,25 @@ def get_config() -> ConfigDict:
     """A small adding problem by one level of the article's unit."""
     config = ConfigDict()
     config.seed = 0  # of parameters and training data; held-out data are the same for every seed
+    for add in (_task, _model, _train, _optimizer):
+        add(config)
+    config.devices = 0  # that share the batch; 0: all GPUs, or a CPU core for each 512 of batch x hidden_size
+    config.compute_dtype = "float32"  # of the cells' products: float32 | bfloat16; states, sums stay float32
+    config.precision = "highest"  # of products: highest | high | default; GPUs and TPUs round the lower ones
+    config.profile = 0  # updates to trace with JAX's profiler, into WORKDIR/profile
+    config.cache_dir = "auto"  # of compiled programs: auto (r3nn in the user's cache folder) | a path | ""
+    return config
 
+
+def _task(config: ConfigDict) -> None:
+    """What is learned."""
     config.task = ConfigDict()
     config.task.name = "adding"  # a name in r3nn.TASKS, or "file.py:value"
     config.task.options = ConfigDict()  # fields of that task, e.g. --config.task.options.labels=every
 
+
+def _model(config: ConfigDict) -> None:
+    """What learns it."""
     config.model = ConfigDict()
     config.model.cell = "ugrnn"  # f of (3.2.1): a name in r3nn.CELLS, "heads(gru, 4)", "file.py:value"
     config.model.hidden_size = 64  # H
@@ -48,6 +62,9 @@ def get_config() -> ConfigDict:
     config.model.init.chrono = 0.0  # longest time constant, in steps, of chrono initialisation
     config.model.init.learn_initial = False  # the state before the first step is learned
 
+
+def _train(config: ConfigDict) -> None:
+    """How long, on how much, looked at how often."""
     config.train = ConfigDict()
     config.train.batch = 32  # sequences per update
     config.train.length = 100  # T, their steps; evaluations have this length too
@@ -70,6 +87,9 @@ def get_config() -> ConfigDict:
     config.train.outer_lr = 1.0  # of the step to the average; 1 and no momentum: onto it
     config.train.outer_momentum = 0.0  # above 0: DiLoCo's outer optimizer, Nesterov's momentum of such steps
 
+
+def _optimizer(config: ConfigDict) -> None:
+    """How the parameters move."""
     config.optimizer = ConfigDict()
     config.optimizer.name = "adam"  # adam | adamw | amsgrad | lamb | lion | nadam | rmsprop | sgd
     config.optimizer.lr = 3e-3  # at the schedule's peak
@@ -80,10 +100,3 @@ def get_config() -> ConfigDict:
     config.optimizer.clip = 1.0  # global norm that gradients are scaled down to
     config.optimizer.b1 = 0.9  # first decay rate; the momentum of sgd and rmsprop
     config.optimizer.b2 = 0.999  # second decay rate
-
-    config.devices = 0  # that share the batch; 0: all GPUs, or a CPU core for each 512 of batch x hidden_size
-    config.compute_dtype = "float32"  # of the cells' products: float32 | bfloat16; states, sums stay float32
-    config.precision = "highest"  # of products: highest | high | default; GPUs and TPUs round the lower ones
-    config.profile = 0  # updates to trace with JAX's profiler, into WORKDIR/profile
-    config.cache_dir = "auto"  # of compiled programs: auto (r3nn in the user's cache folder) | a path | ""
-    return config

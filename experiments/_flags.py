@@ -9,6 +9,23 @@ from experiments.errors import BadInput
 from r3nn._names import unknown
 
 
+def parsed(values: flags.FlagValues, argv: list[str], usage: str, example: str) -> flags.FlagValues:
+    """The flags as a command line gives them, with nothing left over; --help prints `usage`, and ends.
+
+    Raises: BadInput.
+    """
+    flags.DEFINE_bool("help", False, "show this text", short_name="h", flag_values=values)
+    try:
+        rest = values(argv)[1:]
+    except flags.Error as error:
+        raise bad(error, values) from error
+    if values.help:
+        raise SystemExit(print(usage, values.get_help(), sep="\n"))
+    if rest:
+        raise BadInput(f"{rest[0]!r} is no flag: arguments look like {example}.")
+    return values
+
+
 def bad(error: flags.Error, values: flags.FlagValues, known: Iterable[str] = ()) -> BadInput:
     """The sentence for what absl complains of. known: the flags; by default all that `values` has."""
     if isinstance(error, flags.UnrecognizedFlagError):

@@ -23,7 +23,7 @@ from absl import flags
 from experiments import _jax, plots
 from experiments._config import complete
 from experiments._estimates import Estimate, estimates
-from experiments._flags import bad
+from experiments._flags import parsed
 from experiments._load import Learned, restore
 from experiments._result import versions
 from experiments._workdir import Workdir, to_json, write
@@ -110,15 +110,7 @@ def parse(argv: list[str]) -> CommandLine:
     integer("chunk", Options().chunk, "steps at a time; the numbers do not depend on it")
     integer("seed", Options().seed, "of the sequences")
     integer("step", None, "the checkpoint after so many updates; by default the best")
-    flags.DEFINE_bool("help", False, "show this text", short_name="h", flag_values=values)
-    try:
-        rest = values(argv)[1:]
-    except flags.Error as error:
-        raise bad(error, values) from error
-    if values.help:
-        raise SystemExit(print(__doc__, values.get_help(), sep="\n"))
-    if rest:
-        raise BadInput(f"{rest[0]!r} is no flag: arguments look like --lengths=64,128.")
+    parsed(values, argv, __doc__, "--lengths=64,128")
     for name in ("workdir", "lengths"):
         if not values[name].value:
             raise BadInput(f"--{name} is missing: give --workdir=DIR --lengths=64,128,256.")

@@ -23,7 +23,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # a case in a p
 import jax  # noqa: E402
 from absl import flags, logging  # noqa: E402
 
-from experiments._flags import bad  # noqa: E402
+from experiments._flags import parsed  # noqa: E402
 from experiments.errors import BadInput, ending  # noqa: E402
 from r3nn._names import check_int, unknown  # noqa: E402
 from scripts.bench import CASES, Setup, peers, report, runner  # noqa: E402
@@ -37,15 +37,7 @@ def main(argv: list[str]) -> int:
 
 def parse(argv: list[str]) -> flags.FlagValues:
     """The flags, checked. Raises: BadInput."""
-    values = define()
-    try:
-        rest = values(argv)[1:]
-    except flags.Error as error:
-        raise bad(error, values) from error
-    if values.help:
-        raise SystemExit(print(__doc__, values.get_help(), sep="\n"))
-    if rest:
-        raise BadInput(f"{rest[0]!r} is no flag: arguments look like --cases=gru,lstm.")
+    values = parsed(define(), argv, __doc__, "--cases=gru,lstm")
     if values.cases == ["all"]:
         values.cases = list(CASES)
     check(values)
@@ -64,7 +56,6 @@ def define() -> flags.FlagValues:
     add("float", "seconds", setup.seconds, "time for a row, after which three runs are enough")
     add("integer", "limit", None, "cut every dimension to this, to try the program out")
     add("integer", "devices", None, "CPU devices, for a case in a process of its own")
-    flags.DEFINE_bool("help", False, "show this text", short_name="h", flag_values=values)
     return values
 
 

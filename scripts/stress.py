@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 from absl import flags
 
-from experiments._flags import bad
+from experiments._flags import parsed
 from experiments.errors import BadInput, ending
 from r3nn._names import check_int
 
@@ -276,18 +276,11 @@ def parse(argv: list[str]) -> Options:
     flags.DEFINE_integer("cycles", 1000, "processes to start", flag_values=values)
     flags.DEFINE_string("workdir", "", "a new folder, which is kept; by default none is", flag_values=values)
     flags.DEFINE_integer("seed", 0, "of the moments", flag_values=values)
-    flags.DEFINE_bool("help", False, "show this text", short_name="h", flag_values=values)
+    parsed(values, argv, __doc__, "--cycles=1000")
     try:
-        rest = values(argv)[1:]
         check_int("--cycles", values.cycles, 1)
-    except flags.Error as error:
-        raise bad(error, values) from error
     except ValueError as error:
         raise BadInput(str(error)) from error
-    if values.help:
-        raise SystemExit(print(__doc__, values.get_help(), sep="\n"))
-    if rest:
-        raise BadInput(f"{rest[0]!r} is no flag: arguments look like --cycles=1000.")
     if values.workdir and Path(values.workdir).exists():
         raise BadInput(f"--workdir={values.workdir}: exists; it must be a name for a new folder.")
     return Options(values.cycles, values.workdir, values.seed)

@@ -31,6 +31,12 @@ def strict_promotion(request):
 
 
 @pytest.fixture
+def at_the_root(monkeypatch, request):
+    """Where scripts/run starts programs."""
+    monkeypatch.chdir(request.config.rootpath)
+
+
+@pytest.fixture
 def x64():
     """float64 for one test: finite differences, and oracles."""
     with jax.enable_x64(True):

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -24,20 +23,9 @@ from experiments._turn import mean
 from experiments.errors import BadInput
 from r3nn.cells import CELLS
 from r3nn.tasks import TASKS
+from tests.runs import ROOT, everything, tiny, train_line
 
-ROOT = Path(__file__).resolve().parent.parent
-TINY = {
-    "model.hidden_size": 3,
-    "train.length": 6,
-    "train.batch": 2,
-    "train.updates": 14,
-    "train.log_every": 4,
-    "train.eval_every": 8,
-    "train.eval_batch": 4,
-    "optimizer.lr": 0.1,
-    "cache_dir": "",
-}
-
+pytestmark = pytest.mark.usefixtures("at_the_root")
 
 CACHE = (
     "jax_compilation_cache_dir",
@@ -46,32 +34,16 @@ CACHE = (
 )
 
 
-@pytest.fixture(autouse=True)
-def at_the_root(monkeypatch):
-    """Where scripts/run starts programs."""
-    monkeypatch.chdir(ROOT)
-
-
 def main(workdir, *arguments: str, **fields) -> int:
-    fields = {**TINY, **fields}
-    overrides = [f"--config.{name}={value}" for name, value in fields.items()]
-    return train.main(
-        ["train.py", "--config=configs/default.py", f"--workdir={workdir}", *overrides, *arguments]
-    )
+    return train.main(train_line(workdir, *arguments, **fields))
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The folder of a finished run."""
     workdir = tmp_path_factory.mktemp("runs") / "finished"
-    config = default.get_config()
-    config.update_from_flattened_dict(TINY)
-    run(config, workdir, command="the command")
+    run(tiny(), workdir, command="the command")
     return workdir
-
-
-def everything(folder: Path):
-    return {path: path.lstat().st_mtime_ns for path in folder.rglob("*")}
 
 
 # What a run leaves.

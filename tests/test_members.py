@@ -1,6 +1,7 @@
 """Runs that are watched, and runs that train side by side in one program."""
 
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -12,26 +13,16 @@ import numpy as np
 import pytest
 
 import experiments
-from configs import default
 from experiments._build import build
 from experiments._members import Member, alike, run_members
 from experiments._run import run
 from experiments._session import begin
 from experiments.errors import BadInput, Interrupted, NotFinite, Pruned
 from r3nn import training
+from tests import runs
+from tests.runs import everything
 
-TINY = {
-    **{"model.hidden_size": 3, "train.length": 6, "train.batch": 2, "train.updates": 14},
-    **{"train.log_every": 4, "train.eval_every": 8, "train.eval_batch": 4, "train.checkpoint_every": 12},
-    **{"optimizer.lr": 0.1, "devices": 1, "cache_dir": ""},
-}
-
-
-def tiny(**fields):
-    """The config of a tiny run."""
-    config = default.get_config()
-    config.update_from_flattened_dict({**TINY, **fields})
-    return config
+tiny = functools.partial(runs.tiny, **{"train.checkpoint_every": 12, "devices": 1})
 
 
 def lines(workdir: Path, kind: str = "") -> list[dict]:
@@ -43,10 +34,6 @@ def lines(workdir: Path, kind: str = "") -> list[dict]:
 def steps(workdir: Path) -> list[int]:
     """Of its checkpoints."""
     return sorted(int(folder.name) for folder in (workdir / "checkpoints").iterdir())
-
-
-def everything(folder: Path):
-    return {path: path.lstat().st_mtime_ns for path in folder.rglob("*")}
 
 
 def assert_same_run(one: Path, other: Path):

@@ -28,14 +28,9 @@ from experiments._sweep.slots import ENDING, RESULT, RETRIES
 from r3nn.cells import CELLS
 from r3nn.model import count_params
 from r3nn.tasks import get_task
+from tests.runs import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture(autouse=True)
-def at_the_root(monkeypatch):
-    """Where scripts/run starts programs."""
-    monkeypatch.chdir(ROOT)
+pytestmark = pytest.mark.usefixtures("at_the_root")
 
 
 # Sweeps that nobody ran.

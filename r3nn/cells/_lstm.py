@@ -25,8 +25,20 @@ class LSTMState(NamedTuple):
     c: Array
 
 
+class HiddenAndCell:
+    """Of a `GatedCell`: the state is (h, c), and the recurrent products read h."""
+
+    def _zero_state(self, batch_shape, hidden_size, dtype):
+        h = super()._zero_state(batch_shape, hidden_size, dtype)
+        return LSTMState(h, jnp.zeros_like(h))
+
+    def hidden(self, state):
+        """h, [..., H]."""
+        return state.h
+
+
 @dataclasses.dataclass(frozen=True)
-class LSTM(GatedCell):
+class LSTM(HiddenAndCell, GatedCell):
     """i_t = σ(W_i x_t + U_i h_{t-1} + b_i)
     f_t = σ(W_f x_t + U_f h_{t-1} + b_f)
     g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
@@ -50,14 +62,6 @@ class LSTM(GatedCell):
             return params
         forget = jnp.full_like(params.bias.forget, forget_bias)
         return params._replace(bias=params.bias._replace(forget=forget))
-
-    def _zero_state(self, batch_shape, hidden_size, dtype):
-        h = super()._zero_state(batch_shape, hidden_size, dtype)
-        return LSTMState(h, jnp.zeros_like(h))
-
-    def hidden(self, state):
-        """h, [..., H]."""
-        return state.h
 
     def core(self, params, state, u, r):
         """The six equations above, elementwise."""

@@ -10,7 +10,7 @@ from jax.nn import sigmoid
 from r3nn import initializers
 from r3nn.cells._base import Array, GatedCell, State
 from r3nn.cells._gru import GRUGates
-from r3nn.cells._lstm import LSTMState
+from r3nn.cells._lstm import HiddenAndCell, LSTMState
 from r3nn.cells._reads import Dense, Diagonal
 
 
@@ -82,7 +82,7 @@ class DiagonalLSTMParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class DiagonalLSTM(ParaCell):
+class DiagonalLSTM(HiddenAndCell, ParaCell):
     """f_t = σ(a_f ⊙ h_{t-1} + p_f ⊙ c_{t-1} + B_f x_t + b_f)
     z_t = tanh(a_z ⊙ h_{t-1} + B_z x_t + b_z)
     c_t = f_t ⊙ c_{t-1} + (1 - f_t) ⊙ z_t
@@ -105,14 +105,6 @@ class DiagonalLSTM(ParaCell):
         draw = self.reads.default if recurrent_std is None else initializers.normal(recurrent_std)
         keys = jax.random.split(jax.random.fold_in(key, 1))
         return DiagonalLSTMParams(*params, Peepholes(*(draw(k, (hidden_size,), dtype) for k in keys)))
-
-    def _zero_state(self, batch_shape, hidden_size, dtype):
-        h = super()._zero_state(batch_shape, hidden_size, dtype)
-        return LSTMState(h, jnp.zeros_like(h))
-
-    def hidden(self, state):
-        """h, [..., H]."""
-        return state.h
 
     def core(self, params, state, u, r):
         """The five equations above, elementwise. c is convex in c and z, and |h| < |c|: [-1, 1] is kept."""
