@@ -1,7 +1,6 @@
 """Which cells learn to multiply permutations, the word problem of S3, at equal parameters over five seeds?
 
-    scripts/run experiments/sweep.py --config=configs/compare_cells.py --workdir=runs/cells \\
-        --workers=2 --together=5
+    scripts/run experiments/sweep.py --config=configs/compare_cells.py --workdir=runs/cells --workers=2
 
 The table and runs/cells/figures/compare.png answer it: for each cell how many of its seeds reach the target,
 after how many updates, and how far the others come. The seeds of a cell share one program. Cells that are

@@ -35,6 +35,11 @@ def check(config: ConfigDict) -> None:
     for name, value in given(config).items():
         if name.endswith("_init"):
             raise ValueError(f"config.model.init.{name} must be left out: a config cannot hold a function.")
+        if name == "dtype":
+            raise ValueError(
+                "config.model.init.dtype must be left out: parameters are float32, as the inputs are; "
+                "config.compute_dtype lowers the precision of products."
+            )
         kind = type(defaults.get(name))
         if kind in KINDS and not _fits(kind, value):
             raise ValueError(f"config.model.init.{name} must be {KINDS[kind]}, got {value!r}.")
@@ -59,9 +64,8 @@ def _parts(cell: Cell) -> Iterator[Cell]:
 
 
 def _options(cell: Cell) -> dict[str, Any]:
-    """Their defaults by name; functions, which no config can hold, are left out."""
+    """Their defaults by name, but for functions, which no config can hold, and the dtype."""
     inits = [vars(kind)["init"] for kind in reversed(type(cell).__mro__) if "init" in vars(kind)]
     parameters = [p for init in inits for p in inspect.signature(init).parameters.values()]
-    return {
-        p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and not p.name.endswith("_init")
-    }
+    named = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "dtype"]
+    return {p.name: p.default for p in named if not p.name.endswith("_init")}

@@ -14,7 +14,6 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
-from configs import default
 from experiments import evaluate, sweep, train
 from experiments._build import build
 from experiments._checkpoint import Checkpoints, Counters
@@ -22,24 +21,9 @@ from experiments._config import complete
 from experiments._workdir import Workdir, to_json, write
 from experiments.errors import BadInput
 from scripts import stress
+from tests.runs import ROOT, everything, tiny, train_line
 
-ROOT = Path(__file__).resolve().parent.parent
-TINY = {
-    **{
-        "model.hidden_size": 3,
-        "train.length": 6,
-        "train.batch": 2,
-        "train.updates": 14,
-        "train.log_every": 4,
-    },
-    **{"train.eval_every": 8, "train.eval_batch": 4, "optimizer.lr": 0.1},
-}
-
-
-@pytest.fixture(autouse=True)
-def at_the_root(monkeypatch):
-    """Where scripts/run starts programs."""
-    monkeypatch.chdir(ROOT)
+pytestmark = pytest.mark.usefixtures("at_the_root")
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +39,7 @@ def bench():
 def workdir(tmp_path_factory):
     """The folder of a run, with the checkpoints of updates 7, 8 and 9."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    config = default.get_config()
-    config.update_from_flattened_dict({**TINY, "cache_dir": "", "devices": 1})
-    experiment, place = build(config), Workdir(folder)
+    experiment, place = build(tiny(devices=1)), Workdir(folder)
     folder.mkdir()
     write(place.config, to_json(experiment.config.to_dict()))
     state = jax.tree.map(lambda leaf: jax.numpy.zeros(leaf.shape, leaf.dtype), experiment.placed())
@@ -66,16 +48,6 @@ def workdir(tmp_path_factory):
             counters = Counters(step=step, best=0.1, best_step=7)
             checkpoints.save(state, counters, experiment.config.to_dict())
     return folder
-
-
-def train_line(workdir, *arguments, **fields) -> list[str]:
-    """The command line of a tiny run."""
-    overrides = [f"--config.{name}={value}" for name, value in {**TINY, **fields}.items()]
-    return ["train.py", "--config=configs/default.py", f"--workdir={workdir}", *overrides, *arguments]
-
-
-def everything(folder: Path):
-    return {path: path.lstat().st_mtime_ns for path in folder.rglob("*")}
 
 
 def refused(program, argv, words, capsys, *folders: Path):
@@ -112,7 +84,6 @@ TRAIN = [
     (["--config.model.init.foo=1"], ["config.model.init.foo", "learn_initial"]),
     (["--config.model.init.forget_bias=1.0"], ["config.model.init.forget_bias", "bias"]),
     (["--config.model.init.chrono=9", "--config.model.cell=elman"], ["config.model.init.chrono=9", "Elman"]),
-    (["--config.model.init.dtype=bfloat16"], ["bfloat16", "float32"]),
     (["--config.model.init.chrono=1"], ["chrono", "2"]),
     (["--config.model.tie=some"], ["tie", "some", "full"]),
     (["--config.model.tie=²"], ["tie", "²", "full"]),
@@ -207,7 +178,8 @@ TRAIN = [
     (["--config.model.cell=configs/default.py:get_conf"], ["get_conf", "'get_config'"]),
     (["--config.task.name=configs/default.py:get_config"], ["get_config", "must be a Task"]),
     (["--config.task.name=copy_memory"], ["config.train.length", "21", "6"]),
-    (["--config.task.options.foo=1"], ["'adding'", "'foo'"]),
+    (["--config.task.options.foo=1"], ["'adding'", "no options", "'foo'"]),
+    (["--config.model.init.dtype=bfloat16"], ["config.model.init.dtype", "left out", "compute_dtype"]),
     (["--config.task=adding"], ["config.task", "group"]),
     (["--config.model.init=3"], ["config.model.init", "group"]),
     (["--config.=3"], ["config.", "group"]),

@@ -26,30 +26,25 @@ from optuna.trial import TrialState
 from configs import default
 from configs._space import Choice, Grid, Range, choice, grid, int_uniform, log_uniform, uniform
 from experiments import _config, sweep
-from experiments._sweep import places, slots, study, supervise
+from experiments._sweep import launch, places, slots, study, supervise
 from experiments._sweep import worker as working
 from experiments._sweep.folder import Folder, file_system, free, locked
 from experiments._sweep.plan import Sweep
 from experiments._sweep.slots import Worker, all_finished, claim, current, finished, give_back, trials_of
 from experiments._sweep.trial import Heart, Taken, settle, watch
 from experiments._sweep.worker import Post, run
-from experiments.errors import Interrupted, NotFinite, NotSaved, Pruned
+from experiments.errors import BadInput, Interrupted, NotFinite, NotSaved, Pruned
+from tests.runs import ROOT
 
 # Optuna calls its heartbeats and its samplers with some values given experimental; its version is pinned.
-pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+EXPERIMENTAL = "ignore::optuna.exceptions.ExperimentalWarning"
+pytestmark = [pytest.mark.filterwarnings(EXPERIMENTAL), pytest.mark.usefixtures("at_the_root")]
 
-ROOT = Path(__file__).resolve().parent.parent
 TINY = {
     **{"model.hidden_size": 3, "train.length": 6, "train.batch": 2, "train.updates": 40},
     **{"train.log_every": 5, "train.eval_every": 10, "train.eval_batch": 4, "train.checkpoint_every": 10},
     "optimizer.lr": 0.01,
 }
-
-
-@pytest.fixture(autouse=True)
-def at_the_root(monkeypatch):
-    """Where scripts/run starts programs."""
-    monkeypatch.chdir(ROOT)
 
 
 def config_file(folder: Path, axes: str, **fields) -> Path:
@@ -154,6 +149,24 @@ def test_a_sweep_survives_json_and_tells_what_differs():
     assert difference(one, tried(base=one.base | {"cache_dir": "elsewhere"})) is None
 
 
+def test_trials_can_be_raised_but_not_lowered(tmp_path):
+    few, more = tried(trials=2), tried(trials=3)
+    folder = Folder(tmp_path)
+    for each in (few, more):
+        folder.check(each, "here")
+        folder.create(each, "here")
+    assert folder.read() == (more, "here")
+    with pytest.raises(BadInput, match="holds another sweep, which differs in --trials"):
+        folder.check(few, "here")
+    database = study.database("", tmp_path / "sweep.db")
+    asked = sweep.parse(["sweep.py", "--config=x", f"--workdir={tmp_path}"])
+    with study.connected(database) as storage:
+        for each in (few, more):
+            assert study.recorded(launch.joined(asked, each, storage, database)) == each
+        with pytest.raises(BadInput, match="differs in --trials"):
+            launch.joined(asked, few, storage, database)
+
+
 def test_the_command_of_a_run_gives_its_config():
     one = tried(
         axes={
@@ -200,6 +213,13 @@ def test_side_by_side_go_those_of_one_architecture():
     first = claim(there, traced, worker("a"))
     for _ in range(5):
         assert claim(there, traced, worker("a"), like=first.values)
+
+
+@pytest.mark.parametrize(
+    "count, most, size", [(5, 4, 5), (6, 4, 3), (7, 4, 4), (3, 4, 4), (100, 4, 4), (5, 1, 1), (5, 8, 8)]
+)
+def test_those_alike_are_parted_evenly(count, most, size):
+    assert working.even(count, most) == size
 
 
 @pytest.mark.parametrize("name", sorted(set(study.SAMPLERS) - set(study.NEEDS)))

@@ -374,7 +374,7 @@ def test_get_task():
         ("addng", {}, r"task 'addng' is unknown: did you mean 'adding'\? It must be one of add"),
         ("zzz", {}, "task 'zzz' is unknown: it must be one of adding, copy_memory"),
         ("copy_memory", {"symbol": 3}, r"'copy_memory', 'symbol' is unknown: .* mean 'symbols'\?"),
-        ("adding", {"length": 3}, r"'length' is unknown: it must be one of \(none\)"),
+        ("adding", {"length": 3}, "'adding' has no options, got 'length'"),
         ("copy_memory", {"recall": 0}, "recall must be an integer at least 1, got 0"),
         ("copy_memory", {"symbols": "8"}, "symbols must be an integer at least 1, got '8'"),
         ("copy_memory", {"loss_over": "some"}, "loss_over must be one of recall, all, got 'some'"),

@@ -73,24 +73,26 @@ class Folder:
         """The folder and its sweep.json. Raises: BadInput where they cannot be written."""
         try:
             self.workers.mkdir(parents=True, exist_ok=True)
-            if not self.record.exists():
+            if not self.record.exists() or self.read()[0].trials < sweep.trials:
                 write(self.record, to_json({**sweep.to_dict(), "storage": storage}))
         except OSError as error:
             raise BadInput(f"--workdir={self.path}: cannot be written ({error.strerror}).") from error
 
 
-def difference(one: Sweep, other: Sweep) -> str | None:
-    """The first thing in which two sweeps differ, as their commands name it."""
-    bases = [merge(ConfigDict(sweep.base)) for sweep in (one, other)]
+def difference(asked: Sweep, before: Sweep) -> str | None:
+    """The first thing that is not as before, as commands name it; to ask for more trials is no difference."""
+    bases = [merge(ConfigDict(sweep.base)) for sweep in (asked, before)]
     field = first_difference(*bases)
     if field is not None:
         return f"config.{field}"
-    names = [*one.axes, *other.axes]
-    axis = next((name for name in names if one.axes.get(name) != other.axes.get(name)), None)
+    names = [*asked.axes, *before.axes]
+    axis = next((name for name in names if asked.axes.get(name) != before.axes.get(name)), None)
     if axis is not None:
         return f"get_sweep()[{axis!r}]"
-    options = ("config", "trials", "sampler", "pruner", "seed")
-    return next((f"--{name}" for name in options if getattr(one, name) != getattr(other, name)), None)
+    if asked.trials < before.trials:
+        return "--trials"
+    options = ("config", "sampler", "pruner", "seed")
+    return next((f"--{name}" for name in options if getattr(asked, name) != getattr(before, name)), None)
 
 
 @contextlib.contextmanager

@@ -158,12 +158,15 @@ def prepare(asked: Asked, sweep: Sweep, folder: Folder, database: Database) -> N
 def joined(asked: Asked, sweep: Sweep, storage: RDBStorage, database: Database) -> optuna.Study:
     """The study, which is that of the folder's name and of this very sweep. Raises: BadInput."""
     found = study.opened(storage, os.path.normpath(asked.workdir), sweep)
-    field = difference(sweep, study.recorded(found, sweep))
+    before = study.recorded(found)
+    field = before and difference(sweep, before)
     if field is not None:
         raise BadInput(
             f"--storage={database.shown}: has a sweep of --workdir={asked.workdir} that differs in {field}; "
             "repeat its command, or take another folder."
         )
+    if before is None or before.trials < sweep.trials:
+        study.record(found, sweep)
     return found
 
 

@@ -129,11 +129,15 @@ def opened(storage: optuna.storages.RDBStorage, name: str, sweep: Sweep) -> optu
     return patiently(make)
 
 
-def recorded(study: optuna.Study, sweep: Sweep) -> Sweep:
-    """The sweep that the study is of; `sweep` itself where it is new."""
-    if ATTRIBUTE not in study.user_attrs:
-        study.set_user_attr(ATTRIBUTE, sweep.to_dict())
-    return Sweep.from_dict(study.user_attrs[ATTRIBUTE])
+def recorded(study: optuna.Study) -> Sweep | None:
+    """The sweep that the study is of; None where it is new."""
+    known = study.user_attrs.get(ATTRIBUTE)
+    return known and Sweep.from_dict(known)
+
+
+def record(study: optuna.Study, sweep: Sweep) -> None:
+    """Says what the study is of."""
+    study.set_user_attr(ATTRIBUTE, sweep.to_dict())
 
 
 def suggest(trial: optuna.Trial, name: str, axis: Axis) -> Any:

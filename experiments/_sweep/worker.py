@@ -121,7 +121,14 @@ def size(post: Post, first: Claim) -> int:
         return job.together
     begun = slots.current(slots.trials_of(post.study), sweep.total)
     fair = -(-(sweep.total - len(begun) + 1) // job.workers)
-    return min(together(config, max(1, len(job.cores))), fair)
+    ours = sweep.architecture(first.values).items()
+    alike = sum(ours >= sweep.architecture(cell).items() for cell in sweep.cells)
+    return min(even(alike, together(config, max(1, len(job.cores)))), fair)
+
+
+def even(count: int, most: int) -> int:
+    """`most`, or a little off it to part `count` evenly: four seeds and then the fifth compile twice."""
+    return -(-count // round(count / most)) if 1 < most < count else most
 
 
 def run(post: Post, group: list[Claim]) -> None:

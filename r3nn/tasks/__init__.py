@@ -35,6 +35,8 @@ def get_task(name: str, **options: Any) -> Task:
         raise ValueError(f"task {name!r} must be a Task value, got {task!r}.")
     fields = [field.name for field in dataclasses.fields(task)]
     for option in options:
+        if not fields:
+            raise ValueError(f"task {name!r} has no options, got {option!r}.")
         if option not in fields:
             raise ValueError(unknown(f"option of task {name!r},", option, fields))
     return dataclasses.replace(task, **options)
