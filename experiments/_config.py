@@ -128,7 +128,7 @@ def _configs() -> list[str]:
 
 def _override(config: ConfigDict, argv: list[str]) -> ConfigDict:
     """The config with the --config.FIELD=VALUE of a command line, whose rest must be empty."""
-    _check_names(re.match(r"--?(?:no)?config\.([^=]*)", word) for word in argv)
+    check_names(re.match(r"--?(?:no)?config\.([^=]*)", word) for word in argv)
     values = flags.FlagValues()
     config_flags.DEFINE_config_dict(
         "config",
@@ -144,7 +144,7 @@ def _override(config: ConfigDict, argv: list[str]) -> ConfigDict:
     return values.config
 
 
-def _check_names(matches: Iterable[re.Match | None]) -> None:
+def check_names(matches: Iterable[re.Match | None]) -> None:
     known = dict(fields(default.get_config()))
     groups = {name.rpartition(".")[0] for name in known}
     for match in matches:

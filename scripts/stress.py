@@ -10,19 +10,12 @@ anything differs.
 """
 
 import collections
-import contextlib
-import dataclasses
-import functools
-import json
-import multiprocessing
-import os
 import random
 import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,25 +24,11 @@ from absl import flags
 from experiments._flags import parsed
 from experiments.errors import BadInput, ending
 from r3nn._names import check_int
+from scripts._killed import MOMENTS, child, children, command, outcome, verify
 
-ROOT = Path(__file__).resolve().parent.parent
-# On two devices, in pieces of sequences whose state is carried; a checkpoint at every other line.
-RUN = {
-    **{"train.length": 6, "train.batch": 2, "model.hidden_size": 3, "train.tbptt": 2, "devices": 2},
-    **{"train.updates": 100, "train.log_every": 5, "train.eval_every": 10, "train.eval_batch": 4},
-    **{"train.checkpoint_every": 10, "optimizer.lr": 0.1},
-}
-#: where a process may be when it is killed
-MOMENTS = ("starting", "restoring", "compiling", "updating", "logging", "evaluating", "saving", "finishing")
 #: from which moment on a kill waits, and how many of 20 kills do
 FROM = {"starting": 4, "updating": 13, "finishing": 3}
 FRESH = 50  # every so many runs the cache of compiled programs is empty
-SAME = ("metrics", "value", "held_out", "updates", "tested_update", "reached_target")  # of result.json
-
-#: two devices also where there is one core
-TWO = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"}
-
-children = multiprocessing.get_context("forkserver")  # its children need not import JAX again
 
 
 class Kill(NamedTuple):
@@ -62,82 +41,12 @@ class Kill(NamedTuple):
         return f"{self.moment}, {'after' if self.saved else 'before'} the first checkpoint"
 
 
-@dataclasses.dataclass
-class Moment:
-    """What a process does: the place in MOMENTS."""
-
-    value: int = 0
-
-
 class Options(NamedTuple):
     """How often, where and from which random numbers."""
 
     cycles: int
     workdir: str
     seed: int
-
-
-# The children.
-
-
-def program(arguments: list[str], moment) -> None:
-    """experiments/train.py; `moment` shows at any time what it is doing."""
-    from experiments import _run, _session, _workdir, train
-    from experiments._checkpoint import Checkpoints
-
-    places = {
-        "restoring": (Checkpoints, "restore"),
-        "compiling": (_run, "begin"),
-        "updating": (_run, "advance"),
-        "logging": (_workdir.Log, "add"),
-        "evaluating": (_run, "evaluate"),
-        "saving": (_session.Session, "save"),
-        "finishing": (_run, "finish"),
-    }
-    for name, (owner, attribute) in places.items():
-        setattr(owner, attribute, shown(getattr(owner, attribute), moment, MOMENTS.index(name)))
-    os.chdir(ROOT)
-    os.environ["JAX_PLATFORMS"] = "cpu"
-    os.environ.update(TWO)
-    sys.stdout = open(os.devnull, "w")
-    sys.exit(train.main(["train.py", *arguments]))
-
-
-def shown(function: Callable, moment, number: int) -> Callable:
-    """The function, which sets `moment` as long as it runs."""
-
-    @functools.wraps(function)
-    def wrapped(*args, **kwargs):
-        before, moment.value = moment.value, number
-        try:
-            return function(*args, **kwargs)
-        finally:
-            moment.value = before
-
-    return wrapped
-
-
-@contextlib.contextmanager
-def child(arguments: list[str]) -> Iterator[tuple[multiprocessing.Process, object]]:
-    """A process of the program, and its moment."""
-    moment = children.Value("i", 0, lock=False)
-    process = children.Process(target=program, args=(arguments, moment))
-    process.start()
-    try:
-        yield process, moment
-    finally:
-        process.kill()
-        process.join()
-
-
-# The parent.
-
-
-def command(workdir: Path, cache: Path) -> list[str]:
-    """The arguments of a run."""
-    fields = {**RUN, "cache_dir": cache}
-    overrides = [f"--config.{name}={value}" for name, value in fields.items()]
-    return ["--config=configs/default.py", f"--workdir={workdir}", *overrides]
 
 
 def uninterrupted(workdir: Path, cache: Path) -> dict[str, float]:
@@ -174,42 +83,6 @@ def cycle(workdir: Path, cache: Path, times: dict[str, float] | None, dice: rand
     if process.exitcode != -signal.SIGKILL:
         return process.exitcode
     return Kill(MOMENTS[moment.value], any(workdir.glob("checkpoints/*/commit_success.txt")))
-
-
-def outcome(workdir: Path) -> dict[str, object]:
-    """What must be equal: the sums of all arrays of each checkpoint, which are verified, lines and result."""
-    sums = {}
-    for about in sorted(workdir.glob("checkpoints/*/about/metadata")):
-        sums[about.parts[-3]] = json.loads(about.read_text())["sha256"]
-    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    for line in lines:
-        line.pop("seconds")
-    result = json.loads((workdir / "result.json").read_text())
-    return {"checkpoints": sums, "metrics.jsonl": lines, "result.json": {name: result[name] for name in SAME}}
-
-
-def verify(workdir: Path) -> int:
-    """Reads every checkpoint in a process of its own, which compares arrays and sums -> its exit status."""
-    process = children.Process(target=read, args=(workdir,))
-    process.start()
-    process.join()
-    return process.exitcode
-
-
-def read(workdir: Path) -> None:
-    """Fails where a checkpoint is damaged."""
-    os.environ["JAX_PLATFORMS"] = "cpu"
-    import jax
-
-    from experiments._build import build
-    from experiments._checkpoint import Checkpoints
-    from experiments._workdir import Workdir
-
-    place = Workdir(workdir)
-    like = jax.eval_shape(build(place.read_config()).start)
-    checkpoints = Checkpoints(place.checkpoints, read_only=True)
-    for step in checkpoints.steps():
-        checkpoints.read(step, like)
 
 
 class Tally:

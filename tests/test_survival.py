@@ -26,7 +26,7 @@ from experiments._report import Events
 from experiments._workdir import Log, write
 from experiments.errors import BadInput, NotSaved
 from r3nn.training import TrainState
-from scripts import stress
+from scripts import _killed, stress
 
 ROOT = Path(__file__).resolve().parent.parent
 YEARS = 10 * 365.25 * 24 * 3600
@@ -35,9 +35,9 @@ YEARS = 10 * 365.25 * 24 * 3600
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     """One cache of compiled programs for all runs, which are short: every save takes its time."""
-    stress.children.set_forkserver_preload(["experiments.train", "experiments._run"])
+    _killed.children.set_forkserver_preload(["experiments.train", "experiments._run"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(stress.RUN, "train.updates", 40)
+        patch.setitem(_killed.RUN, "train.updates", 40)
         yield tmp_path_factory.mktemp("cache")
 
 
@@ -46,12 +46,12 @@ def whole(cache, tmp_path_factory):
     """The outcome of the run that nothing interrupts, and how long its parts take."""
     workdir = tmp_path_factory.mktemp("runs") / "whole"
     times = stress.uninterrupted(workdir, cache)
-    return stress.outcome(workdir), times
+    return _killed.outcome(workdir), times
 
 
 def in_child(function, *arguments) -> int:
     """function(*arguments) in a new process -> its exit status; -9 if it was killed."""
-    child = stress.children.Process(target=function, args=arguments)
+    child = _killed.children.Process(target=function, args=arguments)
     child.start()
     child.join(120)
     return child.exitcode
@@ -59,7 +59,7 @@ def in_child(function, *arguments) -> int:
 
 def run(arguments):
     """The program."""
-    stress.program(arguments, stress.Moment())
+    _killed.program(arguments, _killed.Moment())
 
 
 def run_and_die(arguments, moment: str, count: int):
@@ -116,28 +116,28 @@ def test_killed_run_ends_with_the_same_bits(moments, cache, whole, tmp_path):
     place, other = next(places), tmp_path / "cache"
     other.symlink_to(cache)
     for moment, count in moments:
-        assert in_child(run_and_die, stress.command(place, cache), moment, count) == -signal.SIGKILL
+        assert in_child(run_and_die, _killed.command(place, cache), moment, count) == -signal.SIGKILL
         moved = next(places)
         place = place.rename(moved) if place.exists() else moved
-    assert in_child(run, stress.command(place, other)) == 0
-    assert stress.outcome(place) == whole[0]
+    assert in_child(run, _killed.command(place, other)) == 0
+    assert _killed.outcome(place) == whole[0]
 
 
 def test_killed_at_random_moments(cache, whole, tmp_path):
     tally = stress.Tally()
     stress.one(tmp_path / "run", cache, whole[1], random.Random(), tally, most=3)
-    assert stress.outcome(tmp_path / "run") == whole[0] and stress.verify(tmp_path / "run") == 0
+    assert _killed.outcome(tmp_path / "run") == whole[0] and _killed.verify(tmp_path / "run") == 0
     assert tally.cycles <= 4 and str(tally).startswith(f"{tally.cycles} cycles: {tally.cycles - 1} kills")
 
 
 def test_signals_and_the_lock(cache, whole, tmp_path, capsys, monkeypatch):
     """A real program: it keeps others out of its folder, and SIGTERM makes it save and end, within a call."""
     place = tmp_path / "run"
-    arguments = [*stress.command(place, cache), "--config.train.updates=100000"]
+    arguments = [*_killed.command(place, cache), "--config.train.updates=100000"]
     program = subprocess.Popen(
         [sys.executable, "experiments/train.py", *arguments],
         cwd=ROOT,
-        env={**os.environ, **stress.TWO, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, **_killed.TWO, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -248,13 +248,13 @@ def run_until_full(arguments, folder, stderr):
 
 def test_a_run_goes_on_once_there_is_room(cache, whole, tmp_path):
     with small_disk(tmp_path / "disk") as disk:
-        arguments = stress.command(disk / "run", cache)
+        arguments = _killed.command(disk / "run", cache)
         assert in_child(run_until_full, arguments, disk, tmp_path / "stderr") == 4
         error = (tmp_path / "stderr").read_text()
         assert error.count("\n") == 1 and f"{disk}/run/checkpoints/20 cannot be written" in error, error
         (disk / "filling").unlink()
         assert in_child(run, arguments) == 0
-        assert stress.outcome(disk / "run") == whole[0]
+        assert _killed.outcome(disk / "run") == whole[0]
 
 
 # Damage. A state of a few leaves stands in for a model.
