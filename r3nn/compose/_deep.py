@@ -218,7 +218,7 @@ class Deep(Composed):
             return False
         first = jax.tree.map(jnp.shape, params.first)
         x = jax.ShapeDtypeStruct(bare(xs).shape[1:], bare(xs).dtype)
-        one = lambda p, s, x: self.cell(p, take(s, 0), x)[1]
+        one = lambda p, s, x: self.cell.output(p, take(s, 0), x)
         if first != jax.tree.map(lambda leaf: leaf.shape[1:], params.rest):
             return False
         y = jax.eval_shape(one, params.first, state, x)

@@ -19,7 +19,7 @@ ROWS = 512  # of a block, at most
 
 def floor(*layer: int) -> list[tuple[int, Callable]]:
     """(1, the faster of its ways) for each product of one layer, as `ways` has them."""
-    time = lambda call: min(timeit.repeat(call, number=1, repeat=2))
+    time = lambda call: timeit.timeit(call, number=1)
     return [(1, min(calls, key=time) if len(calls) > 1 else calls[0]) for calls in ways(*layer)]
 
 
