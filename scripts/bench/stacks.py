@@ -30,8 +30,8 @@ def one_device(setup):
 @case("r3nn-cores", place="cores", bars={"flax": Bar(2.0)})
 def all_cores(setup):
     """The networks of `r3nn`, our batch split over a device per core, against flax on the first of them."""
-    peers = tuple(peer for peer in setup.peers if peer == "flax")
-    yield from rows(setup._replace(peers=peers), over_cores, share=False)
+    flax = tuple(peer for peer in setup.peers if peer == "flax")
+    yield from rows(setup._replace(peers=flax), over_cores, share=False)
 
 
 def rows(setup, ours, share: bool):
