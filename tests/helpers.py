@@ -153,9 +153,9 @@ class TanhReadout:
 COMPOSITIONS = {
     "chain": chain(lstm, gru),
     "deep": deep(gru, 3),
-    "deep, tied": deep(ugrnn, 4, tie="all"),
+    "deep, tied": deep(ugrnn, 5, tie="all"),
     "deep, cycle": deep(mgu, 6, tie=2),
-    "deep, full, square": deep(lstm, 3, tie="full"),
+    "deep, full, square": deep(lstm, 5, tie="full"),
     "deep of deep": deep(deep(gru, 2), 2),
     "deep, stepwise, square": deep(residual(elman), 3, order="stepwise"),
     "deep of residual of norm, square": deep(residual(norm(elman, "layer")), 5),

@@ -199,22 +199,23 @@ class Deep(Composed):
             s, ys = run(self.cell, p, s, self._of_level(put(xs, ys), l))
             return ys, (s, ys)
 
+        together = self.depth if self.depth <= TOGETHER else 1
         if self._uniform(params, state, xs):
             entries = state, jnp.arange(self.depth) if self.noisy else None
             levels = _stack(params.first, params.rest), entries
-            deepest, (state, outputs) = lax.scan(lambda ys, own: level(ys, *own), bare(xs), levels)
+            body = lambda ys, own: level(ys, *own)
+            deepest, (state, outputs) = lax.scan(body, bare(xs), levels, unroll=together)
             return state, deepest, outputs[1:], outputs[0]
         first, rest = _unstack(state)
         first, ys = run(self.cell, params.first, first, self._of_level(xs, 0))
         if self.depth == 1:
             return _stack(first, None), ys, None, ys
-        together = TOGETHER if self.depth <= TOGETHER else 1
         deepest, (rest, outputs) = self._over_depth(level, ys, params, (rest, self._numbers()), together)
         return _stack(first, rest), deepest, outputs, ys
 
     def _uniform(self, params, state, xs) -> bool:
         """Whether level 1 is as the others in all shapes: one loop then runs them all, compiled once."""
-        if self.tie != "none" or self.depth <= TOGETHER:
+        if self.tie != "none" or self.depth < 3:
             return False
         first = jax.tree.map(jnp.shape, params.first)
         x = jax.ShapeDtypeStruct(bare(xs).shape[1:], bare(xs).dtype)
