@@ -19,7 +19,7 @@ ORDERS = ("auto", "stepwise", "layerwise", "wavefront")
 TIES = ("none", "all", "full")
 # Levels that are one body of the loop over depth. Of a single time step, the bookkeeping of a loop is about
 # 5 %, with its gradient. Of all time steps, a loop copies what each level leaves to its gradient: a quarter
-# of the memory of four levels, 4 to 19 % of their time. So up to four are no loop (scripts/PERFORMANCE.md).
+# of the memory of four levels, a tenth of their time. So up to four are no loop (bench.py --cases=depth).
 TOGETHER = 4
 
 

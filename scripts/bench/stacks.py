@@ -1,6 +1,7 @@
 """Deep networks against stacks of the same layers in other libraries."""
 
 import functools
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +11,12 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import r3nn
 from r3nn import CELLS, convert
 from r3nn import nnx as r3nn_nnx
+from r3nn.compose import _deep
 from r3nn.encoders import Affine, Readout
 from scripts.bench import peers
 from scripts.bench.contest import Contender, build_gradient, contest, gradient, same
 from scripts.bench.floor import floor
+from scripts.bench.modes import with_bytes
 from scripts.bench.problems import ours, problem
 from scripts.bench.registry import Bar, case
 
@@ -32,6 +35,27 @@ def all_cores(setup):
     """The networks of `r3nn`, our batch split over a device per core, against flax on the first of them."""
     flax = tuple(peer for peer in setup.peers if peer == "flax")
     yield from rows(setup._replace(peers=flax), over_cores, share=False)
+
+
+@case(place="cores", default=False)
+def depth(setup):
+    """Four levels, which are no loop over depth, against the same as a loop: on one device, and on all."""
+    shape = setup.cut(*SHAPE)
+    cell, params, xs = problem(r3nn.deep(CELLS["gru"], 4), shape)
+    for name, make in (("one device", ours), ("all devices", over_cores)):
+        contender = make(cell, params)
+        contenders = [contender, Contender("a loop", "a loop", as_loop(contender.build))]
+        yield with_bytes(contest(name, contenders, xs, shape[-1], setup), "a loop")
+
+
+def as_loop(build):
+    """The program of a deep cell as it would be if even few levels were a loop."""
+
+    def built(*arguments):
+        with mock.patch.object(_deep, "TOGETHER", 1):
+            return build(*arguments)
+
+    return built
 
 
 def rows(setup, ours, share: bool):
