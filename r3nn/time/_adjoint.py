@@ -57,11 +57,12 @@ def packed_step(cell, params):
     return step
 
 
-def block_adjoint(plan, arrays, previous, λ, along, axes, kept=None):
+def block_adjoint(plan, arrays, made, previous, λ, along, axes, kept=None):
     """From dL/d(last state) and dL/d(each state) of a block, the same before it, and the gradients.
 
-    arrays: xs and flags of the block [C, ...]. previous [C, ...]: the state before each step. λ, along
-    [C, ...]: cotangents of differentiable leaves only. kept [C, ...]: of `keep`.
+    arrays: xs and flags of the block [C, ...]. made: the cell's `products`, formed once for all blocks.
+    previous [C, ...]: the state before each step. λ, along [C, ...]: cotangents of differentiable leaves
+    only. kept [C, ...]: of `keep`.
     Returns: (λ, gradients of (params, initial), summed over the block, gradients of xs).
     """
     params, initial, _, xs, flags = arrays
@@ -69,7 +70,7 @@ def block_adjoint(plan, arrays, previous, λ, along, axes, kept=None):
     if flags.reset is not None:
         repeated = jax.tree.map(lambda s0, s: jnp.broadcast_to(s0, s.shape), initial, previous)
         start = jax.vmap(lambda *args: where(*args, axes))(flags.reset, repeated, previous)
-    linearise = _opaque if plan.cell.recurrence == "opaque" else partial(_structured, kept=kept)
+    linearise = _opaque if plan.cell.recurrence == "opaque" else partial(_structured, made=made, kept=kept)
     linear = linearise(plan, params, start, xs, axes)
     axes = _numeric(axes, λ)
 
@@ -105,9 +106,9 @@ class Linear(NamedTuple):
     gradients: Callable  # λ_t of all steps -> gradients of params, of xs
 
 
-def _structured(plan, params, start, xs, axes, kept) -> Linear:
+def _structured(plan, params, start, xs, axes, made, kept) -> Linear:
     """The derivatives of every step's core, all at once."""
-    cell, made = plan.cell, products(plan.cell, params)
+    cell = plan.cell
     time = jax.tree.leaves(start)[0].shape[: plan.rank + 1]
     entries = math.prod(time)
     flat = lambda tree: jax.tree.map(lambda leaf: leaf.reshape(entries, *leaf.shape[plan.rank + 1 :]), tree)

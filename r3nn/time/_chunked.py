@@ -1,7 +1,7 @@
 """The same backward for long sequences: of the states, only those between blocks are kept.
 
 Outputs are computed block by block, so that a per-step loss (`with_output`) keeps no more than itself;
-the backward runs each block again from its entry state.
+the backward runs each block again from its entry state, and keeps its products if `scan` would.
 """
 
 import functools
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from r3nn.time._adjoint import block_adjoint
 from r3nn.time._chunks import before, scan_chunks
 from r3nn.time._flags import Flags
+from r3nn.time._products import products
 from r3nn.time._scan import Arrays, Plan, Static, like, run_block
 from r3nn.time._trees import join, split
 
@@ -27,7 +28,7 @@ def _outputs(plan, params, states, xs):
 
 
 def _forward(static, arrays):
-    plan, axes = static[0], static[1].tree
+    plan, axes = static[0]._replace(keep=False), static[1].tree
 
     def block(state, inputs, _):
         xs, flags = inputs
@@ -54,16 +55,16 @@ def _chunked_bwd(static, residuals, cotangents):
     chosen, others, entries = residuals
     arrays = join(chosen, others)
     last, of_ys = cotangents
+    made = products(plan.cell, arrays.params)
 
     def block(carry, inputs, entry):
         λ, total = carry
         xs, flags, of_ys = inputs
         here = arrays._replace(state=entry, xs=xs, flags=flags)
-        _, (states, _) = run_block(plan, here, axes)
+        _, (states, kept) = run_block(plan, here, axes)
         along, of_params, of_xs = _through_outputs(plan, here, states, of_ys)
-        λ, (d_params, d_initial), d_xs = block_adjoint(
-            plan, here, before(entry, states, plan.reverse), λ, along, axes
-        )
+        previous = before(entry, states, plan.reverse)
+        λ, (d_params, d_initial), d_xs = block_adjoint(plan, here, made, previous, λ, along, axes, kept)
         shared = (jax.tree.map(jnp.add, d_params, of_params), d_initial)
         return (λ, jax.tree.map(jnp.add, total, shared)), (jax.tree.map(jnp.add, d_xs, of_xs), None)
 

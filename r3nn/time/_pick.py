@@ -26,7 +26,8 @@ class Pick(NamedTuple):
     """How one cell runs over time.
 
     mode: what it runs in. options: a `Linear` or a `Newton` for those modes, else None. chunk: steps per
-    block of the backward pass. keep: whether the forward keeps the recurrent products beside the states.
+    block of the backward pass. keep: whether the run that a backward pass starts from, of all steps
+    (scan) or of the block (chunked), keeps the recurrent products beside the states.
     bytes: of temporary memory for a forward and a backward pass, predicted (chunked and scan; else None).
     reason: why, in words.
     """
@@ -84,7 +85,8 @@ def pick(cell: Cell, arrays, mode, chunk, memory) -> Pick:
     if mode == "chunked":
         chunk = chunk or _chunk_within(cell, arrays, memory)
     chunk = min(chunk or chunk_size(max(steps, 1), _bytes(arrays.state)), max(steps, 1))
-    keep = mode == "scan" and memory is None and _keep(cell, arrays)
+    of_all = mode == "scan" and memory is None
+    keep = (of_all or mode == "chunked") and _keep(cell, arrays)
     predicted = predict(cell, arrays, mode, chunk, keep) if mode in ("scan", "chunked") else None
     if memory is not None and predicted is not None and predicted > memory:
         raise ValueError(f"memory={memory}: mode={mode!r} needs about {predicted} bytes")

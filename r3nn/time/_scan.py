@@ -18,6 +18,7 @@ from jax import lax
 from r3nn.time._adjoint import block_adjoint, keep, packed_step, pairs_of
 from r3nn.time._chunks import before, entries, scan_chunks
 from r3nn.time._flags import Flags, advance
+from r3nn.time._products import products
 from r3nn.time._trees import join, split
 
 
@@ -30,7 +31,7 @@ class Plan(NamedTuple):
     reverse: bool
     vectorized: bool  # whether the cell broadcasts over batch axes (a bare function may not)
     solve: Callable  # the forward: (plan, arrays, axes) -> (final state, (states [T, ...], kept or None))
-    keep: bool = False  # whether the forward keeps the recurrent products for the backward
+    keep: bool = False  # whether a run that a backward pass starts from keeps the recurrent products
 
 
 class Arrays(NamedTuple):
@@ -109,6 +110,7 @@ def _scan_bwd(static, residuals, cotangents):
     plan, axes = static[0], static[1].tree
     chosen, others, states, kept = residuals
     arrays = join(chosen, others)
+    made = products(plan.cell, arrays.params)
     numbers = split(states)[0]
     last, along = (like(ct, numbers) for ct in cotangents)
 
@@ -117,7 +119,7 @@ def _scan_bwd(static, residuals, cotangents):
         xs, flags, states, along, kept = inputs
         here = arrays._replace(xs=xs, flags=flags)
         previous = before(entry, states, plan.reverse)
-        λ, shared, d_xs = block_adjoint(plan, here, previous, λ, along, axes, kept)
+        λ, shared, d_xs = block_adjoint(plan, here, made, previous, λ, along, axes, kept)
         return (λ, jax.tree.map(jnp.add, total, shared)), (d_xs, None)
 
     shared = split((arrays.params, arrays.initial))[0]
