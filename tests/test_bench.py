@@ -52,6 +52,8 @@ def test_ratios_share_and_summary(monkeypatch):
         "mine against flax: geometric mean 3.00 (reaches 1.40), least 1.50 (MISSES 1.60)",
         "mine against torch: geometric mean 0.50, least 0.50 (reaches 0.50)",
         "mine, share of the matmul floor: geometric mean 0.35, least 0.35 (MISSES 0.60)",
+        "mine, a program at that floor against flax: geometric mean 4.29",
+        "mine, a program at that floor against torch: geometric mean 1.43",
     ]
     assert "flax 1.50" in report.line(row) and "300.00 ms" in report.line(row)
 

@@ -39,9 +39,20 @@ def summary(name: str, rows: list[Row]) -> list[str]:
         mean = _against(statistics.geometric_mean(ratios), bar and bar.mean)
         least = _against(min(ratios), bar and bar.least)
         lines.append(f"{name} against {rival}: geometric mean {mean}, least {least}")
-    if shares := [row.figures[SHARE] for row in rows if SHARE in row.figures]:
-        mean, least = statistics.geometric_mean(shares), _against(min(shares), 0.6)
-        lines.append(f"{name}, {SHARE}: geometric mean {mean:.2f}, least {least}")
+    return lines + _shares(name, [row for row in rows if SHARE in row.figures])
+
+
+def _shares(name: str, rows: list[Row]) -> list[str]:
+    """How near the rows with a floor come to it, and the ratios of a program that takes no longer."""
+    if not rows:
+        return []
+    shares = [row.figures[SHARE] for row in rows]
+    mean, least = statistics.geometric_mean(shares), _against(min(shares), 0.6)
+    lines = [f"{name}, {SHARE}: geometric mean {mean:.2f}, least {least}"]
+    for rival in CASES[name].bars:
+        if ratios := [row.ratios[rival] / row.figures[SHARE] for row in rows if rival in row.ratios]:
+            mean = statistics.geometric_mean(ratios)
+            lines.append(f"{name}, a program at that floor against {rival}: geometric mean {mean:.2f}")
     return lines
 
 
