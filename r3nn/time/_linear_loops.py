@@ -74,14 +74,6 @@ def row(tree, t):
     return jax.tree.map(index, tree)
 
 
-def row_before(s, entry, t, reverse):
-    """The state before step t."""
-    length = length_of(s)
-    at = t + 1 if reverse else t - 1
-    inside = row(s, jnp.clip(at, 0, length - 1))
-    return jax.tree.map(lambda s, e: jnp.where((at < 0) | (at == length), e, s), inside, entry)
-
-
 def _cut(tree, part):
     return jax.tree.map(lambda x: x if len(x) == 1 else x[part], tree)
 

@@ -17,14 +17,11 @@ from jax import lax
 
 from r3nn.time._blocks import add, outer, sum_to, times, transpose
 from r3nn.time._chunks import before
-from r3nn.time._linear_loops import length_of, parallel, reduce, row, row_before, sweep
+from r3nn.time._linear_loops import length_of, parallel, reduce, row, sweep
 from r3nn.time._trees import vary_alike
 
 #: up to which K the K x K blocks are held as planes [T, ...] each, rather than as matrices [..., K, K]
 PLANES = 4
-#: bytes of states from which their adjoint is written over them, a block of steps at a time, small
-#: enough for cache
-IN_PLACE, BLOCK = 2**24, 32
 
 
 def linear_scan(a, b, h0=None, *, reverse: bool = False, blocks: bool = False, axis_name=None):
@@ -137,10 +134,7 @@ _solve.defvjp(_solve_fwd, _solve_bwd)
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _transposed(how, a, s, entry, g):
     """Cotangents of (a, b, h0)."""
-    in_place = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(s)) >= IN_PLACE
-    if in_place and how.axis_name is None and not parallel():
-        return _transposed_in_place(how.reverse, a, s, entry, g)
-    return _transposed_at_once(how, a, s, entry, g, adjoint if parallel() else _adjoint_in_turn)
+    return _cotangents(how, a, s, entry, g, adjoint if parallel() else _adjoint_in_turn)
 
 
 def _transposed_fwd(how, *arrays):
@@ -150,7 +144,7 @@ def _transposed_fwd(how, *arrays):
 def _transposed_bwd(how, arrays, cotangents):
     if how.axis_name is not None:
         raise NotImplementedError("linear_scan(axis_name=...) has first derivatives only")
-    return jax.vjp(functools.partial(_transposed_at_once, how), *arrays)[1](cotangents)
+    return jax.vjp(functools.partial(_cotangents, how), *arrays)[1](cotangents)
 
 
 _transposed.defvjp(_transposed_fwd, _transposed_bwd)
@@ -185,7 +179,7 @@ def _given_again(how, *_):
 _given_transposed.defvjp(lambda how, *arrays: (_given_transposed(how, *arrays), None), _given_again)
 
 
-def _transposed_at_once(how, a, s, entry, g, adjoint=adjoint):
+def _cotangents(how, a, s, entry, g, adjoint=adjoint):
     """All λ_t, then all λ_t s_{t-1}ᵀ."""
     λ, first = _pull(how, a, g, jax.tree.map(jnp.zeros_like, entry), adjoint)
     return sum_to(outer(λ, before(entry, s, how.reverse), a), a), λ, first
@@ -203,64 +197,19 @@ def _pull(how, a, g, zero, adjoint):
 
 
 def _adjoint_in_turn(a, g, last, reverse):
-    """`adjoint`, with no efficient derivative of its own."""
+    """`adjoint` step after step, with no efficient derivative of its own."""
+    length = length_of(g)
+    end, onward = (0, -1) if reverse else (length - 1, 1)
+    pull = lambda t, λ: times(transpose(row(a, t)), λ)
 
-    def body(μ, t):
-        λ = add(row(g, t), μ)
-        return times(transpose(row(a, t)), λ), λ
+    def body(λ, t):
+        following = pull(jnp.clip(t + onward, 0, length - 1), λ)
+        following = jax.tree.map(lambda last, λ: jnp.where(t == end, last, λ), λ, following)
+        λ = add(row(g, t), following)
+        return λ, λ
 
-    μ, λ = lax.scan(body, last, jnp.arange(length_of(g)), reverse=not reverse)
-    return λ, μ
-
-
-def _transposed_in_place(reverse, a, s, entry, g):
-    """The same, step after step; each block of λ is written over the block of s that it has used.
-
-    A long recurrence is bound by memory, of which the first touch of new pages costs most: a buffer
-    less is a third of the time less.
-    """
-    length = length_of(s)
-    leaves, structure = jax.tree.flatten(a)
-    moves = [len(leaf) == length for leaf in leaves]
-
-    def block(carry, start, steps):
-        μ, buffer, d_a = carry
-
-        def body(carry, t):
-            μ, totals = carry
-            here = row(a, t)
-            λ = add(row(g, t), μ)
-            d = jax.tree.leaves(outer(λ, row_before(buffer, entry, t, reverse), here))
-            rows = [
-                sum_to(d, x) if m else None for m, x, d in zip(moves, jax.tree.leaves(here), d, strict=True)
-            ]
-            totals = [None if m else total + d for m, total, d in zip(moves, totals, d, strict=True)]
-            return (times(transpose(here), λ), totals), (λ, rows)
-
-        zero = outer(μ, μ, row(a, 0))
-        totals = [None if m else jnp.zeros_like(d) for m, d in zip(moves, jax.tree.leaves(zero), strict=True)]
-        (μ, totals), (λ, rows) = lax.scan(body, (μ, totals), start + jnp.arange(steps), reverse=not reverse)
-        write = lambda all_, rows: lax.dynamic_update_slice_in_dim(all_, rows, start, 0)
-        d_a = [
-            write(total, row) if m else total + sum_to(d[None], total)
-            for m, total, row, d in zip(moves, d_a, rows, totals, strict=True)
-        ]
-        return μ, jax.tree.map(write, buffer, λ), d_a
-
-    blocks, rest = divmod(length, BLOCK)
-    start = blocks * BLOCK
-    # Rows that are written all over start as ones: XLA would copy zeros that it shares with another loop.
-    sums = [jnp.ones_like(leaf) if m else jnp.zeros_like(leaf) for m, leaf in zip(moves, leaves, strict=True)]
-    carry = vary_alike(jax.tree.map(jnp.zeros_like, entry), s, sums)
-    if rest and not reverse:
-        carry = block(carry, start, rest)
-    body = lambda carry, k: (block(carry, k * BLOCK, BLOCK), None)
-    if blocks:
-        carry, _ = lax.scan(body, carry, jnp.arange(blocks), reverse=not reverse)
-    if rest and reverse:
-        carry = block(carry, start, rest)
-    μ, λ, d_a = carry
-    return jax.tree.unflatten(structure, d_a), λ, μ
+    λ, along = lax.scan(body, last, jnp.arange(length), reverse=not reverse)
+    return along, pull(length - 1 - end, λ)
 
 
 def _entry(how, a, b, h0):
