@@ -38,20 +38,20 @@ class Numbers(Regression):
         return xs, xs[:, :1], jnp.ones(max_length, bool)
 
 
-COUNT = 2  # updates of a row; the trainer runs `train.log_every` of them, 50, in one call
+COUNT = 3  # updates of a row; the trainer runs `train.log_every` of them, 50, in one call
 
 
 @case(place="cores", bars={"flax": Bar(2.0)})
 def step(setup):
-    """Updates as experiments/train.py makes them (data, GRU, readout, loss, gradient, adam), two in one call,
-    split over a device per core, against a flax nnx module and optax on the first of them, whose users call a
-    jitted update twice: what both learn must agree."""
+    """Updates as experiments/train.py makes them (data, GRU, readout, loss, gradient, adam), three in one
+    call, split over a device per core, against a flax nnx module and optax on the first of them, whose users
+    call a jitted update three times: what both learn must agree."""
     yield from rows(setup, in_turn)
 
 
 @case("step-scan", place="cores", default=False)
 def step_in_a_scan(setup):
-    """The same, where the flax module's updates are two in one call as well."""
+    """The same, where the flax module's updates are three in one call as well."""
     yield from rows(setup, in_a_scan)
 
 
