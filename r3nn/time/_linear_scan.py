@@ -202,7 +202,7 @@ def _adjoint_in_turn(a, g, last, reverse):
     end, onward = (0, -1) if reverse else (length - 1, 1)
     pull = lambda t, λ: times(transpose(row(a, t)), λ)
 
-    def body(λ, t):
+    def body(λ, t):  # of λ itself, a step writes one array; handing on aᵀ λ, it would write two
         following = pull(jnp.clip(t + onward, 0, length - 1), λ)
         following = jax.tree.map(lambda last, λ: jnp.where(t == end, last, λ), λ, following)
         λ = add(row(g, t), following)
