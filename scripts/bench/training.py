@@ -38,25 +38,10 @@ class Numbers(Regression):
         return xs, xs[:, :1], jnp.ones(max_length, bool)
 
 
-COUNT = 3  # updates of a row; the trainer runs `train.log_every` of them, 50, in one call
-
-
 @case(place="cores", bars={"flax": Bar(2.0)})
 def step(setup):
-    """Updates as experiments/train.py makes them (data, GRU, readout, loss, gradient, adam), three in one
-    call, split over a device per core, against a flax nnx module and optax on the first of them, whose users
-    call a jitted update three times: what both learn must agree."""
-    yield from rows(setup, in_turn)
-
-
-@case("step-scan", place="cores", default=False)
-def step_in_a_scan(setup):
-    """The same, where the flax module's updates are three in one call as well."""
-    yield from rows(setup, in_a_scan)
-
-
-def rows(setup, many):
-    """many: how flax makes its updates."""
+    """One update of experiments/train.py (data, GRU, readout, loss, gradient, adam) split over a device per
+    core, against a flax nnx module and optax on the first of them: the update that they make must agree."""
     for shape in dict.fromkeys(setup.cut(*shape) for shape in SHAPES):
         batch, length, in_size, hidden = shape
         model = models.build(in_size=in_size, out_size=1, hidden_size=hidden, cell="gru")
@@ -67,26 +52,26 @@ def rows(setup, many):
         spec = training.Spec(functional, Numbers(in_size), batch, length, updates=1000, devices=devices)
         builders = {"r3nn": functools.partial(build_ours, spec, state)}
         if "flax" in setup.peers:
-            builders["flax nnx"] = functools.partial(build_flax, spec, params, many)
+            builders["flax nnx"] = functools.partial(build_flax, spec, params)
         contenders = [Contender(name, name.split()[0], build) for name, build in builders.items()]
         row = race(str(shape), contenders, [build() for build in builders.values()], setup)
-        yield row._replace(figures=row.figures | {"devices": devices, "updates": COUNT})
+        yield row._replace(figures=row.figures | {"devices": devices})
 
 
 def build_ours(spec, params) -> Built:
-    """`training.updates`."""
+    """`training.updates` of one update."""
     hparams = training.HParams()
     start = training.start(spec, hparams, params)
     start = jax.device_put(start, jax.tree.map(lambda leaf: leaf.sharding, training.placed(spec, start)))
     program = jax.jit(training.updates, static_argnums=(0, 3))
-    compiled, *sizes = compile_program(program, spec, hparams, start, COUNT)
+    compiled, *sizes = compile_program(program, spec, hparams, start, 1)
 
     call = lambda: jax.block_until_ready(compiled(hparams, start))
 
     def view(result):
         state, metrics = result
         params = nnx.merge(spec.model.graphdef, moments(state.opt_state)).params
-        return metrics["loss"], params.body, params.readout
+        return metrics["loss"][0], params.body, params.readout
 
     return Built(call, view, *sizes, "float32")
 
@@ -105,56 +90,34 @@ class Network(nnx.Module):
         return self.head(self.rnn(xs, initial_carry=zeros))
 
 
-def build_flax(spec, params, many) -> Built:
+def build_flax(spec, params) -> Built:
     """The same data, loss and optimizer around the flax module, jitted as a whole."""
     graphdef, state, rest = nnx.split(Network(params), nnx.Param, ...)
     hparams = training.HParams()
     optimizer = training.optimizer(spec, hparams)
     one = dataclasses.replace(spec, devices=1)
 
-    def update(carry, number):
-        state, opt_state = carry
+    def update(state, opt_state, number):
         batch = training.batch_at(one, hparams.seed, number, jnp.arange(spec.batch, dtype=jnp.int32))
         loss = lambda state: spec.task.loss(nnx.merge(graphdef, state, rest)(batch.inputs), batch)
         value, grads = jax.value_and_grad(loss)(state)
         changes, opt_state = optimizer.update(grads, opt_state, state)
-        return (optax.apply_updates(state, changes), opt_state), value
+        return optax.apply_updates(state, changes), opt_state, value
 
-    run, *sizes = many(update, (state, optimizer.init(state)))
+    arguments = (state, optimizer.init(state), jnp.int32(0))
+    compiled, *sizes = compile_program(jax.jit(update), *arguments)
 
-    call = lambda: jax.block_until_ready(run())
+    call = lambda: jax.block_until_ready(compiled(*arguments))
 
     def view(result):
-        (_, opt_state), values = result
+        _, opt_state, value = result
         arrays = nnx.to_pure_dict(moments(opt_state))
         body = convert.from_flax(arrays["rnn"]["cell"])[1]
-        return jnp.stack(values), body, Affine(arrays["head"]["kernel"], arrays["head"]["bias"])
+        return value, body, Affine(arrays["head"]["kernel"], arrays["head"]["bias"])
 
     return Built(call, view, *sizes, "float32")
 
 
-def in_turn(update, carry):
-    """A call for each update."""
-    compiled, *sizes = compile_program(jax.jit(update), carry, jnp.int32(0))
-    numbers = [jnp.int32(number) for number in range(COUNT)]
-
-    def run():
-        end, values = carry, []
-        for number in numbers:
-            end, value = compiled(end, number)
-            values.append(value)
-        return end, values
-
-    return run, *sizes
-
-
-def in_a_scan(update, carry):
-    """All updates in one call, as ours."""
-    program = jax.jit(lambda carry: jax.lax.scan(update, carry, jnp.arange(COUNT, dtype=jnp.int32)))
-    compiled, *sizes = compile_program(program, carry)
-    return lambda: compiled(carry), *sizes
-
-
 def moments(opt_state):
-    """Adam's first moments: of the gradients."""
+    """Adam's first moments after one update: a tenth of the gradients."""
     return optax.tree.get(opt_state, "mu")
