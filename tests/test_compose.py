@@ -205,7 +205,7 @@ def test_the_program_does_not_grow_with_depth(order, mode, tie):
         run = functools.partial(outcome, cell, mode=mode, mask=p.mask, reset=p.reset, chunk=3)
         return len(list(equations(jax.make_jaxpr(run)(p.params, p.state, p.xs).jaxpr)))
 
-    assert size(4) == size(23)
+    assert size(5) == size(23)  # up to four levels are written out within a time step
 
 
 # Errors, in one sentence each.

@@ -633,7 +633,8 @@ GOOD = '{"optimizer.lr": log_uniform(1e-4, 1e-2), "seed": grid(range(2))}'
         (GOOD, ["--workdir=/proc/sweep"], ["--workdir=/proc/sweep", "cannot be written"]),
     ],
 )
-def test_bad_input(axes, arguments, words, tmp_path, capsys):
+def test_bad_input(axes, arguments, words, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(study.NEEDS, "gp", "torch_that_nobody_has")
     config = config_file(tmp_path, axes)
     status = sweep.main(program(tmp_path / "runs", config, *arguments))
     error = capsys.readouterr().err

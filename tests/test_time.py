@@ -11,7 +11,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from r3nn import CELLS, chain, deep, feedback, residual, unroll
-from r3nn.cells import gru, lstm, mgu, ugrnn
+from r3nn.cells import gru, gru_reset_before, lstm, mgu, ugrnn
 from r3nn.time import _pick
 from r3nn.time._pick import modes_of
 from r3nn.time._products import PACKED
@@ -21,6 +21,7 @@ from tests.helpers import (
     TanhReadout,
     assert_close,
     compiled,
+    equations,
     number,
     outcome,
     pad,
@@ -429,6 +430,41 @@ def test_loops_hold_one_product_and_no_weight_gradient(cell):
         assert carried == {(B, H)}, f"the {direction} loop carries more than the state or its adjoint"
     assert [v.aval.shape for v in products["forward"].invars] == [(B, H), (H, gates * H)]
     assert [v.aval.shape for v in products["backward"].invars] == [(B, gates * H), (gates * H, H)]
+
+
+@pytest.mark.parametrize("cell, gates", [(gru_reset_before, 3), (mgu, 2)], ids=["gru_reset_before", "mgu"])
+def test_the_backward_loop_of_an_opaque_cell_runs_nothing_again(cell, gates):
+    """It holds a transposed product for each one of the step, and neither gate nor weight gradient."""
+    p = problem(cell, 24, (B,), D, H)
+    run = functools.partial(outcome, cell, mode="scan", chunk=6)
+    _, blocks = scans(jax.make_jaxpr(run)(p.params, p.state, p.xs).jaxpr)
+    (steps,) = scans(blocks.params["jaxpr"].jaxpr)
+    body = list(equations(steps.params["jaxpr"].jaxpr))
+    products = [[v.aval.shape for v in e.invars] for e in body if e.primitive.name == "dot_general"]
+    assert products == [[(B, H), (H, H)]] * gates
+    assert not {"tanh", "logistic"} & {e.primitive.name for e in body}
+
+
+@dataclasses.dataclass(frozen=True)
+class OddlyWritten(type(mgu)):
+    """The same cell, which writes the step of a single sequence in a way of its own."""
+
+    def step(self, params, state, u):
+        after = super().step(params, state, u)
+        return jnp.sin(jnp.arcsin(after)) if state.shape[0] == 1 else after
+
+
+@pytest.mark.parametrize("batch", [1, B])
+def test_a_step_that_differs_with_the_batch_is_recomputed(batch, x64):
+    """What its pull-back reads then differs too, so that it cannot be found for many steps at once."""
+    p = problem(mgu, T, (batch,), D, H)
+
+    @compiled
+    def run(params, state, xs):
+        expected = outcome(mgu, params, state, xs, mode="plain", mask=p.mask)
+        return outcome(OddlyWritten(), params, state, xs, mode="scan", mask=p.mask), expected
+
+    close(*run(p.params, p.state, p.xs))
 
 
 def test_stores_states_alone():

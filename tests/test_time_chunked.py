@@ -96,10 +96,12 @@ def test_a_memory_budget_picks_the_block():
 
 
 def test_explain_says_what_and_why():
-    p = problem(chain(mgu, deep(gru, 3)), 5, (B,), D, H)
-    picks = explain(chain(mgu, deep(gru, 3)), p.params, p.state, p.xs)
-    assert [(pick.cell, pick.mode) for pick in picks] == [(mgu, "plain"), (gru, "scan")]
-    assert "nothing is known of its step" in picks[0].reason and "structured" in picks[1].reason
+    stepwise = deep(mgu, 2, order="stepwise")
+    cell = chain(stepwise, mgu, deep(gru, 3))
+    p = problem(cell, 5, (B,), D, H)
+    picks = explain(cell, p.params, p.state, p.xs)
+    assert [(pick.cell, pick.mode) for pick in picks] == [(stepwise, "plain"), (mgu, "scan"), (gru, "scan")]
+    assert "a step of several products" in picks[0].reason and "no gate" in picks[1].reason
     p = problem(mingru, 5, (B,), D, H)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), (p.params, p.xs))
     assert explain(mingru, shapes[0], None, shapes[1])[0].mode == "linear"

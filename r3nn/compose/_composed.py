@@ -12,6 +12,8 @@ from r3nn.cells import Cell
 class Composed(Cell):
     """A cell made of the cells among its fields."""
 
+    rerun = False  # several cells, one behind another; one cell alone is as it is
+
     @property
     def noisy(self) -> bool:
         """Whether a part draws noise."""

@@ -17,9 +17,10 @@ from r3nn.time._noise import bare, part, put
 
 ORDERS = ("auto", "stepwise", "layerwise", "wavefront")
 TIES = ("none", "all", "full")
-# Levels that are one body of the loop over depth. Of a single time step, the bookkeeping of a loop is about
-# 5 %, with its gradient. Of all time steps, a loop copies what each level leaves to its gradient: a quarter
-# of the memory of four levels, a tenth of their time. So up to four are no loop (bench.py --cases=depth).
+# Levels that are one body of the loop over depth, and up to which there is none. Within a time step, the
+# levels then have parameters of their own: a loop would slice them at every step, 5 to 20 % of its time. Over
+# all time steps, it would copy what each level leaves to its gradient: a quarter of the memory, a tenth of
+# the time (bench.py --cases=depth).
 TOGETHER = 4
 
 
@@ -81,9 +82,12 @@ class Deep(Composed):
         return DeepParams(first, jax.tree.map(lambda *leaves: jnp.stack(leaves), *levels))
 
     def levels(self, params: DeepParams):
-        """Params of levels 2 to L: stacked [L-1, ...], or (None, one) where one serves them all."""
+        """(params of levels 2 to L, None): stacked [L-1, ...] or, of few levels once prepared, a list; or
+        (None, one set) that serves them all."""
         if self.tie == "full":
             return None, params.first
+        if isinstance(params.rest, list):
+            return [params.rest[i % len(params.rest)] for i in range(self.depth - 1)], None
         count = len(jax.tree.leaves(params.rest)[0]) if params.rest is not None else 0
         if self.tie == "none" and count != self.depth - 1:
             raise ValueError(f"depth={self.depth}: these params have {count + 1} untied levels")
@@ -96,8 +100,14 @@ class Deep(Composed):
         return jax.tree.map(lambda leaf: leaf[jnp.arange(self.depth - 1) % count], params.rest), None
 
     def _over_depth(self, body, carry, params, per_level, together=1):
-        """Scan body(carry, params of the level, entry of per_level) over levels 2 to L."""
+        """body(carry, params of the level, entry of per_level) -> (carry, out), over levels 2 to L."""
         stacked, shared = self.levels(params)
+        if isinstance(stacked, list):
+            outs = []
+            for own, entry in zip(stacked, _apart(per_level, self.depth - 1), strict=True):
+                carry, out = body(carry, own, entry)
+                outs.append(out)
+            return carry, jax.tree.map(lambda *leaves: jnp.stack(leaves), *outs)
 
         def level(carry, inputs):
             own, entry = inputs
@@ -123,14 +133,26 @@ class Deep(Composed):
         return _stack(first, jax.vmap(initial, axis_size=self.depth - 1)(stacked))
 
     def prepare(self, params):
-        """Each level's."""
-        rest = None if params.rest is None else jax.vmap(self.cell.prepare)(params.rest)
-        return DeepParams(self.cell.prepare(params.first), rest)
+        """Each level's; of few levels, a list of them."""
+        self.levels(params)  # raises where there are too few
+        prepared = self.prepare_stacked(params)
+        if params.rest is None or self.depth > TOGETHER:
+            return prepared
+        return prepared._replace(rest=_apart(prepared.rest, len(jax.tree.leaves(params.rest)[0])))
+
+    def prepare_stacked(self, params):
+        """Each level's, stacked as they are."""
+        return self._each(self.cell.prepare, params)
 
     def lower(self, params, wrap):
         """Each level's."""
-        rest = params.rest and jax.vmap(lambda p: self.cell.lower(p, wrap))(params.rest)
-        return DeepParams(self.cell.lower(params.first, wrap), rest)
+        return self._each(lambda p: self.cell.lower(p, wrap), params)
+
+    def _each(self, change, params):
+        rest = params.rest
+        if rest is not None:
+            rest = list(map(change, rest)) if isinstance(rest, list) else jax.vmap(change)(rest)
+        return DeepParams(change(params.first), rest)
 
     def project(self, params, x):
         """x, and what the first level makes of it; the others' inputs arise within the step."""
@@ -244,7 +266,21 @@ class EveryDepth(Wrapper):
 
 def _unstack(state):
     """(level 1, levels 2 to L) of a stacked state."""
-    return take(state, 0), take(state, slice(1, None))
+    first, rest = _split(state, [1])
+    return take(first, 0), rest
+
+
+def _apart(tree, count: int) -> list:
+    """A tree stacked [count, ...] as a list of trees."""
+    return [take(part, 0) for part in _split(tree, count)]
+
+
+def _split(tree, where) -> list:
+    """`jnp.split` of each leaf: its gradient is one concatenation, that of slices a sum of padded ones."""
+    leaves, structure = jax.tree.flatten(tree)
+    pieces = [jnp.split(leaf, where) for leaf in leaves]
+    count = where if isinstance(where, int) else len(where) + 1
+    return [jax.tree.unflatten(structure, [piece[i] for piece in pieces]) for i in range(count)]
 
 
 def _stack(first, rest):

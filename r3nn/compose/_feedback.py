@@ -48,6 +48,7 @@ class Feedback(Composed):
     """
 
     stepwise = True
+    rerun = property(lambda self: self.cell.rerun)
     cell: Cell
     readout: Readout
 

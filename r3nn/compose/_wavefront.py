@@ -54,7 +54,7 @@ class Wavefront(Composed):
     def prepare(self, params):
         """The deep cell's, and the state of a reset."""
         initial = self.deep.initial_state(params) if self.resets else None
-        return FrontParams(self.deep.prepare(params), initial)
+        return FrontParams(self.deep.prepare_stacked(params), initial)
 
     def lower(self, params, wrap):
         """The deep cell's."""

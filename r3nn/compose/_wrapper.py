@@ -23,6 +23,7 @@ class Wrapper(Composed):
         check_cell(self.cell)
 
     stepwise = property(lambda self: self.cell.stepwise)
+    rerun = property(lambda self: self.cell.rerun)
 
     def inner(self, params: Params) -> Params:
         """The inner cell's part of the params."""

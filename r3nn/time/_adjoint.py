@@ -3,13 +3,11 @@
 Structured cells: `core` is elementwise, so its Jacobian is one diagonal per pair (state out, state or
 product in), found for all steps at once by one VJP with ones. The loop then multiplies λ by diagonals
 and, where the cell has products, by the transposed recurrent weights; it computes no gate. Opaque cells:
-the loop pulls λ back through the recomputed step.
+see `_opaque`.
 """
 
 import math
-from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +16,9 @@ from jax import lax
 
 from r3nn.time._elementwise import derivatives, sums, weighted_sum
 from r3nn.time._flags import where
+from r3nn.time._opaque import Linear, ahead, opaque
 from r3nn.time._products import PACKED, products
-from r3nn.time._trees import join, split, to_batch
+from r3nn.time._trees import join, numeric, split
 
 
 def pairs_of(cell, params, state, u) -> dict[int, int]:
@@ -57,10 +56,17 @@ def packed_step(cell, params):
     return step
 
 
+def make(plan, arrays, axes):
+    """What the backward loops of all blocks have in common: packed weights, transposed matrices."""
+    if plan.cell.recurrence == "opaque":
+        return ahead(plan, arrays, axes)
+    return products(plan.cell, arrays.params)
+
+
 def block_adjoint(plan, arrays, made, previous, λ, along, axes, kept=None):
     """From dL/d(last state) and dL/d(each state) of a block, the same before it, and the gradients.
 
-    arrays: xs and flags of the block [C, ...]. made: the cell's `products`, formed once for all blocks.
+    arrays: xs and flags of the block [C, ...]. made: of `make`.
     previous [C, ...]: the state before each step. λ, along [C, ...]: cotangents of differentiable leaves
     only. kept [C, ...]: of `keep`.
     Returns: (λ, gradients of (params, initial), summed over the block, gradients of xs).
@@ -70,9 +76,9 @@ def block_adjoint(plan, arrays, made, previous, λ, along, axes, kept=None):
     if flags.reset is not None:
         repeated = jax.tree.map(lambda s0, s: jnp.broadcast_to(s0, s.shape), initial, previous)
         start = jax.vmap(lambda *args: where(*args, axes))(flags.reset, repeated, previous)
-    linearise = _opaque if plan.cell.recurrence == "opaque" else partial(_structured, made=made, kept=kept)
-    linear = linearise(plan, params, start, xs, axes)
-    axes = _numeric(axes, λ)
+    linearise = opaque if plan.cell.recurrence == "opaque" else partial(_structured, kept=kept)
+    linear = linearise(plan, params, start, xs, axes, made)
+    axes = numeric(axes, λ)
 
     def body(λ, inputs):
         here, flag, along = inputs
@@ -90,20 +96,6 @@ def block_adjoint(plan, arrays, made, previous, λ, along, axes, kept=None):
     d_params, d_xs = linear.gradients(λs)
     d_initial = jax.tree.map(lambda leaf: leaf.sum(axis=0), to_initial)
     return λ, (d_params, d_initial), d_xs
-
-
-def _numeric(axes, numbers):
-    return jax.tree.map(
-        lambda n, axis: None if n is None else axis, numbers, axes, is_leaf=lambda leaf: leaf is None
-    )
-
-
-class Linear(NamedTuple):
-    """A block's steps, linearised at their start states."""
-
-    per_step: object  # what the loop needs of each step, [C, ...]
-    pull_back: Callable  # (of a step, λ_t) -> λ at the step's start
-    gradients: Callable  # λ_t of all steps -> gradients of params, of xs
 
 
 def _structured(plan, params, start, xs, axes, made, kept) -> Linear:
@@ -182,34 +174,3 @@ def _unbroadcast(d, shape):
 def _add(a, b):
     """The sum of two cotangents; of those of integers and keys, either."""
     return a if a.dtype == jax.dtypes.float0 else a + b
-
-
-def _opaque(plan, params, start, xs, axes) -> Linear:
-    """Nothing ahead of the loop but the projection: each step is recomputed and pulled back through."""
-    cell = plan.cell
-
-    def numbers_of_step(params, numbers, others, u):
-        return split(cell.step(params, join(numbers, others), u))[0]
-
-    def pull_back(here, λ):
-        (numbers, others), u = here
-        step = lambda numbers: numbers_of_step(params, numbers, others, u)
-        return jax.vjp(step, numbers)[1](λ)[0]
-
-    def gradients(λs):
-        chosen, fixed = split((params, xs))
-        states = start
-        if plan.vectorized:
-            states, λs = merge(start, axes), merge(λs, _numeric(axes, λs))
-
-        def all_steps(chosen):
-            params, xs = join(chosen, fixed)
-            one = lambda x, state: numbers_of_step(params, *split(state), cell.project(params, x))
-            if not plan.vectorized:
-                return jax.vmap(one)(xs, states)
-            return one(merge(xs, jax.tree.map(lambda _: 0, xs)), states)
-
-        return jax.vjp(all_steps, chosen)[1](λs)[0]
-
-    merge = lambda tree, axes: to_batch(tree, axes, plan.rank)
-    return Linear((split(start), cell.project(params, xs)), pull_back, gradients)

@@ -9,10 +9,9 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from r3nn.time._adjoint import block_adjoint
+from r3nn.time._adjoint import block_adjoint, make
 from r3nn.time._chunks import before, scan_chunks
 from r3nn.time._flags import Flags
-from r3nn.time._products import products
 from r3nn.time._scan import Arrays, Plan, Static, like, run_block
 from r3nn.time._trees import join, split
 
@@ -55,7 +54,7 @@ def _chunked_bwd(static, residuals, cotangents):
     chosen, others, entries = residuals
     arrays = join(chosen, others)
     last, of_ys = cotangents
-    made = products(plan.cell, arrays.params)
+    made = make(plan, arrays, axes)
 
     def block(carry, inputs, entry):
         λ, total = carry

@@ -104,11 +104,11 @@ def _mode(cell, arrays, mode, memory):
     if memory is not None or steps * _bytes(arrays.state) > LARGE:
         why = "the states of all steps take above 1 GiB" if memory is None else "within the bytes given"
         return "chunked", f"{why}: of the states, only those between blocks are kept"
-    if cell.recurrence == "opaque":
-        return "plain", "nothing is known of its step, so that deferring its gradients repeats all of it"
+    if cell.recurrence == "opaque" and not cell.rerun:
+        return "plain", "a step of several products, or unknown: to run it again may take longer"
     if cell.recurrence in ("diagonal", "none") and jax.default_backend() != "cpu":
         return "newton", "units do not mix over time: Newton's steps are exact and parallel in time"
-    return "scan", "structured: the backward loop computes no gate and no weight gradient"
+    return "scan", "the backward loop computes no gate and no weight gradient"
 
 
 def _keep(cell, arrays) -> bool:

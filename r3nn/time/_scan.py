@@ -15,10 +15,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn.time._adjoint import block_adjoint, keep, packed_step, pairs_of
+from r3nn.time._adjoint import block_adjoint, keep, make, packed_step, pairs_of
 from r3nn.time._chunks import before, entries, scan_chunks
 from r3nn.time._flags import Flags, advance
-from r3nn.time._products import products
 from r3nn.time._trees import join, split
 
 
@@ -110,7 +109,7 @@ def _scan_bwd(static, residuals, cotangents):
     plan, axes = static[0], static[1].tree
     chosen, others, states, kept = residuals
     arrays = join(chosen, others)
-    made = products(plan.cell, arrays.params)
+    made = make(plan, arrays, axes)
     numbers = split(states)[0]
     last, along = (like(ct, numbers) for ct in cotangents)
 

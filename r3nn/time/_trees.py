@@ -35,16 +35,27 @@ def join(chosen, others):
     return jax.tree.map(lambda a, b: b if a is None else a, chosen, others, is_leaf=lambda leaf: leaf is None)
 
 
+def numeric(axes, numbers):
+    """The axes of those leaves that `split` has kept; None elsewhere."""
+    return jax.tree.map(
+        lambda n, axis: None if n is None else axis, numbers, axes, is_leaf=lambda leaf: leaf is None
+    )
+
+
+def merge(tree, axes, count):
+    """Merge `count` axes of each leaf, from the one at `axes` on, into one."""
+
+    def of_leaf(axis, leaf):
+        shape = leaf.shape
+        merged = math.prod(shape[axis : axis + count])
+        return leaf.reshape(*shape[:axis], merged, *shape[axis + count :])
+
+    return jax.tree.map(of_leaf, axes, tree)
+
+
 def to_batch(tree, axes, rank):
     """Merge time, axis 0, and the `rank` batch axes of each leaf into the one axis that opens its batch."""
-
-    def merge(axis, leaf):
-        leaf = jnp.moveaxis(leaf, 0, axis)
-        shape = leaf.shape
-        merged = math.prod(shape[axis : axis + rank + 1])
-        return leaf.reshape(*shape[:axis], merged, *shape[axis + rank + 1 :])
-
-    return jax.tree.map(merge, axes, tree)
+    return merge(jax.tree.map(lambda axis, leaf: jnp.moveaxis(leaf, 0, axis), axes, tree), axes, rank + 1)
 
 
 def vary_alike(*trees):

@@ -36,7 +36,8 @@ def blocks(setup):
 
 @case(default=False)
 def opaque(setup):
-    """What "auto" leaves alone: "scan" against "plain" for cells that give `step` whole."""
+    """Cells that give `step` whole by "scan", which "auto" takes for single ones, against "plain", which it
+    takes for cells made of cells."""
     body = r3nn.feedback(r3nn.chain(CELLS["ugrnn"], r3nn.deep(CELLS["ugrnn"], 2, tie="full")), Readout(1))
     cells = {"mgu": CELLS["mgu"], "gru_reset_before": CELLS["gru_reset_before"], "R3NN": body}
     cells["stepwise deep gru"] = r3nn.deep(CELLS["gru"], 4, order="stepwise")
