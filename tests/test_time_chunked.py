@@ -98,10 +98,14 @@ def test_a_memory_budget_picks_the_block():
 def test_explain_says_what_and_why():
     stepwise = deep(mgu, 2, order="stepwise")
     cell = chain(stepwise, mgu, deep(gru, 3))
-    p = problem(cell, 5, (B,), D, H)
-    picks = explain(cell, p.params, p.state, p.xs)
-    assert [(pick.cell, pick.mode) for pick in picks] == [(stepwise, "plain"), (mgu, "scan"), (gru, "scan")]
-    assert "a step of several products" in picks[0].reason and "no gate" in picks[1].reason
+    modes = []
+    for width in (H, 128):
+        p = problem(cell, 5, (B,), D, width)
+        picks = explain(cell, p.params, p.state, p.xs)
+        assert [pick.cell for pick in picks] == [stepwise, mgu, gru]
+        modes.append([pick.mode for pick in picks])
+    assert modes == [["scan"] * 3, ["plain", "scan", "scan"]]
+    assert "a step of several wide products" in picks[0].reason and "no gate" in picks[1].reason
     p = problem(mingru, 5, (B,), D, H)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), (p.params, p.xs))
     assert explain(mingru, shapes[0], None, shapes[1])[0].mode == "linear"

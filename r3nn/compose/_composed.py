@@ -12,7 +12,7 @@ from r3nn.cells import Cell
 class Composed(Cell):
     """A cell made of the cells among its fields."""
 
-    rerun = False  # several cells, one behind another; one cell alone is as it is
+    rerun = "narrow"
 
     @property
     def noisy(self) -> bool:

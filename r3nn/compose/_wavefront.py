@@ -47,6 +47,7 @@ class Wavefront(Composed):
     """
 
     stepwise = True
+    rerun = "never"
     deep: Cell
     axes: tuple[int, ...]
     resets: bool

@@ -12,6 +12,7 @@ from r3nn.time._linear import Linear
 from r3nn.time._newton import Newton
 from r3nn.time._precision import Weight
 from r3nn.time._products import PACKED
+from r3nn.time._trees import varying
 
 # A kernel that runs all steps with the weights resident ("fused") would be one more name here, one more
 # row of `modes_of`, and one more forward in `Run.solve`, under the same backward.
@@ -104,11 +105,19 @@ def _mode(cell, arrays, mode, memory):
     if memory is not None or steps * _bytes(arrays.state) > LARGE:
         why = "the states of all steps take above 1 GiB" if memory is None else "within the bytes given"
         return "chunked", f"{why}: of the states, only those between blocks are kept"
-    if cell.recurrence == "opaque" and not cell.rerun:
-        return "plain", "a step of several products, or unknown: to run it again may take longer"
+    if cell.recurrence == "opaque" and not _rerun(cell, arrays):
+        return "plain", "a step of several wide products, or unknown: to run it again takes longer"
     if cell.recurrence in ("diagonal", "none") and jax.default_backend() != "cpu":
         return "newton", "units do not mix over time: Newton's steps are exact and parallel in time"
     return "scan", "the backward loop computes no gate and no weight gradient"
+
+
+def _rerun(cell, arrays) -> bool:
+    """Whether "scan", which runs the steps of an opaque cell again, is as fast as "plain": for several cells
+    one behind another below 128 units, or where each device has a share of the batch, and so one core."""
+    if cell.rerun != "narrow":
+        return cell.rerun == "always"
+    return cell.hidden(arrays.state).shape[-1] < 128 or any(map(varying, jax.tree.leaves(arrays.xs)))
 
 
 def _keep(cell, arrays) -> bool:

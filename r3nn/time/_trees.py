@@ -60,15 +60,15 @@ def to_batch(tree, axes, rank):
 
 def vary_alike(*trees):
     """Give all leaves the same varying mesh axes, so that they can share a loop inside `shard_map`."""
-    axes = frozenset().union(*map(_varying, jax.tree.leaves(trees)))
+    axes = frozenset().union(*map(varying, jax.tree.leaves(trees)))
 
     def vary(leaf):
-        missing = tuple(axes - _varying(leaf))
+        missing = tuple(axes - varying(leaf))
         return lax.pcast(leaf, missing, to="varying") if missing else leaf
 
     return jax.tree.map(vary, trees) if axes else trees
 
 
-def _varying(leaf) -> frozenset:
+def varying(leaf) -> frozenset:
     """The mesh axes over which a value differs from device to device, inside `shard_map`."""
     return frozenset(jax.typeof(leaf).mat.varying)
