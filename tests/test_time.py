@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from r3nn import CELLS, chain, deep, feedback, residual, unroll
+from r3nn import CELLS, chain, deep, feedback, residual, slow, unroll
 from r3nn.cells import gru, gru_reset_before, lstm, mgu, ugrnn
 from r3nn.time import _pick
 from r3nn.time._pick import modes_of
@@ -446,25 +446,51 @@ def test_the_backward_loop_of_an_opaque_cell_runs_nothing_again(cell, gates):
 
 
 @dataclasses.dataclass(frozen=True)
-class OddlyWritten(type(mgu)):
-    """The same cell, which writes the step of a single sequence in a way of its own."""
+class BySize(type(mgu)):
+    """Writes the step of a single sequence in a way of its own."""
 
     def step(self, params, state, u):
         after = super().step(params, state, u)
-        return jnp.sin(jnp.arcsin(after)) if state.shape[0] == 1 else after
+        return jnp.sin(jnp.arcsin(after)) if len(state) == 1 else after
+
+
+@dataclasses.dataclass(frozen=True)
+class Twice(type(mgu)):
+    """Cubes two copies of the batch, one behind the other."""
+
+    def step(self, params, state, u):
+        after = super().step(params, state, u)
+        return (jnp.concatenate([after, after]) ** 3)[: len(after)]
+
+
+@dataclasses.dataclass(frozen=True)
+class ByPosition(type(mgu)):
+    """Takes the largest unit of each sequence by the place of both."""
+
+    def step(self, params, state, u):
+        after = super().step(params, state, u)
+        largest = after[jnp.arange(len(after)), jnp.argmax(after, axis=-1)]
+        return after * jnp.cos(largest)[:, None]
 
 
 @pytest.mark.parametrize("batch", [1, B])
-def test_a_step_that_differs_with_the_batch_is_recomputed(batch, x64):
-    """What its pull-back reads then differs too, so that it cannot be found for many steps at once."""
-    p = problem(mgu, T, (batch,), D, H)
+@pytest.mark.parametrize(
+    "cell", [BySize(), Twice(), ByPosition(), slow(gru, 3)], ids=lambda c: type(c).__name__
+)
+def test_steps_are_linearised_as_they_are(cell, batch, x64):
+    """Each at its own batch, from its own state: what its pull-back reads may depend on both. The entry state
+    is one in the midst of a count of `slow`, and resets start another."""
+    p = problem(cell, T, (batch,), D, H)
+    before = unroll(cell, p.params, None, p.xs[:1])[0]
 
     @compiled
     def run(params, state, xs):
-        expected = outcome(mgu, params, state, xs, mode="plain", mask=p.mask)
-        return outcome(OddlyWritten(), params, state, xs, mode="scan", mask=p.mask), expected
+        how = dict(reset=p.reset, mask=p.mask)
+        return [outcome(cell, params, state, xs, mode=mode, **how) for mode in ("scan", "chunked", "plain")]
 
-    close(*run(p.params, p.state, p.xs))
+    scan, chunked, plain = run(p.params, before, p.xs)
+    close(scan, plain)
+    close(chunked, plain)
 
 
 def test_stores_states_alone():

@@ -58,7 +58,9 @@ def test_a_loss_inside_the_blocks(cell, x64):
         close(actual, expected)
 
 
-@pytest.mark.parametrize(("cell", "hidden"), [(gru, 32), (lstm, 32), (gru, 96)], ids=["gru", "lstm", "wide"])
+@pytest.mark.parametrize(
+    ("cell", "hidden"), [(gru, 32), (lstm, 32), (gru, 96), (mgu, 32)], ids=["gru", "lstm", "wide", "opaque"]
+)
 def test_predicted_bytes_are_those_of_xla(cell, hidden):
     """Within a half, for what each mode keeps (`wide`: products, too); `chunked` keeps a small part of it."""
     with_cell, params, _, xs, _ = with_loss(cell, T=2048, batch=(4,), D=16, H=hidden)
@@ -71,7 +73,8 @@ def test_predicted_bytes_are_those_of_xla(cell, hidden):
         gradient = jax.jit(jax.grad(functools.partial(loss, how=how), argnums=(0, 1)))
         taken[mode, chunk] = gradient.lower(params, xs).compile().memory_analysis().temp_size_in_bytes
         assert 0.66 < picked.bytes / taken[mode, chunk] < 1.5
-    assert taken["scan", None] > 4 * taken["chunked", None]
+    part = 3 if cell is mgu else 4  # of an opaque cell, a block's backward pass reads more
+    assert taken["scan", None] > part * taken["chunked", None]
 
 
 def test_memory_grows_with_the_square_root_of_the_length_at_most():
@@ -98,14 +101,10 @@ def test_a_memory_budget_picks_the_block():
 def test_explain_says_what_and_why():
     stepwise = deep(mgu, 2, order="stepwise")
     cell = chain(stepwise, mgu, deep(gru, 3))
-    modes = []
-    for width in (H, 128):
-        p = problem(cell, 5, (B,), D, width)
-        picks = explain(cell, p.params, p.state, p.xs)
-        assert [pick.cell for pick in picks] == [stepwise, mgu, gru]
-        modes.append([pick.mode for pick in picks])
-    assert modes == [["scan"] * 3, ["plain", "scan", "scan"]]
-    assert "a step of several wide products" in picks[0].reason and "no gate" in picks[1].reason
+    p = problem(cell, 5, (B,), D, H)
+    picks = explain(cell, p.params, p.state, p.xs)
+    assert [(pick.cell, pick.mode) for pick in picks] == [(stepwise, "plain"), (mgu, "scan"), (gru, "scan")]
+    assert "a step of several products" in picks[0].reason and "no gate" in picks[1].reason
     p = problem(mingru, 5, (B,), D, H)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), (p.params, p.xs))
     assert explain(mingru, shapes[0], None, shapes[1])[0].mode == "linear"

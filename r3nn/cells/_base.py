@@ -39,9 +39,9 @@ class Cell:
     affine: ClassVar[bool] = False
     #: whether each step needs the whole of the step before, so that time cannot be split or solved at once
     stepwise: ClassVar[bool] = False
-    #: of an opaque cell, when it is cheaper to run all steps of a block again at once than to keep what a
-    #: backward pass reads of them: "always", "never", or, of several cells one behind another, "narrow"
-    rerun: ClassVar[str] = "always"
+    #: of an opaque cell, whether to run all steps of a block again at once is cheaper than to keep what a
+    #: backward pass reads of them; not so for one product behind another, level after level
+    rerun: ClassVar[bool] = True
     #: whether `project` and `output` draw noise: x is then a `Keyed` wherever `unroll` is given a key
     noisy: ClassVar[bool] = False
     #: (low, high) that every component of the state stays within once inside, or None

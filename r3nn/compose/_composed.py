@@ -12,7 +12,7 @@ from r3nn.cells import Cell
 class Composed(Cell):
     """A cell made of the cells among its fields."""
 
-    rerun = "narrow"
+    rerun = False
 
     @property
     def noisy(self) -> bool:

@@ -17,10 +17,9 @@ from r3nn.time._noise import bare, part, put
 
 ORDERS = ("auto", "stepwise", "layerwise", "wavefront")
 TIES = ("none", "all", "full")
-# Levels that are one body of the loop over depth, and up to which there is none. Within a time step, the
-# levels then have parameters of their own: a loop would slice them at every step, 5 to 20 % of its time. Over
-# all time steps, it would copy what each level leaves to its gradient: a quarter of the memory, a tenth of
-# the time (bench.py --cases=depth).
+# Up to so many levels are written out; more are a loop, of so many at a time within a time step. There, a
+# loop slices the parameters at every step, 5 to 20 % of its time. Over all time steps, it copies what each
+# level leaves to its gradient: a quarter of the memory, a tenth of the time (bench.py --cases=depth).
 TOGETHER = 4
 
 
@@ -130,6 +129,8 @@ class Deep(Composed):
             return jax.tree.map(lambda leaf: leaf[None], first)
         stacked, shared = self.levels(params)
         initial = lambda own: self.cell.initial_state(shared if own is None else own, batch_shape)
+        if isinstance(stacked, list):
+            return _stack(first, jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(initial, stacked)))
         return _stack(first, jax.vmap(initial, axis_size=self.depth - 1)(stacked))
 
     def prepare(self, params):

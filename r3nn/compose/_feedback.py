@@ -48,7 +48,6 @@ class Feedback(Composed):
     """
 
     stepwise = True
-    rerun = property(lambda self: self.cell.rerun)
     cell: Cell
     readout: Readout
 

@@ -52,6 +52,7 @@ class Slow(Wrapper):
     """
 
     stepwise = True
+    rerun = False
     k: int
 
     def __post_init__(self):

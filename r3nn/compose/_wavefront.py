@@ -47,7 +47,6 @@ class Wavefront(Composed):
     """
 
     stepwise = True
-    rerun = "never"
     deep: Cell
     axes: tuple[int, ...]
     resets: bool

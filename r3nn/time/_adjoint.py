@@ -18,7 +18,7 @@ from r3nn.time._elementwise import derivatives, sums, weighted_sum
 from r3nn.time._flags import where
 from r3nn.time._opaque import Linear, ahead, opaque
 from r3nn.time._products import PACKED, products
-from r3nn.time._trees import join, numeric, split
+from r3nn.time._trees import join, like, split
 
 
 def pairs_of(cell, params, state, u) -> dict[int, int]:
@@ -59,7 +59,7 @@ def packed_step(cell, params):
 def make(plan, arrays, axes):
     """What the backward loops of all blocks have in common: packed weights, transposed matrices."""
     if plan.cell.recurrence == "opaque":
-        return ahead(plan, arrays, axes)
+        return ahead(plan, arrays)
     return products(plan.cell, arrays.params)
 
 
@@ -78,7 +78,7 @@ def block_adjoint(plan, arrays, made, previous, λ, along, axes, kept=None):
         start = jax.vmap(lambda *args: where(*args, axes))(flags.reset, repeated, previous)
     linearise = opaque if plan.cell.recurrence == "opaque" else partial(_structured, kept=kept)
     linear = linearise(plan, params, start, xs, axes, made)
-    axes = numeric(axes, λ)
+    axes = like(axes, λ)
 
     def body(λ, inputs):
         here, flag, along = inputs

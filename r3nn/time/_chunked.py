@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from r3nn.time._adjoint import block_adjoint, make
 from r3nn.time._chunks import before, scan_chunks
 from r3nn.time._flags import Flags
-from r3nn.time._scan import Arrays, Plan, Static, like, run_block
-from r3nn.time._trees import join, split
+from r3nn.time._scan import Arrays, Plan, Static, run_block
+from r3nn.time._trees import join, like, split
 
 
 def chunked(plan: Plan, arrays: Arrays, axes):

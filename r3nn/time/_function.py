@@ -20,7 +20,7 @@ class Function(Cell):
     """A bare (params, state, x) -> (state, y) as a cell: its state is (state, y)."""
 
     stepwise = True
-    rerun = "never"
+    rerun = False
     function: Callable
 
     def step(self, params, state, u):

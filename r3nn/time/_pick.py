@@ -1,5 +1,6 @@
 """Which mode runs a cell over time, with what block length, how much memory that takes, and why."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -10,9 +11,9 @@ from r3nn.cells import Cell
 from r3nn.time._chunks import chunk_size
 from r3nn.time._linear import Linear
 from r3nn.time._newton import Newton
+from r3nn.time._opaque import read
 from r3nn.time._precision import Weight
 from r3nn.time._products import PACKED
-from r3nn.time._trees import varying
 
 # A kernel that runs all steps with the weights resident ("fused") would be one more name here, one more
 # row of `modes_of`, and one more forward in `Run.solve`, under the same backward.
@@ -105,19 +106,11 @@ def _mode(cell, arrays, mode, memory):
     if memory is not None or steps * _bytes(arrays.state) > LARGE:
         why = "the states of all steps take above 1 GiB" if memory is None else "within the bytes given"
         return "chunked", f"{why}: of the states, only those between blocks are kept"
-    if cell.recurrence == "opaque" and not _rerun(cell, arrays):
-        return "plain", "a step of several wide products, or unknown: to run it again takes longer"
+    if cell.recurrence == "opaque" and not cell.rerun:
+        return "plain", "a step of several products, or unknown: to run it again can take longer"
     if cell.recurrence in ("diagonal", "none") and jax.default_backend() != "cpu":
         return "newton", "units do not mix over time: Newton's steps are exact and parallel in time"
     return "scan", "the backward loop computes no gate and no weight gradient"
-
-
-def _rerun(cell, arrays) -> bool:
-    """Whether "scan", which runs the steps of an opaque cell again, is as fast as "plain": for several cells
-    one behind another below 128 units, or where each device has a share of the batch, and so one core."""
-    if cell.rerun != "narrow":
-        return cell.rerun == "always"
-    return cell.hidden(arrays.state).shape[-1] < 128 or any(map(varying, jax.tree.leaves(arrays.xs)))
 
 
 def _keep(cell, arrays) -> bool:
@@ -150,7 +143,10 @@ def sizes(cell: Cell, arrays) -> Sizes:
     first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), arrays.xs)
     state, x, u = map(_bytes, (arrays.state, first, jax.eval_shape(cell.project, arrays.params, first)))
     hidden = _bytes(jax.eval_shape(cell.hidden, arrays.state))
-    return Sizes(state, hidden, u, x + 2 * u + 6 * state, 3 * _bytes(arrays.params))
+    working = x + 2 * u + 6 * state
+    if cell.recurrence == "opaque":
+        working += _bytes(jax.eval_shape(partial(read, cell), arrays.params, arrays.state, first))
+    return Sizes(state, hidden, u, working, 3 * _bytes(arrays.params))
 
 
 def predict(cell: Cell, arrays, mode: str, chunk: int, keep: bool = False) -> int:

@@ -18,7 +18,7 @@ from jax import lax
 from r3nn.time._adjoint import block_adjoint, keep, make, packed_step, pairs_of
 from r3nn.time._chunks import before, entries, scan_chunks
 from r3nn.time._flags import Flags, advance
-from r3nn.time._trees import join, split
+from r3nn.time._trees import join, like, split
 
 
 class Plan(NamedTuple):
@@ -129,16 +129,6 @@ def _scan_bwd(static, residuals, cotangents):
         block, carry, inputs, per_chunk, plan.chunk, not plan.reverse
     )
     return Arrays(d_params, d_initial, λ, d_xs, Flags(None, None)), None
-
-
-def like(cotangents, numbers):
-    """Cotangents of the differentiable leaves alone."""
-    return jax.tree.map(
-        lambda n, ct: None if n is None else ct,
-        numbers,
-        cotangents,
-        is_leaf=lambda leaf: leaf is None,
-    )
 
 
 _scan.defvjp(_scan_fwd, _scan_bwd)

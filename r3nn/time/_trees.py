@@ -35,40 +35,35 @@ def join(chosen, others):
     return jax.tree.map(lambda a, b: b if a is None else a, chosen, others, is_leaf=lambda leaf: leaf is None)
 
 
-def numeric(axes, numbers):
-    """The axes of those leaves that `split` has kept; None elsewhere."""
-    return jax.tree.map(
-        lambda n, axis: None if n is None else axis, numbers, axes, is_leaf=lambda leaf: leaf is None
-    )
-
-
-def merge(tree, axes, count):
-    """Merge `count` axes of each leaf, from the one at `axes` on, into one."""
-
-    def of_leaf(axis, leaf):
-        shape = leaf.shape
-        merged = math.prod(shape[axis : axis + count])
-        return leaf.reshape(*shape[:axis], merged, *shape[axis + count :])
-
-    return jax.tree.map(of_leaf, axes, tree)
+def like(values, numbers):
+    """The values of those leaves that `split` has kept as numbers; None elsewhere."""
+    is_none = lambda leaf: leaf is None
+    return jax.tree.map(lambda n, value: None if n is None else value, numbers, values, is_leaf=is_none)
 
 
 def to_batch(tree, axes, rank):
     """Merge time, axis 0, and the `rank` batch axes of each leaf into the one axis that opens its batch."""
-    return merge(jax.tree.map(lambda axis, leaf: jnp.moveaxis(leaf, 0, axis), axes, tree), axes, rank + 1)
+
+    def merge(axis, leaf):
+        leaf = jnp.moveaxis(leaf, 0, axis)
+        shape = leaf.shape
+        merged = math.prod(shape[axis : axis + rank + 1])
+        return leaf.reshape(*shape[:axis], merged, *shape[axis + rank + 1 :])
+
+    return jax.tree.map(merge, axes, tree)
 
 
 def vary_alike(*trees):
     """Give all leaves the same varying mesh axes, so that they can share a loop inside `shard_map`."""
-    axes = frozenset().union(*map(varying, jax.tree.leaves(trees)))
+    axes = frozenset().union(*map(_varying, jax.tree.leaves(trees)))
 
     def vary(leaf):
-        missing = tuple(axes - varying(leaf))
+        missing = tuple(axes - _varying(leaf))
         return lax.pcast(leaf, missing, to="varying") if missing else leaf
 
     return jax.tree.map(vary, trees) if axes else trees
 
 
-def varying(leaf) -> frozenset:
+def _varying(leaf) -> frozenset:
     """The mesh axes over which a value differs from device to device, inside `shard_map`."""
     return frozenset(jax.typeof(leaf).mat.varying)

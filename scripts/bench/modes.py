@@ -37,7 +37,7 @@ def blocks(setup):
 @case(default=False)
 def opaque(setup):
     """Cells that give `step` whole by "scan", which "auto" takes for single ones, against "plain", which it
-    takes for cells made of cells."""
+    takes where one product waits for another, level after level."""
     body = r3nn.feedback(r3nn.chain(CELLS["ugrnn"], r3nn.deep(CELLS["ugrnn"], 2, tie="full")), Readout(1))
     cells = {"mgu": CELLS["mgu"], "gru_reset_before": CELLS["gru_reset_before"], "R3NN": body}
     cells["stepwise deep gru"] = r3nn.deep(CELLS["gru"], 4, order="stepwise")
