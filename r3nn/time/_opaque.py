@@ -33,28 +33,26 @@ class Ahead(NamedTuple):
 
 def ahead(plan, arrays) -> Ahead:
     """What all steps of an opaque cell have in common."""
-    state, x = arrays.state, jax.tree.map(lambda leaf: leaf[0], arrays.xs)
-    residuals = lambda state, x: jax.tree.leaves(_pull_back(plan.cell, arrays.params, state, x))
-    varies = _depend(residuals, state, x)
-    fixed = [_transposed(leaf) for leaf, v in zip(residuals(state, x), varies, strict=True) if not v]
-    return Ahead(varies, fixed)
+    first = jax.tree.map(lambda leaf: leaf[0], arrays.xs)
+    leaves, varies = _residuals(plan.cell, arrays.params, arrays.state, first)
+    return Ahead(varies, [_transposed(leaf) for leaf, v in zip(leaves, varies, strict=True) if not v])
 
 
 def read(cell, params, state, x) -> list:
     """What the pull-back of a step reads of that step."""
-    residuals = lambda state, x: jax.tree.leaves(_pull_back(cell, params, state, x))
-    varies = _depend(residuals, state, x)
-    return [leaf for leaf, v in zip(residuals(state, x), varies, strict=True) if v]
+    return [leaf for leaf, varies in zip(*_residuals(cell, params, state, x), strict=True) if varies]
 
 
-def _depend(function, *args) -> list[bool]:
-    """Whether each of a function's results can depend on its arguments, by its jaxpr."""
-    jaxpr = jax.make_jaxpr(function)(*args).jaxpr
+def _residuals(cell, params, state, x):
+    """All of a step's, and, by their jaxpr, whether each can depend on the state or x."""
+    leaves = lambda state, x: jax.tree.leaves(_pull_back(cell, params, state, x))
+    jaxpr = jax.make_jaxpr(leaves)(state, x).jaxpr
     reached = set(jaxpr.invars)
+    depends = lambda var: not isinstance(var, Literal) and var in reached
     for equation in jaxpr.eqns:
-        if any(not isinstance(var, Literal) and var in reached for var in equation.invars):
+        if any(map(depends, equation.invars)):
             reached.update(equation.outvars)
-    return [not isinstance(var, Literal) and var in reached for var in jaxpr.outvars]
+    return leaves(state, x), list(map(depends, jaxpr.outvars))
 
 
 def _transposed(leaf):
