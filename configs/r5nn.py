@@ -7,10 +7,10 @@ configs/article.py: time (3.2.1), depth with one set of parameters (3.2.2), the 
 into the next input. The fourth is `refine`: every cell sweeps twice in each time step. The fifth is `slow`:
 the depth runs on a clock of its own, at every second time step.
 
-Time: 14 to 16 s of training on 2 cores, after 10 to 20 s to start and compile.
+Time: 12 to 31 s of training on 2 shared cores, after 10 to 20 s to start and compile.
 Result: stops at the target after 800, 700 and 700 updates with seeds 0, 1 and 2, at a test mse of 0.0006,
-0.0009 and 0.0009. The trivial baseline is 0.1667: always guess 1. The three loops alone
-(configs/article.py:r3nn, T = 100) take 900 updates to 0.0008 with seed 0: five learn too, which does not say
+0.0009 and 0.0010. The trivial baseline is 0.1667: always guess 1. The three loops alone
+(configs/article.py:r3nn, T = 100) take 900 updates to 0.0007 with seed 0: five learn too, which does not say
 that they learn better.
 
     scripts/run experiments/train.py --config=configs/r5nn.py:smoke --workdir=runs/r5nn_smoke
