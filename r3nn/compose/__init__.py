@@ -1,7 +1,8 @@
 """Composition: cell -> cell. What comes out is a cell again: it nests, and every mode applies to it."""
 
 from r3nn.compose._chain import Chain, chain
-from r3nn.compose._deep import Deep, DeepParams, deep, every_depth
+from r3nn.compose._deep import Deep, DeepParams, deep
+from r3nn.compose._every_depth import every_depth
 from r3nn.compose._feedback import Feedback, FeedbackParams, FeedbackState, feedback
 from r3nn.compose._layer_norm import LayerNormParams, layer_norm
 from r3nn.compose._output import WithOutputParams, with_output

@@ -11,8 +11,8 @@ from r3nn._names import check_choice, check_int
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params, check_cell
 from r3nn.compose._composed import Composed, take
+from r3nn.compose._stacked import apart, stack, stack_all, unstack
 from r3nn.compose._wavefront import wavefront
-from r3nn.compose._wrapper import Wrapper
 from r3nn.time._noise import bare, part, put
 
 ORDERS = ("auto", "stepwise", "layerwise", "wavefront")
@@ -78,7 +78,7 @@ class Deep(Composed):
         levels = [
             self.cell.init(k, hidden_size, hidden_size, **options) for k in jax.random.split(rest_key, count)
         ]
-        return DeepParams(first, jax.tree.map(lambda *leaves: jnp.stack(leaves), *levels))
+        return DeepParams(first, stack_all(levels))
 
     def levels(self, params: DeepParams):
         """(params of levels 2 to L, None): stacked [L-1, ...] or, of few levels once prepared, a list; or
@@ -87,26 +87,31 @@ class Deep(Composed):
             return None, params.first
         if isinstance(params.rest, list):
             return [params.rest[i % len(params.rest)] for i in range(self.depth - 1)], None
-        count = len(jax.tree.leaves(params.rest)[0]) if params.rest is not None else 0
-        if self.tie == "none" and count != self.depth - 1:
-            raise ValueError(f"depth={self.depth}: these params have {count + 1} untied levels")
+        count = self._sets(params)
         if count == 1 and self.depth > 2:
-            return None, jax.tree.map(lambda leaf: leaf[0], params.rest)
+            return None, take(params.rest, 0)
         if count == self.depth - 1:
             return params.rest, None
-        if not count:
+        return take(params.rest, jnp.arange(self.depth - 1) % count), None
+
+    def _sets(self, params: DeepParams) -> int:
+        """How many sets of params levels 2 to L have. Raises: ValueError where the depth needs others."""
+        count = 0 if params.rest is None else len(jax.tree.leaves(params.rest)[0])
+        if self.tie == "none" and count != self.depth - 1:
+            raise ValueError(f"depth={self.depth}: these params have {count + 1} untied levels")
+        if self.tie != "full" and not count and self.depth > 1:
             raise ValueError(f"depth={self.depth}: these params have a first level only")
-        return jax.tree.map(lambda leaf: leaf[jnp.arange(self.depth - 1) % count], params.rest), None
+        return count
 
     def _over_depth(self, body, carry, params, per_level, together=1):
         """body(carry, params of the level, entry of per_level) -> (carry, out), over levels 2 to L."""
         stacked, shared = self.levels(params)
         if isinstance(stacked, list):
             outs = []
-            for own, entry in zip(stacked, _apart(per_level, self.depth - 1), strict=True):
+            for own, entry in zip(stacked, apart(per_level, self.depth - 1), strict=True):
                 carry, out = body(carry, own, entry)
                 outs.append(out)
-            return carry, jax.tree.map(lambda *leaves: jnp.stack(leaves), *outs)
+            return carry, stack_all(outs)
 
         def level(carry, inputs):
             own, entry = inputs
@@ -130,16 +135,15 @@ class Deep(Composed):
         stacked, shared = self.levels(params)
         initial = lambda own: self.cell.initial_state(shared if own is None else own, batch_shape)
         if isinstance(stacked, list):
-            return _stack(first, jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(initial, stacked)))
-        return _stack(first, jax.vmap(initial, axis_size=self.depth - 1)(stacked))
+            return stack(first, stack_all(list(map(initial, stacked))))
+        return stack(first, jax.vmap(initial, axis_size=self.depth - 1)(stacked))
 
     def prepare(self, params):
         """Each level's; of few levels, a list of them."""
-        self.levels(params)  # raises where there are too few
+        count = self._sets(params)
         prepared = self.prepare_stacked(params)
-        if params.rest is None or self.depth > TOGETHER:
-            return prepared
-        return prepared._replace(rest=_apart(prepared.rest, len(jax.tree.leaves(params.rest)[0])))
+        few = count and self.depth <= TOGETHER
+        return prepared._replace(rest=apart(prepared.rest, count)) if few else prepared
 
     def prepare_stacked(self, params):
         """Each level's, stacked as they are."""
@@ -162,10 +166,10 @@ class Deep(Composed):
     def step(self, params, state, u):
         """(3.2.2) for all levels in turn: the stepwise order."""
         x, u = u
-        first, rest = _unstack(state)
+        first, rest = unstack(state)
         first = self.cell.step(params.first, first, u)
         if self.depth == 1:
-            return _stack(first, None)
+            return stack(first, None)
 
         def level(y, p, entry):
             s, l = entry
@@ -175,7 +179,7 @@ class Deep(Composed):
 
         y = self.cell.output(params.first, first, self._of_level(x, 0))
         levels = rest, self._numbers()
-        return _stack(first, self._over_depth(level, y, params, levels, TOGETHER)[1])
+        return stack(first, self._over_depth(level, y, params, levels, TOGETHER)[1])
 
     def hidden(self, state):
         """The deepest level's, [..., H]."""
@@ -183,7 +187,7 @@ class Deep(Composed):
 
     def outputs(self, params, state, x) -> Array:
         """The outputs of all levels, [L, ..., H], for the predictions at every depth of (3.2.3)."""
-        first, rest = _unstack(state)
+        first, rest = unstack(state)
         y = self.cell.output(params.first, first, self._of_level(x, 0))
         if self.depth == 1:
             return y[None]
@@ -193,7 +197,7 @@ class Deep(Composed):
             y = self.cell.output(p, s, self._of_level(put(x, y), l))
             return y, y
 
-        return _stack(y, self._over_depth(level, y, params, (rest, self._numbers()))[1])
+        return stack(y, self._over_depth(level, y, params, (rest, self._numbers()))[1])
 
     def output(self, params, state, x):
         """The deepest level's, [..., H]."""
@@ -224,16 +228,16 @@ class Deep(Composed):
         together = self.depth if self.depth <= TOGETHER else 1
         if self._uniform(params, state, xs):
             entries = state, jnp.arange(self.depth) if self.noisy else None
-            levels = _stack(params.first, params.rest), entries
+            levels = stack(params.first, params.rest), entries
             body = lambda ys, own: level(ys, *own)
             deepest, (state, outputs) = lax.scan(body, bare(xs), levels, unroll=together)
             return state, deepest, outputs[1:], outputs[0]
-        first, rest = _unstack(state)
+        first, rest = unstack(state)
         first, ys = run(self.cell, params.first, first, self._of_level(xs, 0))
         if self.depth == 1:
-            return _stack(first, None), ys, None, ys
+            return stack(first, None), ys, None, ys
         deepest, (rest, outputs) = self._over_depth(level, ys, params, (rest, self._numbers()), together)
-        return _stack(first, rest), deepest, outputs, ys
+        return stack(first, rest), deepest, outputs, ys
 
     def _uniform(self, params, state, xs) -> bool:
         """Whether level 1 is as the others in all shapes: one loop then runs them all, compiled once."""
@@ -246,49 +250,6 @@ class Deep(Composed):
             return False
         y = jax.eval_shape(one, params.first, state, x)
         return (y.shape, y.dtype) == (x.shape, x.dtype)
-
-
-@dataclasses.dataclass(frozen=True)
-class EveryDepth(Wrapper):
-    """A `Deep` whose output is that of all its levels, [L, ..., H]."""
-
-    def output(self, params, state, x):
-        """[L, ..., H]."""
-        return self.cell.outputs(params, state, x)
-
-    def sweep(self, run, params, state, xs):
-        """As the inner cell; outputs [T, L, ...]."""
-        swept = self.cell.sweep_levels(run, params, state, xs)
-        if swept is None:
-            return None
-        state, _, outputs, first = swept
-        return state, jnp.moveaxis(_stack(first, outputs), 0, 1)
-
-
-def _unstack(state):
-    """(level 1, levels 2 to L) of a stacked state."""
-    first, rest = _split(state, [1])
-    return take(first, 0), rest
-
-
-def _apart(tree, count: int) -> list:
-    """A tree stacked [count, ...] as a list of trees."""
-    return [take(part, 0) for part in _split(tree, count)]
-
-
-def _split(tree, where) -> list:
-    """`jnp.split` of each leaf: its gradient is one concatenation, that of slices a sum of padded ones."""
-    leaves, structure = jax.tree.flatten(tree)
-    pieces = [jnp.split(leaf, where) for leaf in leaves]
-    count = where if isinstance(where, int) else len(where) + 1
-    return [jax.tree.unflatten(structure, [piece[i] for piece in pieces]) for i in range(count)]
-
-
-def _stack(first, rest):
-    """The inverse of `_unstack`; rest=None: level 1 is all there is."""
-    if rest is None:
-        return jax.tree.map(lambda leaf: leaf[None], first)
-    return jax.tree.map(lambda f, r: jnp.concatenate([f[None], r]), first, rest)
 
 
 def deep(cell: Cell, depth: int, *, tie: str | int = "none", order: str = "auto") -> Deep:
@@ -305,13 +266,3 @@ def deep(cell: Cell, depth: int, *, tie: str | int = "none", order: str = "auto"
     Raises: ValueError for a depth below 1 or an unknown tie or order.
     """
     return Deep(cell, depth, tie, order)
-
-
-def every_depth(cell: Deep) -> EveryDepth:
-    """The deep cell with the outputs of all its levels, [L, ..., H].
-
-    Raises: TypeError for a cell that is not `deep(...)`.
-    """
-    if not isinstance(cell, Deep):
-        raise TypeError(f"every_depth({cell}): takes a deep(...) cell")
-    return EveryDepth(cell)

@@ -56,7 +56,7 @@ def packed_step(cell, params):
     return step
 
 
-def make(plan, arrays, axes):
+def make(plan, arrays):
     """What the backward loops of all blocks have in common: packed weights, transposed matrices."""
     if plan.cell.recurrence == "opaque":
         return ahead(plan, arrays)

@@ -54,7 +54,7 @@ def _chunked_bwd(static, residuals, cotangents):
     chosen, others, entries = residuals
     arrays = join(chosen, others)
     last, of_ys = cotangents
-    made = make(plan, arrays, axes)
+    made = make(plan, arrays)
 
     def block(carry, inputs, entry):
         λ, total = carry

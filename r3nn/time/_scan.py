@@ -109,7 +109,7 @@ def _scan_bwd(static, residuals, cotangents):
     plan, axes = static[0], static[1].tree
     chosen, others, states, kept = residuals
     arrays = join(chosen, others)
-    made = make(plan, arrays, axes)
+    made = make(plan, arrays)
     numbers = split(states)[0]
     last, along = (like(ct, numbers) for ct in cotangents)
 

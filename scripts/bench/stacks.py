@@ -39,13 +39,16 @@ def all_cores(setup):
 
 @case(place="cores", default=False)
 def depth(setup):
-    """Four levels, which are no loop over depth, against the same as a loop: on one device, and on all."""
+    """Four levels, which are no loop over depth, against the same as a loop: on one device, and on all; over
+    all time steps, and within each (under feedback)."""
     shape = setup.cut(*SHAPE)
-    cell, params, xs = problem(r3nn.deep(CELLS["gru"], 4), shape)
-    for name, make in (("one device", ours), ("all devices", over_cores)):
-        contender = make(cell, params)
-        contenders = [contender, Contender("a loop", "a loop", as_loop(contender.build))]
-        yield with_bytes(contest(name, contenders, xs, shape[-1], setup), "a loop")
+    levels = r3nn.deep(CELLS["gru"], 4)
+    for words, body in (("", levels), (", feedback", r3nn.feedback(levels, Readout(8)))):
+        cell, params, xs = problem(body, shape)
+        for name, make in (("one device", ours), ("all devices", over_cores)):
+            contender = make(cell, params)
+            contenders = [contender, Contender("a loop", "a loop", as_loop(contender.build))]
+            yield with_bytes(contest(name + words, contenders, xs, shape[-1], setup), "a loop")
 
 
 def as_loop(build):
