@@ -1,6 +1,7 @@
 """What a cell is: one step of a recurrence, as pure functions and a few facts."""
 
 import dataclasses
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -245,6 +246,29 @@ class GatedCell(Cell):
     def in_size(self, params: GatedParams) -> int:
         """D, the width of the inputs that these params take."""
         return params.input[0].shape[0]
+
+
+def in_turn(when: Callable[[Cell], bool] = lambda cell: True):
+    """Marks a `step` that is the steps of the cells among its cell's fields, in turn, in no loop or branch:
+    the backward pass then takes each by its own structure. when: of which cells that is true.
+
+    It is the mark of that one function: a subclass with another `step` has none.
+    """
+
+    def mark(step):
+        step.in_turn = when
+        return step
+
+    return mark
+
+
+def parts(cell: Cell) -> Iterator[Cell]:
+    """The cells among a cell's fields."""
+    for field in dataclasses.fields(cell):
+        value = getattr(cell, field.name)
+        for entry in value if isinstance(value, tuple) else (value,):
+            if isinstance(entry, Cell):
+                yield entry
 
 
 def check_cell(cell) -> None:

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 
 from r3nn.cells import Cell
-from r3nn.cells._base import check_cell
+from r3nn.cells._base import check_cell, in_turn
 from r3nn.compose._composed import Composed
 from r3nn.time._noise import bare, part, put
 
@@ -47,6 +47,7 @@ class Chain(Composed):
         """x, and what the first cell makes of it; the others' inputs arise within the step."""
         return x, self.cells[0].project(params[0], part(self.cells[0], x, 0))
 
+    @in_turn()
     def step(self, params, state, u):
         """Each cell in turn."""
         x, u = u

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import jax
 
 from r3nn.cells import Cell
+from r3nn.cells._base import parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,15 +19,6 @@ class Composed(Cell):
     def noisy(self) -> bool:
         """Whether a part draws noise."""
         return any(part.noisy for part in parts(self))
-
-
-def parts(cell: Cell) -> Iterator[Cell]:
-    """The cells among a cell's fields."""
-    for field in dataclasses.fields(cell):
-        value = getattr(cell, field.name)
-        for entry in value if isinstance(value, tuple) else (value,):
-            if isinstance(entry, Cell):
-                yield entry
 
 
 def all_parts(cell: Cell) -> Iterator[Cell]:

@@ -9,7 +9,7 @@ from jax import lax
 
 from r3nn._names import check_choice, check_int
 from r3nn.cells import Cell
-from r3nn.cells._base import Array, Params, check_cell
+from r3nn.cells._base import Array, Params, check_cell, in_turn
 from r3nn.compose._composed import Composed, take
 from r3nn.compose._stacked import apart, stack, stack_all, unstack
 from r3nn.compose._wavefront import wavefront
@@ -103,9 +103,16 @@ class Deep(Composed):
             raise ValueError(f"depth={self.depth}: these params have a first level only")
         return count
 
+    @property
+    def written_out(self) -> bool:
+        """Whether a step's levels are no loop."""
+        return self.depth <= TOGETHER
+
     def _over_depth(self, body, carry, params, per_level, together=1):
         """body(carry, params of the level, entry of per_level) -> (carry, out), over levels 2 to L."""
         stacked, shared = self.levels(params)
+        if shared is not None and self.written_out:
+            stacked = [shared] * (self.depth - 1)
         if isinstance(stacked, list):
             outs = []
             for own, entry in zip(stacked, apart(per_level, self.depth - 1), strict=True):
@@ -163,6 +170,7 @@ class Deep(Composed):
         """x, and what the first level makes of it; the others' inputs arise within the step."""
         return x, self.cell.project(params.first, self._of_level(x, 0))
 
+    @in_turn(lambda self: self.written_out)
     def step(self, params, state, u):
         """(3.2.2) for all levels in turn: the stepwise order."""
         x, u = u

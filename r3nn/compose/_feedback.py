@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from r3nn.cells import Cell
-from r3nn.cells._base import Array, Params, State, check_cell
+from r3nn.cells._base import Array, Params, State, check_cell, in_turn
 from r3nn.compose._composed import Composed, all_parts, output_shape
 from r3nn.time._noise import bare, put
 
 
 class Readout(Protocol):
-    """p of (3.2.3): what `feedback` needs to know of it. A frozen, hashable value."""
+    """p of (3.2.3): what `feedback` needs to know of it. A frozen, hashable value; its arrays are params."""
 
     size: int  # O, the width of what is fed back
 
@@ -78,6 +78,7 @@ class Feedback(Composed):
         """The inner cell's."""
         return params._replace(cell=self.cell.lower(params.cell, wrap))
 
+    @in_turn()
     def step(self, params, state, u):
         """The equations above; u is x_t."""
         x = put(u, jnp.concatenate([bare(u), state.fed], axis=-1))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from r3nn._names import check_choice
 from r3nn.cells import Cell
-from r3nn.cells._base import Array, Params, State, check_cell
+from r3nn.cells._base import Array, Params, State, check_cell, in_turn
 from r3nn.compose._composed import Composed
 from r3nn.time._noise import bare, part, put
 
@@ -49,6 +49,7 @@ class Wrapper(Composed):
         """The inner cell's."""
         return self.cell.project(self.inner(params), part(self.cell, x))
 
+    @in_turn()
     def step(self, params, state, u):
         """The inner cell's."""
         return self.cell.step(self.inner(params), state, u)
@@ -69,7 +70,7 @@ class Wrapper(Composed):
 class Structured(Wrapper):
     """A wrapper that leaves the inner cell's recurrent products as they are, and so all its modes.
 
-    A subclass may change `project`, `core` (elementwise) and `output`.
+    A subclass may change `project`, `output`, and, both alike, `core` (elementwise) and `step`.
     """
 
     recurrence = property(lambda self: self.cell.recurrence)
@@ -202,6 +203,7 @@ class Delay(Wrapper):
         """x itself: it is projected when its turn comes."""
         return x
 
+    @in_turn()
     def step(self, params, state, u):
         """One inner step on the input that waited; u waits."""
         projected = super().project(params, put(u, state.waiting))

@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn.time._adjoint import packed_step
 from r3nn.time._blocks import times
 from r3nn.time._chunks import before
 from r3nn.time._flags import advance
 from r3nn.time._linear_scan import run
 from r3nn.time._precision import Weight
 from r3nn.time._products import PACKED, products
+from r3nn.time._structured import packed_step
 
 KINDS = ("auto", "full", "diagonal")
 ELEMENTWISE = ("diagonal", "none")

@@ -2,106 +2,121 @@
 
 What the pull-back of a step reads (its residuals) is found ahead of the loop, mapped over the steps, so that
 the loop forms no gate and no product of the forward again. The gradients of parameters and inputs are one
-VJP behind the loop.
+VJP behind the loop. Where the cell is a composition of structured ones, theirs are known (`_parts`).
 """
 
-from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 import jax
-from jax.extend.core import Literal
+from jax.extend.core import Literal, jaxpr_as_fun
 
+from r3nn.time._parts import record, replay
+from r3nn.time._structured import Linearised
 from r3nn.time._trees import join, like, split, to_batch
 
 
-class Linear(NamedTuple):
-    """A block's steps, linearised at their start states."""
+class Residuals(NamedTuple):
+    """Of a step's pull-back, which is a tree of them."""
 
-    per_step: object  # what the loop needs of each step, [C, ...]
-    pull_back: Callable  # (of a step, λ_t) -> λ at the step's start
-    gradients: Callable  # λ_t of all steps -> gradients of params, of xs
-
-
-class Ahead(NamedTuple):
-    """The residuals of any step's pull-back: whether each varies with the step; and those that do not, of the
-    params alone, matrices transposed (a loop's products want their second operand so)."""
-
-    varies: list
-    fixed: list
+    structure: object  # of that tree
+    varies: list  # whether each leaf can depend on the state or x
+    varying: list  # those that can
+    fixed: list  # those that cannot
 
 
-def ahead(plan, arrays) -> Ahead:
-    """What all steps of an opaque cell have in common."""
+def ahead(plan, arrays) -> Residuals:
+    """What all steps of an opaque cell have in common: of `Residuals`, all but those that vary. Matrices are
+    transposed: a loop's products want their second operand so."""
     first = jax.tree.map(lambda leaf: leaf[0], arrays.xs)
-    leaves, varies = _residuals(plan.cell, arrays.params, arrays.state, first)
-    return Ahead(varies, [_transposed(leaf) for leaf, v in zip(leaves, varies, strict=True) if not v])
+    found = residuals(plan.cell, arrays.params, arrays.state, first)
+    return found._replace(varying=None, fixed=list(map(_transposed, found.fixed)))
 
 
-def read(cell, params, state, x) -> list:
-    """What the pull-back of a step reads of that step."""
-    return [leaf for leaf, varies in zip(*_residuals(cell, params, state, x), strict=True) if varies]
-
-
-def _residuals(cell, params, state, x):
-    """All of a step's, and, by their jaxpr, whether each can depend on the state or x."""
-    leaves = lambda state, x: jax.tree.leaves(_pull_back(cell, params, state, x))
-    jaxpr = jax.make_jaxpr(leaves)(state, x).jaxpr
-    reached = set(jaxpr.invars)
+def residuals(cell, params, state, x) -> Residuals:
+    """Of one step; what varies, by the jaxpr."""
+    step = state, x, record(cell, params, state, cell.project(params, x))
+    pull_back_of = partial(_pull_back, cell, params)
+    jaxpr, pull_back = jax.make_jaxpr(pull_back_of, return_shape=True)(*step)
+    reached = set(jaxpr.jaxpr.invars)
     depends = lambda var: not isinstance(var, Literal) and var in reached
     for equation in jaxpr.eqns:
         if any(map(depends, equation.invars)):
             reached.update(equation.outvars)
-    return leaves(state, x), list(map(depends, jaxpr.outvars))
+    varies = list(map(depends, jaxpr.jaxpr.outvars))
+    leaves = jaxpr_as_fun(jaxpr)(*jax.tree.leaves(step))
+    chosen = lambda which: [leaf for leaf, v in zip(leaves, varies, strict=True) if v == which]
+    return Residuals(jax.tree.structure(pull_back), varies, chosen(True), chosen(False))
 
 
 def _transposed(leaf):
     return leaf.mT if leaf.ndim == 2 else leaf
 
 
-def opaque(plan, params, start, xs, axes, made: Ahead) -> Linear:
+def opaque(plan, params, start, xs, axes, made: Residuals, kept) -> Linearised:
     """The steps of an opaque cell from their start states [C, ...]."""
-    pull_back_of = partial(_pull_back, plan.cell, params)
-    first = jax.tree.map(lambda leaf: leaf[0], (start, xs))
-    structure = jax.tree.structure(jax.eval_shape(pull_back_of, *first))
+    merged, notes = _notes(plan, params, start, xs, axes, kept)
 
-    def of_step(state, x):
-        residuals = jax.tree.leaves(pull_back_of(state, x))
-        return [leaf for leaf, varies in zip(residuals, made.varies, strict=True) if varies]
+    def of_step(*step):
+        leaves = jax.tree.leaves(_pull_back(plan.cell, params, *step))
+        return [leaf for leaf, varies in zip(leaves, made.varies, strict=True) if varies]
 
     def pull_back(here, λ):
         here, fixed = iter(here), iter(made.fixed)
-        residuals = [next(here) if varies else _transposed(next(fixed)) for varies in made.varies]
-        return jax.tree.unflatten(structure, residuals)(λ)[0]
+        leaves = [next(here) if varies else _transposed(next(fixed)) for varies in made.varies]
+        at_start, of_parts = jax.tree.unflatten(made.structure, leaves)(λ)
+        return at_start, (λ, of_parts)
 
-    return Linear(jax.vmap(of_step)(start, xs), pull_back, partial(_gradients, plan, params, start, xs, axes))
+    gradients = partial(_gradients, plan, params, start, xs, axes, merged)
+    return Linearised(jax.vmap(of_step)(start, xs, notes), pull_back, gradients)
 
 
-def _gradients(plan, params, start, xs, axes, λs):
-    """Of params and xs, from λ_t of all steps, by one VJP."""
+def _notes(plan, params, start, xs, axes, kept):
+    """Of the parts of all steps: with time and batch merged into one axis, as products want it; and apart."""
+    if not plan.vectorized:
+        return [], []
+    state, x = _merged(start, plan.rank, axes), _merged(xs, plan.rank)
+    kept = kept and _merged(kept, plan.rank)
+    notes = record(plan.cell, params, state, plan.cell.project(params, x), kept)
+    time = jax.tree.leaves(xs)[0].shape[: plan.rank + 1]
+    return notes, jax.tree.map(lambda leaf: leaf.reshape(*time, *leaf.shape[1:]), notes)
+
+
+def _merged(tree, rank, axes=None):
+    return to_batch(tree, jax.tree.map(lambda _: 0, tree) if axes is None else axes, rank)
+
+
+def _gradients(plan, params, start, xs, axes, notes, seen):
+    """Of params and xs, from λ_t of all steps and parts, by one VJP."""
     chosen, fixed = split((params, xs))
 
     def one(params, state, x):
-        return _step(plan.cell, params, *split(state), plan.cell.project(params, x))
+        return _step(plan.cell, params, *split(state), x, notes, cut=True)
 
     def all_steps(chosen):
         params, xs = join(chosen, fixed)
         if not plan.vectorized:
             return jax.vmap(partial(one, params))(start, xs)
-        leading = jax.tree.map(lambda _: 0, xs)
-        return one(params, to_batch(start, axes, plan.rank), to_batch(xs, leading, plan.rank))
+        return one(params, _merged(start, plan.rank, axes), _merged(xs, plan.rank))
 
     if plan.vectorized:
-        λs = to_batch(λs, like(axes, λs), plan.rank)
-    return jax.vjp(all_steps, chosen)[1](λs)[0]
+        λs, of_parts = seen
+        seen = _merged(λs, plan.rank, like(axes, λs)), _merged(of_parts, plan.rank)
+    return jax.vjp(all_steps, chosen)[1](seen)[0]
 
 
-def _step(cell, params, numbers, others, u):
-    return split(cell.step(params, join(numbers, others), u))[0]
+def _step(cell, params, numbers, others, x, notes, cut=False):
+    after, of_parts = replay(cell, params, join(numbers, others), cell.project(params, x), notes, cut)
+    return split(after)[0], of_parts
 
 
-def _pull_back(cell, params, state, x):
-    """λ -> λ at the step's start, as `jax.vjp` gives it: a tree of residuals."""
+def _pull_back(cell, params, state, x, notes):
+    """λ -> λ at the step's start, and that behind each part, as `jax.vjp` gives it: a tree of residuals."""
     numbers, others = split(state)
-    u = cell.project(params, x)
-    return jax.vjp(lambda numbers: _step(cell, params, numbers, others, u), numbers)[1]
+
+    def step(numbers, behind):
+        known = [replace(note, after=after) for note, after in zip(notes, behind, strict=True)]
+        return _step(cell, params, numbers, others, x, known)[0]
+
+    return jax.vjp(step, numbers, [note.after for note in notes])[1]

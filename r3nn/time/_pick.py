@@ -11,7 +11,8 @@ from r3nn.cells import Cell
 from r3nn.time._chunks import chunk_size
 from r3nn.time._linear import Linear
 from r3nn.time._newton import Newton
-from r3nn.time._opaque import read
+from r3nn.time._opaque import residuals
+from r3nn.time._parts import parted, stepper
 from r3nn.time._precision import Weight
 from r3nn.time._products import PACKED
 
@@ -75,8 +76,10 @@ def modes_of(cell: Cell) -> tuple[str, ...]:
     return ("plain", "scan", "chunked", *parallel, *(() if cell.stepwise else ("newton",)))
 
 
-def pick(cell: Cell, arrays, mode, chunk, memory) -> Pick:
+def pick(cell: Cell, arrays, mode, chunk, memory, predicting: bool = True) -> Pick:
     """How `unroll` runs a cell that is no composition, or that steps as a whole.
+
+    predicting: whether to say the bytes where no memory is given.
 
     Raises: ValueError where the cell cannot run in that mode, or the memory is not enough.
     """
@@ -89,7 +92,8 @@ def pick(cell: Cell, arrays, mode, chunk, memory) -> Pick:
     chunk = min(chunk or chunk_size(max(steps, 1), _bytes(arrays.state)), max(steps, 1))
     of_all = mode == "scan" and memory is None
     keep = (of_all or mode == "chunked") and _keep(cell, arrays)
-    predicted = predict(cell, arrays, mode, chunk, keep) if mode in ("scan", "chunked") else None
+    asked = mode in ("scan", "chunked") and (predicting or memory is not None)
+    predicted = predict(cell, arrays, mode, chunk, keep) if asked else None
     if memory is not None and predicted is not None and predicted > memory:
         raise ValueError(f"memory={memory}: mode={mode!r} needs about {predicted} bytes")
     return Pick(cell, mode, options, chunk, keep, predicted, reason)
@@ -106,7 +110,7 @@ def _mode(cell, arrays, mode, memory):
     if memory is not None or steps * _bytes(arrays.state) > LARGE:
         why = "the states of all steps take above 1 GiB" if memory is None else "within the bytes given"
         return "chunked", f"{why}: of the states, only those between blocks are kept"
-    if cell.recurrence == "opaque" and not cell.rerun:
+    if not parted(cell) and not cell.rerun:
         return "plain", "a step of several products, or unknown: to run it again can take longer"
     if cell.recurrence in ("diagonal", "none") and jax.default_backend() != "cpu":
         return "newton", "units do not mix over time: Newton's steps are exact and parallel in time"
@@ -116,9 +120,10 @@ def _mode(cell, arrays, mode, memory):
 def _keep(cell, arrays) -> bool:
     """Whether the recurrent products, of width H, are dearer to form again than to write and read: on a
     CPU from about 96 units on. Accelerators' products are faster."""
-    if jax.default_backend() != "cpu" or cell.recurrence not in PACKED:
+    if jax.default_backend() != "cpu" or cell.recurrence not in (*PACKED, "opaque") or not parted(cell):
         return False
-    if isinstance(cell.weights(arrays.params).recurrent[0], Weight):  # rounded: its products are cheap
+    rounded = lambda leaf: isinstance(leaf, Weight)  # whose products are cheap
+    if any(map(rounded, jax.tree.leaves(arrays.params, is_leaf=rounded))):
         return False
     return cell.hidden(arrays.state).shape[-1] >= 96
 
@@ -133,7 +138,8 @@ class Sizes(NamedTuple):
 
     state: int
     hidden: int
-    u: int  # the projected input; r takes as much
+    u: int  # the projected input
+    kept: int  # the recurrent products, where the forward keeps them
     working: int  # of a block's backward pass
     fixed: int  # of the parameters' gradients, once
 
@@ -143,10 +149,19 @@ def sizes(cell: Cell, arrays) -> Sizes:
     first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), arrays.xs)
     state, x, u = map(_bytes, (arrays.state, first, jax.eval_shape(cell.project, arrays.params, first)))
     hidden = _bytes(jax.eval_shape(cell.hidden, arrays.state))
+    kept = _bytes(jax.eval_shape(partial(_kept, cell), arrays.params, arrays.state, first))
     working = x + 2 * u + 6 * state
     if cell.recurrence == "opaque":
-        working += _bytes(jax.eval_shape(partial(read, cell), arrays.params, arrays.state, first))
-    return Sizes(state, hidden, u, working, 3 * _bytes(arrays.params))
+        read = lambda *step: residuals(cell, *step).varying
+        working += _bytes(jax.eval_shape(read, arrays.params, arrays.state, first))
+        if parted(cell):
+            working -= 4 * state  # the notes of its parts are instead of it
+    return Sizes(state, hidden, u, kept, working, 3 * _bytes(arrays.params))
+
+
+def _kept(cell, params, state, x):
+    u = cell.project(params, x)
+    return stepper(cell, params, state, u, keep=True)(state, u)[1]
 
 
 def predict(cell: Cell, arrays, mode: str, chunk: int, keep: bool = False) -> int:
@@ -158,7 +173,7 @@ def predict(cell: Cell, arrays, mode: str, chunk: int, keep: bool = False) -> in
     size = sizes(cell, arrays)
     steps = len(jax.tree.leaves(arrays.xs)[0])
     if mode == "scan":
-        kept = steps * (size.state + size.hidden + keep * size.u)
+        kept = steps * (size.state + size.hidden + keep * size.kept)
     else:
         kept = -(-steps // chunk) * size.state
     return kept + min(chunk, steps) * size.working + size.fixed

@@ -46,7 +46,7 @@ class Run:
 
     def solve(self, cell: Cell, arrays: Arrays, axes, rank: int, vectorized: bool = True):
         """(final state, outputs [T, ...]) by the mode asked for."""
-        how = pick(cell, arrays, self.mode, self.chunk, self.memory)
+        how = pick(cell, arrays, self.mode, self.chunk, self.memory, self.picks is not None)
         if self.picks is not None:
             self.picks.append(how)
         if not len(jax.tree.leaves(arrays.xs)[0]) or how.mode == "plain":

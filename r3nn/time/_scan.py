@@ -15,9 +15,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn.time._adjoint import block_adjoint, keep, make, packed_step, pairs_of
+from r3nn.time._adjoint import block_adjoint, make
 from r3nn.time._chunks import before, entries, scan_chunks
 from r3nn.time._flags import Flags, advance
+from r3nn.time._parts import stepper
 from r3nn.time._trees import join, like, split
 
 
@@ -65,16 +66,15 @@ class Static:
 
 def run_block(plan: Plan, arrays: Arrays, axes):
     """The steps of one block in turn -> (state after it, (states [C, ...], kept [C, ...] or None))."""
-    step = packed_step(plan.cell, arrays.params)
+    u = plan.cell.project(arrays.params, arrays.xs)
+    first = jax.tree.map(lambda leaf: leaf[0], u)
+    step = stepper(plan.cell, arrays.params, arrays.state, first, plan.keep)
 
     def body(state, inputs):
         u, flag = inputs
-        state, r = advance(lambda s: step(s, u), arrays.initial, state, flag, axes)
-        return state, (state, keep(pairs, u, r) if plan.keep else None)
+        state, kept = advance(lambda s: step(s, u), arrays.initial, state, flag, axes)
+        return state, (state, kept if plan.keep else None)
 
-    u = plan.cell.project(arrays.params, arrays.xs)
-    first = jax.tree.map(lambda leaf: leaf[0], u)
-    pairs = pairs_of(plan.cell, arrays.params, arrays.state, first) if plan.keep else {}
     return lax.scan(body, arrays.state, (u, arrays.flags), reverse=plan.reverse)
 
 

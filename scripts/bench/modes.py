@@ -36,11 +36,20 @@ def blocks(setup):
 
 @case(default=False)
 def opaque(setup):
-    """Cells that give `step` whole by "scan", which "auto" takes for single ones, against "plain", which it
-    takes where one product waits for another, level after level."""
+    """Cells that give `step` whole by "scan", whose steps are run again at once, against "plain"."""
+    yield from scan_against_plain({name: CELLS[name] for name in ("mgu", "gru_reset_before")}, setup)
+
+
+@case(default=False)
+def parts(setup):
+    """Compositions that step as a whole by "scan", each part by its own structure, against "plain"."""
     body = r3nn.feedback(r3nn.chain(CELLS["ugrnn"], r3nn.deep(CELLS["ugrnn"], 2, tie="full")), Readout(1))
-    cells = {"mgu": CELLS["mgu"], "gru_reset_before": CELLS["gru_reset_before"], "R3NN": body}
-    cells["stepwise deep gru"] = r3nn.deep(CELLS["gru"], 4, order="stepwise")
+    levels = r3nn.deep(CELLS["gru"], 4, order="stepwise")
+    yield from scan_against_plain({"R3NN": body, "stepwise deep gru": levels}, setup)
+
+
+def scan_against_plain(cells, setup):
+    """One row for each cell, by name, and size."""
     for name, cell in cells.items():
         for shape in dict.fromkeys(setup.cut(*shape) for shape in [(32, 200, 2, 32), (32, 256, 128, 128)]):
             _, params, xs = problem(cell, shape)
