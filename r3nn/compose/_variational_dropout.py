@@ -65,7 +65,6 @@ class VariationalDropout(Drawing):
         masked = lambda m, h: h if m is None else m * h
         return inner._replace(
             forward=lambda h, v: inner.forward(masked(v[0], h), v[1]),
-            transpose=lambda d, v: masked(v[0], inner.transpose(d, v[1])),
             of_u=lambda u: (u.drawn, inner.of_u(u.u)),
         )
 

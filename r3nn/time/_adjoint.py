@@ -1,7 +1,7 @@
 """The adjoint of one block of steps, from the cell's own functions: nobody writes a derivative by hand.
 
-The steps are linearised, all at once (`_structured`, `_opaque`); the loop carries λ alone, through what is
-linear by now; the gradients of parameters and inputs are formed behind it.
+The steps are linearised, all at once (`_linearise`); the loop carries λ alone, through what is linear by
+now; the gradients of parameters and inputs are formed behind it.
 """
 
 import jax
@@ -9,23 +9,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from r3nn.time._flags import where
-from r3nn.time._opaque import ahead, opaque
-from r3nn.time._products import products
-from r3nn.time._structured import structured
+from r3nn.time._linearise import linearise
 from r3nn.time._trees import like
-
-
-def make(plan, arrays):
-    """What the backward loops of all blocks have in common: packed weights, transposed matrices."""
-    if plan.cell.recurrence == "opaque":
-        return ahead(plan, arrays)
-    return products(plan.cell, arrays.params)
 
 
 def block_adjoint(plan, arrays, made, previous, λ, along, axes, kept=None):
     """From dL/d(last state) and dL/d(each state) of a block, the same before it, and the gradients.
 
-    arrays: xs and flags of the block [C, ...]. made: of `make`.
+    arrays: xs and flags of the block [C, ...]. made: of `ahead`.
     previous [C, ...]: the state before each step. λ, along [C, ...]: cotangents of differentiable leaves
     only. kept [C, ...]: of `stepper`, or None.
     Returns: (λ, gradients of (params, initial), summed over the block, gradients of xs).
@@ -35,7 +26,6 @@ def block_adjoint(plan, arrays, made, previous, λ, along, axes, kept=None):
     if flags.reset is not None:
         repeated = jax.tree.map(lambda s0, s: jnp.broadcast_to(s0, s.shape), initial, previous)
         start = jax.vmap(lambda *args: where(*args, axes))(flags.reset, repeated, previous)
-    linearise = opaque if plan.cell.recurrence == "opaque" else structured
     linear = linearise(plan, params, start, xs, axes, made, kept)
     axes = like(axes, λ)
 

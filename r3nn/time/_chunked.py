@@ -9,9 +9,10 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from r3nn.time._adjoint import block_adjoint, make
+from r3nn.time._adjoint import block_adjoint
 from r3nn.time._chunks import before, scan_chunks
 from r3nn.time._flags import Flags
+from r3nn.time._linearise import ahead
 from r3nn.time._scan import Arrays, Plan, Static, run_block
 from r3nn.time._trees import join, like, split
 
@@ -54,7 +55,7 @@ def _chunked_bwd(static, residuals, cotangents):
     chosen, others, entries = residuals
     arrays = join(chosen, others)
     last, of_ys = cotangents
-    made = make(plan, arrays)
+    made = ahead(plan, arrays)
 
     def block(carry, inputs, entry):
         λ, total = carry

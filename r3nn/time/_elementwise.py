@@ -49,34 +49,6 @@ def derivatives(core, params, state, u, r) -> Derivatives:
     return Derivatives(*([next(take) for _ in range(count)] for count in counts))
 
 
-def weighted_sum(column, λ):
-    """Σ_k column_k ⊙ λ_k over the outputs k that an input reaches; None where it reaches none."""
-    terms = [d * l for d, l in zip(column, λ, strict=True) if d is not None]
-    return sum(terms[1:], terms[0]) if terms else None
-
-
-def sums(core, params, state, u, r) -> dict[int, int]:
-    """Leaves of r that core reads in a sum with a leaf of u, and neither in any other way: {of r: of u}."""
-    jaxpr = jax.make_jaxpr(core)(params, state, u, r).jaxpr
-    counts = [len(jax.tree.leaves(part)) for part in (params, state, u, r)]
-    ins = iter(jaxpr.invars)
-    *_, of_u, of_r = ([next(ins) for _ in range(count)] for count in counts)
-    uses = {}
-    for equation in jaxpr.eqns:
-        for var in equation.invars:
-            if not isinstance(var, Literal):
-                uses.setdefault(var, []).append(equation)
-    out = [var for var in jaxpr.outvars if not isinstance(var, Literal)]
-    alone = {var for var, equations in uses.items() if len(equations) == 1}.difference(out)
-    found = {}
-    for j, var in enumerate(of_r):
-        if var in alone and uses[var][0].primitive.name == "add":
-            other = next((v for v in uses[var][0].invars if v is not var), None)
-            if other in of_u and other in alone and other.aval.shape == var.aval.shape:
-                found[j] = of_u.index(other)
-    return found
-
-
 #: how the names of operations begin that let one entry of an array reach another
 MIXING = ("argm", "concat", "conv_", "cum", "dot_", "dynamic", "fft", "gather", "reduce_", "rev", "scatter")
 MIXING += ("select_and", "slice", "sort", "split", "top_k")

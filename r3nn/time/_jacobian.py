@@ -14,8 +14,7 @@ from r3nn.time._chunks import before
 from r3nn.time._flags import advance
 from r3nn.time._linear_scan import run
 from r3nn.time._precision import Weight
-from r3nn.time._products import PACKED, products
-from r3nn.time._structured import packed_step
+from r3nn.time._products import PACKED, packed_step, products
 
 KINDS = ("auto", "full", "diagonal")
 ELEMENTWISE = ("diagonal", "none")

@@ -15,7 +15,8 @@ from jax.custom_derivatives import SymbolicZero
 from r3nn.cells import Cell
 from r3nn.cells._base import parts
 from r3nn.time._elementwise import Derivatives, derivatives
-from r3nn.time._structured import core_of, keep_products, packed_step, pairs_of, recur_of, restore, summed
+from r3nn.time._products import packed_step, recur_of
+from r3nn.time._sums import core_of, keep_products, pairs_of, restore, summed
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=("after", "of_core"), meta_fields=("pairs",))

@@ -10,8 +10,8 @@ from r3nn._names import check_choice, check_int
 from r3nn.cells import Cell
 from r3nn.time._chunks import chunk_size
 from r3nn.time._linear import Linear
+from r3nn.time._linearise import residuals
 from r3nn.time._newton import Newton
-from r3nn.time._opaque import residuals
 from r3nn.time._parts import parted, stepper
 from r3nn.time._precision import Weight
 from r3nn.time._products import PACKED

@@ -12,13 +12,12 @@ from r3nn.time._precision import pack, ready
 
 
 class Products(NamedTuple):
-    """r = forward(h, v) for h = hidden(state) [..., H]; dh = transpose(dr, v), dr one [..., H] per product.
+    """r = forward(h, v), one [..., H] per product, for h = hidden(state) [..., H].
 
     v = of_u(u): what the products read of u, or None.
     """
 
     forward: Callable
-    transpose: Callable
     of_u: Callable = lambda u: None
 
 
@@ -32,17 +31,32 @@ def products(cell, params, loop: bool = True) -> Products | None:
     return made and cell.products(made)
 
 
+def packed_step(cell, params):
+    """(state, u) -> (state, r), the recurrent products of all gates as one wide one; r=(): without any."""
+    made = products(cell, params)
+
+    def step(state, u):
+        if made is None:
+            return cell.step(params, state, u), ()
+        r = made.forward(cell.hidden(state), made.of_u(u))
+        return cell.core(params, state, u, r), r
+
+    return step
+
+
+def recur_of(cell, params, state, u, loop=False):
+    """The recurrent products; of a cell without any, (). loop: as `products` has it."""
+    made = products(cell, params, loop)
+    return made.forward(cell.hidden(state), made.of_u(u)) if made else ()
+
+
 def _dense(params, ready):
     gates, weights = type(params.recurrent), ready(pack(params.recurrent))
-    transposed = weights.mT  # here, ahead of the loop: there, as an operand, it slows every product
 
     def forward(h, _):
         return gates(*jnp.split(h @ weights, len(gates._fields), axis=-1))
 
-    def transpose(d_r, _):
-        return jnp.concatenate(d_r, axis=-1) @ transposed
-
-    return Products(forward, transpose)
+    return Products(forward)
 
 
 def _heads(params, ready):
@@ -54,10 +68,7 @@ def _heads(params, ready):
     def forward(h, _):
         return gates(*map(together, jnp.split(apart(h) @ weights, len(gates._fields), axis=-1)))
 
-    def transpose(d_r, _):
-        return together(jnp.concatenate([apart(d) for d in d_r], axis=-1) @ weights.mT)
-
-    return Products(forward, transpose)
+    return Products(forward)
 
 
 def _multiplicative(params, ready):
@@ -66,10 +77,7 @@ def _multiplicative(params, ready):
     def forward(h, m):
         return inner.forward(m * (h @ multiplier), None)
 
-    def transpose(d_r, m):
-        return (m * inner.transpose(d_r, None)) @ multiplier.mT
-
-    return Products(forward, transpose, lambda u: u.multiplier)
+    return Products(forward, lambda u: u.multiplier)
 
 
 #: by `recurrence`: the kinds that have products, which loops want packed

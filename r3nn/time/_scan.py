@@ -15,9 +15,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn.time._adjoint import block_adjoint, make
+from r3nn.time._adjoint import block_adjoint
 from r3nn.time._chunks import before, entries, scan_chunks
 from r3nn.time._flags import Flags, advance
+from r3nn.time._linearise import ahead
 from r3nn.time._parts import stepper
 from r3nn.time._trees import join, like, split
 
@@ -109,7 +110,7 @@ def _scan_bwd(static, residuals, cotangents):
     plan, axes = static[0], static[1].tree
     chosen, others, states, kept = residuals
     arrays = join(chosen, others)
-    made = make(plan, arrays)
+    made = ahead(plan, arrays)
     numbers = split(states)[0]
     last, along = (like(ct, numbers) for ct in cotangents)
 

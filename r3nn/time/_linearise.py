@@ -1,10 +1,13 @@
-"""The steps of a block, linearised whatever the cell does: by `jax.vjp`, all of them at once.
+"""The steps of a block, linearised by `jax.vjp`, all of them at once.
 
 What the pull-back of a step reads (its residuals) is found ahead of the loop, mapped over the steps, so that
 the loop forms no gate and no product of the forward again. The gradients of parameters and inputs are one
-VJP behind the loop. Where the cell is a composition of structured ones, theirs are known (`_parts`).
+VJP behind the loop. Of a structured cell, or a composition of such, both are taken from its parts'
+derivatives (`_parts`); of another, from `step` itself.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -13,8 +16,15 @@ import jax
 from jax.extend.core import Literal, jaxpr_as_fun
 
 from r3nn.time._parts import record, replay
-from r3nn.time._structured import Linearised
 from r3nn.time._trees import join, like, split, to_batch
+
+
+class Linearised(NamedTuple):
+    """A block's steps, linearised at their start states."""
+
+    per_step: object  # what the loop needs of each step, [C, ...]
+    pull_back: Callable  # (of a step, λ_t) -> λ at the step's start, what `gradients` needs of the step
+    gradients: Callable  # that of all steps [C, ...] -> gradients of params, of xs
 
 
 class Residuals(NamedTuple):
@@ -23,15 +33,18 @@ class Residuals(NamedTuple):
     structure: object  # of that tree
     varies: list  # whether each leaf can depend on the state or x
     varying: list  # those that can
-    fixed: list  # those that cannot
+    fixed: list  # those that cannot, as `turn` makes them
+    turn: Callable = lambda leaf: leaf  # its own inverse
 
 
 def ahead(plan, arrays) -> Residuals:
-    """What all steps of an opaque cell have in common: of `Residuals`, all but those that vary. Matrices are
-    transposed: a loop's products want their second operand so."""
+    """What all steps have in common: of `Residuals`, all but those that vary. Matrices are transposed: a
+    loop's products want their second operand so, but for those of a single row."""
     first = jax.tree.map(lambda leaf: leaf[0], arrays.xs)
     found = residuals(plan.cell, arrays.params, arrays.state, first)
-    return found._replace(varying=None, fixed=list(map(_transposed, found.fixed)))
+    rows = math.prod(jax.tree.leaves(first)[0].shape[: plan.rank])
+    turn = _transposed if rows > 1 else found.turn
+    return found._replace(varying=None, fixed=list(map(turn, found.fixed)), turn=turn)
 
 
 def residuals(cell, params, state, x) -> Residuals:
@@ -54,8 +67,8 @@ def _transposed(leaf):
     return leaf.mT if leaf.ndim == 2 else leaf
 
 
-def opaque(plan, params, start, xs, axes, made: Residuals, kept) -> Linearised:
-    """The steps of an opaque cell from their start states [C, ...]."""
+def linearise(plan, params, start, xs, axes, made: Residuals, kept) -> Linearised:
+    """The steps from their start states [C, ...]. made: of `ahead`. kept: of `stepper`, [C, ...], or None."""
     merged, notes = _notes(plan, params, start, xs, axes, kept)
 
     def of_step(*step):
@@ -64,7 +77,7 @@ def opaque(plan, params, start, xs, axes, made: Residuals, kept) -> Linearised:
 
     def pull_back(here, λ):
         here, fixed = iter(here), iter(made.fixed)
-        leaves = [next(here) if varies else _transposed(next(fixed)) for varies in made.varies]
+        leaves = [next(here) if varies else made.turn(next(fixed)) for varies in made.varies]
         at_start, of_parts = jax.tree.unflatten(made.structure, leaves)(λ)
         return at_start, (λ, of_parts)
 
