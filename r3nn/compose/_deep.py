@@ -18,8 +18,9 @@ from r3nn.time._noise import bare, part, put
 ORDERS = ("auto", "stepwise", "layerwise", "wavefront")
 TIES = ("none", "all", "full")
 # Up to so many levels are written out; more are a loop, of so many at a time within a time step. There, a
-# loop slices the parameters at every step: 7 to 36 % more time. Over all time steps, it copies what each
-# level leaves to its gradient: a third more memory, a tenth more time (bench.py --cases=depth).
+# loop slices the parameters at every step, and JAX differentiates it: a third more time, twice the memory.
+# Over all time steps, it copies what each level leaves to its gradient: a third more memory, up to a tenth
+# more time (bench.py --cases=depth).
 TOGETHER = 4
 
 
