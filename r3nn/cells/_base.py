@@ -30,10 +30,10 @@ class Cell:
         y = output(params, state, x)        outside the loop, many steps at once
     """
 
-    #: how `recur` reads h = hidden(state), for each w of params.recurrent, so that drivers can pack and
-    #: transpose. "dense": h @ w, w [H, H]. "heads": block by block, w [n, d, d] with n*d = H.
-    #: "multiplicative": (u.multiplier * (h @ params.multiplier)) @ w. "diagonal": w * h, w [H]. "none": not
-    #: at all, recur returns (). "opaque": unknown, and `step` is given whole.
+    #: how `recur` reads h = hidden(state), for each w of params.recurrent, so that drivers can pack them.
+    #: "dense": h @ w, w [H, H]. "heads": block by block, w [n, d, d] with n*d = H. "multiplicative":
+    #: (u.multiplier * (h @ params.multiplier)) @ w. "diagonal": w * h, w [H]. "none": not at all, recur
+    #: returns (). "opaque": unknown, and `step` is given whole.
     recurrence: ClassVar[str] = "opaque"
     #: whether `core` is affine in the state, each unit in its own components alone (its time axis can then
     #: be a prefix scan)
