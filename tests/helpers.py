@@ -228,6 +228,14 @@ def equations(jaxpr):
             yield from equations(inner)
 
 
+def backward_loop(cell, p) -> list:
+    """The equations of one step of the backward loop of "scan", for a problem of 24 steps."""
+    run = functools.partial(outcome, cell, mode="scan", chunk=6)
+    _, blocks = scans(jax.make_jaxpr(run)(p.params, p.state, p.xs).jaxpr)
+    (steps,) = scans(blocks.params["jaxpr"].jaxpr)
+    return list(equations(steps.params["jaxpr"].jaxpr))
+
+
 def inside(equation):
     """The jaxprs among an equation's parameters."""
     for leaf in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda v: hasattr(v, "eqns")):

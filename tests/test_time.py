@@ -20,8 +20,8 @@ from tests.helpers import (
     REPRESENTATIVES,
     TanhReadout,
     assert_close,
+    backward_loop,
     compiled,
-    equations,
     number,
     outcome,
     pad,
@@ -435,14 +435,17 @@ def test_loops_hold_one_product_and_no_weight_gradient(cell):
 @pytest.mark.parametrize("cell, gates", [(gru_reset_before, 3), (mgu, 2)], ids=["gru_reset_before", "mgu"])
 def test_the_backward_loop_of_an_opaque_cell_runs_nothing_again(cell, gates):
     """It holds a transposed product for each one of the step, and neither gate nor weight gradient."""
-    p = problem(cell, 24, (B,), D, H)
-    run = functools.partial(outcome, cell, mode="scan", chunk=6)
-    _, blocks = scans(jax.make_jaxpr(run)(p.params, p.state, p.xs).jaxpr)
-    (steps,) = scans(blocks.params["jaxpr"].jaxpr)
-    body = list(equations(steps.params["jaxpr"].jaxpr))
+    body = backward_loop(cell, problem(cell, 24, (B,), D, H))
     products = [[v.aval.shape for v in e.invars] for e in body if e.primitive.name == "dot_general"]
     assert products == [[(B, H), (H, H)]] * gates
     assert not {"tanh", "logistic"} & {e.primitive.name for e in body}
+
+
+@pytest.mark.parametrize("batch, turned", [(1, 0), (B, 1)])
+def test_the_backward_loop_reads_the_weights_as_its_products_want_them(batch, turned):
+    """Transposed ahead, which the loop takes back; but those of a single row as they are."""
+    body = backward_loop(gru, problem(gru, 24, (batch,), D, H))
+    assert [e.primitive.name for e in body].count("transpose") == turned
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,17 +24,7 @@ from r3nn import (
 from r3nn.cells import elman, gru, lstm, mgu, ugrnn
 from r3nn.time import _pick, explain
 from r3nn.time._parts import parted
-from tests.helpers import (
-    TanhReadout,
-    assert_close,
-    compiled,
-    equations,
-    outcome,
-    pad,
-    pairwise,
-    problem,
-    scans,
-)
+from tests.helpers import TanhReadout, assert_close, backward_loop, compiled, outcome, pad, pairwise, problem
 
 T, B, D, H = 12, 3, 2, 4
 
@@ -98,11 +88,7 @@ def test_noise_and_rounded_products(compute):
 def test_the_backward_loop_forms_nothing_again():
     """Of each level one wide product for the state and one a gate for the input; of the readout one."""
     cell = feedback(deep(gru, 3), TanhReadout(2))
-    p = problem(cell, 24, (B,), D, H)
-    run = functools.partial(outcome, cell, mode="scan", chunk=6)
-    _, blocks = scans(jax.make_jaxpr(run)(p.params, p.state, p.xs).jaxpr)
-    (steps,) = scans(blocks.params["jaxpr"].jaxpr)
-    body = list(equations(steps.params["jaxpr"].jaxpr))
+    body = backward_loop(cell, problem(cell, 24, (B,), D, H))
     products = [tuple(v.aval.shape for v in e.invars) for e in body if e.primitive.name == "dot_general"]
     states = [((B, 3 * H), (H, 3 * H))] * 3
     inputs = [((B, H), (D + 2, H))] * 3 + [((B, H), (H, H))] * 6

@@ -40,7 +40,7 @@ def all_cores(setup):
 @case(place="cores", default=False)
 def depth(setup):
     """Four levels, which are no loop over depth, against the same as a loop: on one device, and on all; over
-    all time steps, and within each (under feedback)."""
+    all time steps, and within each (under feedback, where "auto" runs a loop by "plain")."""
     shape = setup.cut(*SHAPE)
     levels = r3nn.deep(CELLS["gru"], 4)
     for words, body in (("", levels), (", feedback", r3nn.feedback(levels, Readout(8)))):
