@@ -34,12 +34,14 @@ from r3nn.cells import (
     lstm,
     m2rnn,
     mingru,
+    mugrnn,
     rglru,
     scornn,
     ugrnn,
 )
 from r3nn.compose import WithOutputParams
 from r3nn.model import build
+from r3nn.time import Linear, Newton
 from tests import oracles
 from tests.helpers import TanhReadout, assert_close, compiled, in_size, outcome, pad, problem
 
@@ -55,6 +57,7 @@ ROWS = {
         chain(zoneout(lstm, 0.3, 0.4), deep(recurrent_dropout(ugrnn, 0.3), 2)), TanhReadout()
     ),
     "wavefront": deep(refine(zoneout(ugrnn, 0.3), 2), 3, order="wavefront"),
+    "of a slow cell": recurrent_dropout(slow(gru, 2), 0.3),
     "layerwise": variational_dropout(deep(slow(zoneout(ugrnn, 0.4), 2), 2), 0.3),
 }
 #: a structured cell and an opaque one
@@ -91,21 +94,45 @@ def test_equals_its_definition(name, x64):
     "cell, mode",
     [
         (variational_dropout(diagonal_gru, 0.3, 0.4), "newton"),
+        (variational_dropout(mugrnn, 0.3, 0.4), "newton"),
         (zoneout(mingru, 0.3), "linear"),
         (recurrent_dropout(elman, 0.3), "chunked"),
     ],
-    ids=["newton", "linear", "chunked"],
+    ids=["newton", "newton, approximate", "linear", "chunked"],
 )
 def test_the_other_modes_see_the_same_noise(cell, mode, x64):
+    """Values and gradients."""
     p = problem(cell, T, (B,), D, H)
 
     @compiled
     def run(params, state, xs):
         how = dict(mask=p.mask, reset=p.reset, key=jax.random.key(1))
-        return [unroll(cell, params, state, xs, mode=m, **how) for m in ("plain", mode)]
+        return [outcome(cell, params, state, xs, mode=m, **how) for m in ("plain", mode)]
 
     plain, other = run(p.params, p.state, p.xs)
     assert_close(other, plain, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "cell, mode",
+    [(mingru, Linear("time")), (diagonal_gru, Newton(axis_name="time"))],
+    ids=["linear", "newton"],
+)
+def test_time_over_devices_sees_the_same_noise(cell, mode):
+    """Of steps and of sequences, in each shard of time; resets are refused beside it."""
+    cell = zoneout(variational_dropout(cell, 0.4), 0.3)
+    p = problem(cell, 2 * T, (B,), D, H)
+    run = lambda mode, xs, reset: unroll(
+        cell, p.params, p.state, xs, reset=reset, mode=mode, key=jax.random.key(5)
+    )
+    mesh = jax.make_mesh((2,), ("time",), (jax.sharding.AxisType.Auto,), devices=jax.devices()[:2])
+    time = P("time")
+    over = lambda run, *specs: jax.shard_map(run, mesh=mesh, in_specs=specs, out_specs=(P(), time))
+    sharded = over(lambda xs: run(mode, xs, None), time)
+    whole, shards = compiled(lambda xs: (run("plain", xs, None), sharded(xs)))(p.xs)
+    assert_close(shards, whole)
+    with pytest.raises(ValueError, match="axis_name='time': time over devices takes no reset with noise"):
+        jax.eval_shape(over(lambda xs, reset: run(mode, xs, reset), time, time), p.xs, p.reset)
 
 
 def test_noise_of_one_cell(x64):

@@ -11,6 +11,7 @@ from r3nn import CELLS, chain, deep, feedback, unroll, with_output
 from r3nn.cells import gru, lstm, mgu, mingru
 from r3nn.compose import WithOutputParams
 from r3nn.time import Linear, explain
+from r3nn.time._pick import modes_of
 from tests.helpers import TanhReadout, assert_close, compiled, equations, outcome, problem, scans
 
 T, B, D, H = 23, 3, 2, 4
@@ -142,7 +143,7 @@ def test_bfloat16_products(name):
         flags = dict(mask=p.mask, reset=p.reset)
         low = [
             outcome(cell, params, state, xs, mode=mode, chunk=4, compute_dtype=jnp.bfloat16, **flags)
-            for mode in ("plain", "scan", "chunked")
+            for mode in modes_of(cell)
         ]
         return low, outcome(cell, params, state, xs, mode="plain", **flags)
 
@@ -153,6 +154,14 @@ def test_bfloat16_products(name):
     assert {leaf.dtype.name for leaf in jax.tree.leaves((plain, others))} == {"float32"}
     differ = [(a != b).any() for a, b in zip(*map(jax.tree.leaves, (plain[0], exact[0])), strict=True)]
     assert any(differ)
+
+
+@pytest.mark.parametrize("cell", [gru, mingru], ids=["gru", "mingru"])
+def test_bfloat16_products_of_numpy_arrays(cell):
+    """Outside of jit, where NumPy would take `xs @ weight` for its own."""
+    p = problem(cell, 5, (B,), D, H)
+    run = lambda xs: unroll(cell, p.params, p.state, xs, compute_dtype=jnp.bfloat16)
+    assert_close(run(np.asarray(p.xs)), run(p.xs))
 
 
 def test_bfloat16_products_have_bfloat16_operands_and_float32_sums():

@@ -126,8 +126,9 @@ def test_vmap_over_params(x64):
 def test_what_newton_refuses():
     for options, sentence in (
         (dict(window=0), "window"),
-        (dict(tolerance=0.0), "tolerance=0.0: must be above 0"),
+        (dict(tolerance=0.0), "tolerance=0.0: must be a number above 0"),
         (dict(jacobian="none"), "jacobian"),
+        (dict(tolerance="small"), "tolerance='small': must be a number above 0"),
         (dict(window=3, axis_name="time"), "all steps are one window"),
     ):
         with pytest.raises(ValueError, match=sentence):
@@ -136,10 +137,24 @@ def test_what_newton_refuses():
         newton(mgu, *problem(mgu, 3, (B,), D, H)[:3], options=Newton(jacobian="diagonal"))
     with pytest.raises(ValueError, match="newton over devices needs"):
         newton(gru, *problem(gru, 3, (B,), D, H)[:3], options=Newton(axis_name="time"))
+    with pytest.raises(ValueError, match="time over devices takes .* no reset with reverse"):
+        p, options = problem(diagonal_gru, 3, (B,), D, H), Newton(axis_name="time")
+        newton(diagonal_gru, *p[:3], reset=p.reset, reverse=True, options=options)
     with pytest.raises(NotImplementedError, match="first derivatives only"):
         args = problem(diagonal_gru, 3, (B,), D, H)[:3]
         loss = lambda xs: number(unroll(diagonal_gru, *args[:2], xs, mode=Newton()))
         jax.eval_shape(jax.grad(lambda xs: number(jax.grad(loss)(xs))), args[2])
+
+
+@pytest.mark.parametrize("cell", [gru, diagonal_lstm], ids=["approximate", "exact"])
+def test_states_of_bfloat16(cell):
+    """Solved as far as their few digits go, with gradients."""
+    low = lambda tree: jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), tree)
+    args = low(problem(cell, T, (B,), D, H)[:3])
+    both = compiled(lambda *args: [outcome(cell, *args, mode=mode) for mode in ("plain", "newton")])
+    plain, solved = both(*args)
+    assert_close(solved, plain, rtol=0.05, atol=0.05)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(solved)} == {"bfloat16"}
 
 
 @pytest.mark.parametrize("shards, reverse, limit", [(2, True, None), (4, False, 1)])

@@ -75,11 +75,6 @@ def step(cell, p, state, x):
             for _ in range(cell.n):
                 state = oracles.step(cell.cell, p, state, x)
             return state
-        case Slow():
-            if state.wait > 0.5:
-                return state._replace(wait=state.wait - 1)
-            new = oracles.step(cell.cell, p, state.cell, x)
-            return SlowState(new, oracles.output(cell.cell, p, new, x), cell.k - 1.0)
     return dropped(cell, p, state, x)
 
 
@@ -107,6 +102,11 @@ def dropped(cell, p, state, x, m_h=1.0, m=1.0):
             return dropped(cell.cell, p, state, part(x, 0), m_h, m)
         case LayerNorm():
             return GATED[cell.cell](p.cell, state, bare(x), m_h, m, p)
+        case Slow():
+            if state.wait > 0.5:
+                return state._replace(wait=state.wait - 1)
+            new = dropped(cell.cell, p, state.cell, x, m_h, m)
+            return SlowState(new, oracles.output(cell.cell, p, new, x), cell.k - 1.0)
     if cell in GATED:
         return GATED[cell](p, state, bare(x), m_h, m)
     return oracles.step(cell, p, state, x)

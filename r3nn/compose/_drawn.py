@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from r3nn.compose._wrapper import Structured
+from r3nn.compose._wrapper import Structured, Wrapper
 from r3nn.time._noise import part
 
 
@@ -59,7 +59,12 @@ def check_vector(cell, shape) -> None:
 
 
 def hidden_shape(cell, params) -> jax.ShapeDtypeStruct:
-    """Of one sequence's hidden(state), [H]; params may be prepared. Raises: TypeError for another shape."""
+    """Of one sequence's hidden(state), [H], which no wrapper changes; params may be prepared.
+
+    Raises: TypeError for another shape.
+    """
+    while isinstance(cell, Wrapper):
+        cell, params = cell.cell, cell.inner(params)
     hidden = jax.eval_shape(lambda params: cell.hidden(cell.initial_state(params)), params)
     check_vector(cell, hidden.shape)
     return hidden

@@ -1,6 +1,9 @@
 """Dropout with one mask for all steps of a sequence."""
 
 import dataclasses
+from functools import partial
+
+import jax
 
 from r3nn.cells import Cell
 from r3nn.compose._drawn import Drawing, Drawn, check_rate, hidden_shape
@@ -65,6 +68,7 @@ class VariationalDropout(Drawing):
         masked = lambda m, h: h if m is None else m * h
         return inner._replace(
             forward=lambda h, v: inner.forward(masked(v[0], h), v[1]),
+            diagonals=lambda v: jax.tree.map(partial(masked, v[0]), inner.diagonals(v[1])),
             of_u=lambda u: (u.drawn, inner.of_u(u.u)),
         )
 

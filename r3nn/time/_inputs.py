@@ -7,9 +7,31 @@ import jax.numpy as jnp
 from jax.extend.core import Literal
 
 from r3nn._names import check_int
-from r3nn.time._flags import Flags
+from r3nn.time._flags import Flags, blank, fill, in_scan_order
 from r3nn.time._precision import lower
 from r3nn.time._trees import batch_axes
+
+
+def checked(cell, params, state, xs, mask, reset, reverse, axis_name=None, length=None, compute=None):
+    """(state, xs, flags in the order of the scan, hide), checked against each other.
+
+    hide(xs): without what the inputs of masked steps hold, which may be NaN; xs may have keys by then.
+    Raises: ValueError, TypeError for arguments that do not fit, in one sentence.
+    """
+    try:
+        state, xs = check_inputs(cell, params, state, xs, length, compute)
+    except AttributeError as error:
+        raise TypeError(f"params or state are not those of {cell}: {error}") from error
+    flags = in_scan_order(check_flags(mask, reset, xs.shape[:-1]), reverse)
+    masked = flags.mask is not None and len(xs) > 0
+    reads_x = masked and output_reads_x(cell, params, state, xs)
+    if axis_name is not None and (reads_x or (reset is not None and reverse)):
+        raise ValueError(
+            f"axis_name={axis_name!r}: time over devices takes no mask for a cell whose output reads x, and "
+            "no reset with reverse"
+        )
+    without = lambda xs: fill(xs, flags, reverse) if reads_x else blank(xs, flags.mask)
+    return state, xs, flags, without if masked else lambda xs: xs
 
 
 def check_inputs(cell, params, state, xs, length, compute=None):
@@ -19,7 +41,8 @@ def check_inputs(cell, params, state, xs, length, compute=None):
         single = jax.tree.leaves(jax.eval_shape(cell.initial_state, params))[0]
         batch = () if state is None else _batch_shape(cell, params, state)
         xs = jnp.zeros((length, *batch, 0), single.dtype)
-    if not jnp.issubdtype(jnp.result_type(xs), jnp.floating) or jnp.ndim(xs) < 2:
+    xs = _array("xs", xs, "floats [T, *batch, D]")
+    if not jnp.issubdtype(xs.dtype, jnp.floating) or xs.ndim < 2:
         raise TypeError(f"xs is {jax.typeof(xs)}: a cell takes floats [T, *batch, D] (embed ids first)")
     if length is not None and length != len(xs):
         raise ValueError(f"length={length}: xs has {len(xs)} steps")
@@ -60,12 +83,22 @@ def _batch_shape(cell, params, state):
     return leaf.shape[axis : axis + leaf.ndim - single.ndim]
 
 
+def _array(name, value, wanted):
+    """As an array. Raises: TypeError for what is none."""
+    try:
+        return jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} is a {type(value).__name__}: must be {wanted}") from error
+
+
 def check_flags(mask, reset, shape) -> Flags:
     """mask and reset as arrays. Raises: ValueError unless each is None or bool of `shape`, [T, *batch]."""
-    for name, flag in (("mask", mask), ("reset", reset)):
-        if flag is not None and (jnp.shape(flag) != shape or jnp.result_type(flag) != jnp.bool_):
-            raise ValueError(f"{name} is {jax.typeof(flag)}: must be bool{list(shape)}, [T, *batch]")
-    return Flags(*(None if flag is None else jnp.asarray(flag) for flag in (mask, reset)))
+    wanted, flags = f"bool{list(shape)}, [T, *batch]", {"mask": mask, "reset": reset}
+    flags = {name: flag if flag is None else _array(name, flag, wanted) for name, flag in flags.items()}
+    for name, flag in flags.items():
+        if flag is not None and (flag.shape != shape or flag.dtype != jnp.bool_):
+            raise ValueError(f"{name} is {jax.typeof(flag)}: must be {wanted}")
+    return Flags(**flags)
 
 
 def output_reads_x(cell, params, state, xs) -> bool:

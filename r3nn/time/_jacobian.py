@@ -63,9 +63,9 @@ def steps_of(plan, arrays, axes, jacobian: str, axis_name=None) -> Steps:
 
         return jax.vmap(one)(s, e, u, arrays.flags)
 
-    linearize, product, solve = (_by_unit if jacobian == "diagonal" else _whole)(
-        partial(push, of_block), plan, arrays.state, axes, axis_name
-    )
+    along = partial(push, of_block)
+    by_unit = lambda: _by_unit(along, arrays.state, plan.reverse, axis_name)
+    linearize, product, solve = by_unit() if jacobian == "diagonal" else _whole(along, plan, axes)
     previous = partial(_previous, plan.reverse, axis_name)
     guess = lambda: values(repeat(arrays.state))
     return Steps(values, partial(push, of_step), guess, previous, linearize, product, solve, not approximate)
@@ -99,23 +99,14 @@ def _unrounded(params):
 
 def _of_diagonal(cell, params, s, u, e):
     """A step and its derivative along e, where of each recurrent product only the diagonal counts."""
-    r = cell.recur(params, s, u)
-    diagonals = jax.tree.leaves(_product_diagonals(cell, params, u))
-    h = jax.jvp(cell.hidden, (s,), (e,))[1]
-    d_r = jax.tree.unflatten(jax.tree.structure(r), [w * h for w in diagonals])
-    return jax.jvp(lambda s, r: cell.core(params, s, u, r), (s, r), (e, d_r))
+    made = products(cell, params)
+    v = made.of_u(u)
+    h, d_h = jax.jvp(cell.hidden, (s,), (e,))
+    d_r = jax.tree.map(lambda diagonal: diagonal * d_h, made.diagonals(v))
+    return jax.jvp(lambda s, r: cell.core(params, s, u, r), (s, made.forward(h, v)), (e, d_r))
 
 
-def _product_diagonals(cell, params, u):
-    """∂ product_i / ∂ h_i of each product: [H], or [*batch, H] where the products read u."""
-    weights = cell.weights(params)
-    if cell.recurrence != "multiplicative":
-        return [jnp.diagonal(w, axis1=-2, axis2=-1).reshape(-1) for w in weights.recurrent]
-    m = products(cell, params).of_u(u)
-    return [m @ (weights.multiplier.T * w) for w in weights.recurrent]
-
-
-def _by_unit(push, plan, entry, axes, axis_name):
+def _by_unit(push, entry, reverse, axis_name):
     """K x K planes, one column for each state leaf: exact where the step is elementwise."""
     structure = jax.tree.structure(entry)
     flat = lambda tree: tuple(jax.tree.leaves(tree))
@@ -127,15 +118,14 @@ def _by_unit(push, plan, entry, axes, axis_name):
         return tuple(zip(*columns, strict=True))
 
     def solve(blocks, vectors, entry):
-        states = run(blocks, flat(vectors), flat(entry), plan.reverse, axis_name)
+        states = run(blocks, flat(vectors), flat(entry), reverse, axis_name)
         return jax.tree.unflatten(structure, states)
 
     return linearize, lambda blocks, s: jax.tree.unflatten(structure, times(blocks, flat(s))), solve
 
 
-def _whole(push, plan, entry, axes, axis_name):
+def _whole(push, plan, axes):
     """[N, N] matrices, a column for each component of a sequence's state."""
-
     vector = partial(_to_vectors, axes, plan.rank)
 
     def linearize(s):
@@ -147,7 +137,7 @@ def _whole(push, plan, entry, axes, axis_name):
 
     def solve(blocks, vectors, entry):
         first = vector(jax.tree.map(lambda s: s[None], entry))[0]
-        states = run(blocks, vector(vectors), first, plan.reverse, axis_name)
+        states = run(blocks, vector(vectors), first, plan.reverse)
         return _from_vectors(axes, plan.rank, vectors, states)
 
     product = lambda blocks, s: _from_vectors(axes, plan.rank, s, times(blocks, vector(s)))

@@ -10,6 +10,7 @@ diagonal of a full Jacobian: Gonzalez et al. 2024 (quasi-DEER), arXiv 2407.19115
 """
 
 import dataclasses
+import numbers
 from typing import NamedTuple
 
 import jax
@@ -53,8 +54,9 @@ class Newton:
         for name in ("window", "max_iterations"):
             if getattr(self, name) is not None:
                 check_int(name, getattr(self, name), 1)
-        if self.tolerance is not None and not self.tolerance > 0:
-            raise ValueError(f"tolerance={self.tolerance}: must be above 0")
+        positive = isinstance(self.tolerance, numbers.Real) and self.tolerance > 0
+        if self.tolerance is not None and not positive:
+            raise ValueError(f"tolerance={self.tolerance!r}: must be a number above 0")
         if self.window is not None and self.axis_name is not None:
             raise ValueError(f"window={self.window}: with axis_name, all steps are one window")
 
@@ -176,7 +178,7 @@ def _propagate(steps, previous, states, gaps, entry, iterations):
 
     def error(gap, s):
         bits = jnp.arange(s.size, dtype=jnp.uint32).reshape(s.shape) * jnp.uint32(2654435761)
-        size = jnp.maximum(jnp.abs(gap), 0.5 * jnp.finfo(s.dtype).eps * jnp.maximum(1, jnp.abs(s)))
+        size = jnp.maximum(jnp.abs(gap), 0.5 * float(jnp.finfo(s.dtype).eps) * jnp.maximum(1, jnp.abs(s)))
         return jnp.where(bits >> 31 == 1, size, -size)
 
     errors = jax.tree.map(error, gaps, states)

@@ -5,8 +5,7 @@ from functools import partial
 import jax
 
 from r3nn.cells._base import check_cell
-from r3nn.time._flags import blank, fill, in_scan_order
-from r3nn.time._inputs import check_flags, check_inputs, output_reads_x
+from r3nn.time._inputs import checked
 from r3nn.time._newton import Newton, solve_newton
 from r3nn.time._pick import modes_of
 from r3nn.time._scan import Arrays, Plan, sequential
@@ -23,12 +22,10 @@ def newton(cell, params, state, xs, *, mask=None, reset=None, reverse=False, opt
     options = options or Newton()
     if not isinstance(options, Newton) or "newton" not in modes_of(cell):
         raise ValueError(f"cell={cell!r}, options={options!r}: must be a cell for newton, and a Newton(...)")
-    state, xs = check_inputs(cell, params, state, xs, None)
+    state, xs, flags, hide = checked(cell, params, state, xs, mask, reset, reverse, options.axis_name)
     if not len(xs):
         raise ValueError(f"xs is {jax.typeof(xs)}: there is no step to solve for")
-    flags = in_scan_order(check_flags(mask, reset, xs.shape[:-1]), reverse)
-    if flags.mask is not None:
-        xs = fill(xs, flags, reverse) if output_reads_x(cell, params, state, xs) else blank(xs, flags.mask)
+    xs = hide(xs)
     axes, batch = batch_axes(cell, params), xs.shape[1:-1]
     initial = None if flags.reset is None else cell.initial_state(params, batch)
     arrays = Arrays(*vary_alike(cell.prepare(params), initial, state, xs, flags))

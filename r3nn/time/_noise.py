@@ -35,7 +35,7 @@ class Noise(NamedTuple):
     time: Any = 0
     start: Any = 0
 
-    def after(self, length: int, reset=None) -> "Noise":
+    def after(self, length, reset=None) -> "Noise":
         """For the next piece, behind one of `length` steps with these resets [length, *batch]."""
         start = self.start
         if reset is not None and length:
@@ -43,12 +43,17 @@ class Noise(NamedTuple):
         return Noise(self.key, self.time + length, start)
 
 
-def keyed(key, xs, reset) -> Keyed:
+def keyed(key, xs, reset, axis_name=None) -> Keyed:
     """Inputs [T, *batch, D] with their keys. reset bool [T, *batch], in the order of time, or None.
 
-    Raises: TypeError, ValueError for what is no key, or keys of another batch.
+    axis_name: the mesh axis over which time is sharded: each shard draws what the whole would.
+    Raises: TypeError, ValueError for what is no key, or keys of another batch; for resets with axis_name.
     """
     noise = key if isinstance(key, Noise) else Noise(key)
+    if axis_name is not None:
+        if reset is not None:
+            raise ValueError(f"axis_name={axis_name!r}: time over devices takes no reset with noise (key)")
+        noise = noise.after(lax.axis_index(axis_name) * len(xs))
     shape = xs.shape[:-1]
     of_sequence = _per_sequence(noise.key, shape[1:])
     start = noise.start if reset is None else _starts(noise, reset)

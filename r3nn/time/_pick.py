@@ -44,14 +44,14 @@ class Pick(NamedTuple):
     reason: str
 
 
-def check_how(cell, mode="auto", chunk=None, memory=None, compute=None, reverse=False, picks=None) -> None:
+def check_how(cell, mode, chunk, memory, compute) -> None:
     """Raises: ValueError, TypeError, in one sentence, for options of `unroll` that are out of range."""
     if not callable(cell):
         raise TypeError(
             f"cell={cell!r}: must be a Cell, such as r3nn.CELLS['gru'], or a function of one step"
         )
     if not isinstance(mode, (Linear, Newton)):
-        check_choice("mode", mode, MODES)
+        check_choice("mode (or a Linear(...), a Newton(...))", mode, MODES)
     for name, size in (("chunk", chunk), ("memory (bytes)", memory)):
         if size is not None:
             check_int(name, size, 1)
@@ -60,12 +60,15 @@ def check_how(cell, mode="auto", chunk=None, memory=None, compute=None, reverse=
     if memory is not None and mode not in ("auto", "scan", "chunked"):
         raise ValueError(f"memory={memory}: mode={mode!r} takes none; auto, scan and chunked do")
     if compute is not None and not _is_floating(compute):
-        raise TypeError(f"compute_dtype={compute!r}: must be a floating dtype, such as jnp.bfloat16")
+        raise TypeError(
+            f"compute_dtype={compute!r}: must be a floating dtype, such as jnp.bfloat16 (float64: with x64)"
+        )
 
 
 def _is_floating(dtype) -> bool:
     try:
-        return jnp.issubdtype(jnp.dtype(dtype), jnp.floating)
+        dtype = jnp.dtype(dtype)
+        return jnp.issubdtype(dtype, jnp.floating) and jax.dtypes.canonicalize_dtype(dtype) == dtype
     except TypeError:
         return False
 

@@ -16,6 +16,7 @@ class Weight:
     Its gradient is that of the product so rounded, summed and returned in the array's own dtype.
     """
 
+    __array_ufunc__ = None  # a NumPy x leaves `x @ weight` to __rmatmul__
     array: jax.Array
     compute: jnp.dtype
 

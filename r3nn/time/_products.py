@@ -14,10 +14,12 @@ from r3nn.time._precision import pack, ready
 class Products(NamedTuple):
     """r = forward(h, v), one [..., H] per product, for h = hidden(state) [..., H].
 
-    v = of_u(u): what the products read of u, or None.
+    diagonals(v): ∂ r_i / ∂ h_i of each product, [H] or [..., H]. v = of_u(u): what the products read of u,
+    or None.
     """
 
     forward: Callable
+    diagonals: Callable
     of_u: Callable = lambda u: None
 
 
@@ -56,7 +58,7 @@ def _dense(params, ready):
     def forward(h, _):
         return gates(*jnp.split(h @ weights, len(gates._fields), axis=-1))
 
-    return Products(forward)
+    return Products(forward, lambda _: gates(*map(_diagonal, params.recurrent)))
 
 
 def _heads(params, ready):
@@ -68,7 +70,12 @@ def _heads(params, ready):
     def forward(h, _):
         return gates(*map(together, jnp.split(apart(h) @ weights, len(gates._fields), axis=-1)))
 
-    return Products(forward)
+    return Products(forward, lambda _: gates(*map(_diagonal, params.recurrent)))
+
+
+def _diagonal(weights):
+    """Of a matrix, or of one block after the other."""
+    return jnp.diagonal(weights, axis1=-2, axis2=-1).reshape(-1)
 
 
 def _multiplicative(params, ready):
@@ -77,7 +84,10 @@ def _multiplicative(params, ready):
     def forward(h, m):
         return inner.forward(m * (h @ multiplier), None)
 
-    return Products(forward, lambda u: u.multiplier)
+    def diagonals(m):
+        return type(params.recurrent)(*(m @ (params.multiplier.T * w) for w in params.recurrent))
+
+    return Products(forward, diagonals, lambda u: u.multiplier)
 
 
 #: by `recurrence`: the kinds that have products, which loops want packed

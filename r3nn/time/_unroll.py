@@ -5,9 +5,8 @@ from collections.abc import Callable
 import jax
 
 from r3nn.cells import Cell
-from r3nn.time._flags import blank, fill, in_scan_order
 from r3nn.time._function import unroll_function
-from r3nn.time._inputs import check_flags, check_inputs, output_reads_x
+from r3nn.time._inputs import checked
 from r3nn.time._noise import keyed
 from r3nn.time._pick import Pick, check_how
 from r3nn.time._run import Run
@@ -56,15 +55,17 @@ def unroll(
         `shard_map`, where batch is a device's share, these alone draw what one device would); or a
         `Noise`, for a piece of longer sequences. None: no noise; a cell takes its expectation.
       length: T, where xs is None.
-      mode: "auto" (picks by cell, sizes and backend; `explain` says what, and why), or
+      mode: "auto" (picks by cell, sizes and backend; `r3nn.time.explain` says what, and why), or
         "plain": bare `lax.scan`: the reference, any order of derivative, forward mode too;
         "scan": weight gradients deferred out of the loop, and states alone kept; reverse mode;
         "chunked": of the states, those between blocks alone; outputs are computed inside the blocks;
-        "linear", or `Linear(...)`: a prefix scan over time, for cells affine in their state;
-        "newton", or `Newton(...)`: all steps of a window at once by Newton's method, checked.
-      chunk: steps per block of the backward pass; None: what keeps a block in cache.
+        "linear", or `r3nn.time.Linear(...)`: a prefix scan over time, for cells affine in their state;
+        "newton", or `r3nn.time.Newton(...)`: all steps of a window at once by Newton's method, checked.
+      chunk: steps per block of the backward pass ("plain" and "linear" have no blocks); None: what keeps a
+        block in cache.
       memory: bytes that forward and backward may take beside arguments and results, for each part of a
-        composition; for "chunked", "scan", and "auto", which then picks "chunked". Instead of `chunk`.
+        composition, as predicted: XLA plans up to half as much again. For "chunked", "scan", and "auto",
+        which then picks "chunked". Instead of `chunk`.
       compute_dtype: of the operands of products with the cell's matrices, e.g. jnp.bfloat16; states,
         sums and gradients stay as they are. None: the params' own.
 
@@ -104,24 +105,18 @@ def explain(
 
 
 def _unroll(cell, params, state, xs, mask, reset, length, how, key=None):
-    check_how(cell, **how)
+    check_how(cell, *(how[name] for name in ("mode", "chunk", "memory", "compute")))
     if not isinstance(cell, Cell):
         if key is not None:
             raise ValueError("key: a bare function draws no noise; make it a Cell")
         return _name_plain(lambda: unroll_function(cell, params, state, xs, mask, reset, length, how))
-    state, xs = check_inputs(cell, params, state, xs, length, how["compute"])
-    flags = in_scan_order(check_flags(mask, reset, xs.shape[:-1]), how["reverse"])
-    reads_x = mask is not None and len(xs) and output_reads_x(cell, params, state, xs)
-    if getattr(how["mode"], "axis_name", None) and (reads_x or (reset is not None and how["reverse"])):
-        raise ValueError(
-            f"axis_name={how['mode'].axis_name!r}: time over devices takes no mask for a cell whose output "
-            "reads x, and no reset with reverse"
-        )
-    given = xs
+    axis_name = getattr(how["mode"], "axis_name", None)
+    given = (cell, params, state, xs, mask, reset, how["reverse"], axis_name, length, how["compute"])
+    state, xs, flags, hide = checked(*given)
     if key is not None and cell.noisy:
-        xs = keyed(key, xs, reset)
-    if flags.mask is not None and how["mode"] != "plain" and len(given):
-        xs = fill(xs, flags, how["reverse"]) if reads_x else blank(xs, flags.mask)
+        xs = keyed(key, xs, reset, axis_name)
+    if how["mode"] != "plain":
+        xs = hide(xs)
     params, state, xs, flags = vary_alike(params, state, xs, flags)
     return _name_plain(lambda: Run(flags, **how)(cell, params, state, xs))
 
