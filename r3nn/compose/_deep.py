@@ -139,7 +139,7 @@ class Deep(Composed):
         """The levels' initial states, stacked [L, ...]."""
         first = self.cell.initial_state(params.first, batch_shape)
         if self.depth == 1:
-            return jax.tree.map(lambda leaf: leaf[None], first)
+            return stack(first, None)
         stacked, shared = self.levels(params)
         initial = lambda own: self.cell.initial_state(shared if own is None else own, batch_shape)
         if isinstance(stacked, list):
@@ -150,7 +150,7 @@ class Deep(Composed):
         """Each level's; of few levels, a list of them."""
         count = self._sets(params)
         prepared = self.prepare_stacked(params)
-        few = count and self.depth <= TOGETHER
+        few = count and self.written_out
         return prepared._replace(rest=apart(prepared.rest, count)) if few else prepared
 
     def prepare_stacked(self, params):
@@ -192,7 +192,7 @@ class Deep(Composed):
 
     def hidden(self, state):
         """The deepest level's, [..., H]."""
-        return self.cell.hidden(jax.tree.map(lambda leaf: leaf[-1], state))
+        return self.cell.hidden(take(state, -1))
 
     def outputs(self, params, state, x) -> Array:
         """The outputs of all levels, [L, ..., H], for the predictions at every depth of (3.2.3)."""
@@ -234,7 +234,7 @@ class Deep(Composed):
             s, ys = run(self.cell, p, s, self._of_level(put(xs, ys), l))
             return ys, (s, ys)
 
-        together = self.depth if self.depth <= TOGETHER else 1
+        together = self.depth if self.written_out else 1
         if self._uniform(params, state, xs):
             entries = state, jnp.arange(self.depth) if self.noisy else None
             levels = stack(params.first, params.rest), entries
@@ -272,6 +272,6 @@ def deep(cell: Cell, depth: int, *, tie: str | int = "none", order: str = "auto"
       order: "stepwise", "layerwise", "wavefront" (same numbers), or "auto" (layerwise). Mode "plain" is
         stepwise always.
 
-    Raises: ValueError for a depth below 1 or an unknown tie or order.
+    Raises: ValueError for a depth below 1 or an unknown tie or order, TypeError for what is no cell.
     """
     return Deep(cell, depth, tie, order)

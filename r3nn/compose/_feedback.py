@@ -103,6 +103,7 @@ def feedback(cell: Cell, readout: Readout) -> Feedback:
     """The cell with its own predictions joined to its next input; an R3NN is
     feedback(chain(f, deep(g, L)), p).
 
-    Raises: ValueError where a part of the cell insists on the layerwise order.
+    Raises: ValueError where a part of the cell insists on the layerwise or wavefront order, TypeError for
+    what is no cell.
     """
     return Feedback(cell, readout)

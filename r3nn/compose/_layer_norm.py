@@ -9,7 +9,7 @@ from jax.nn import sigmoid
 
 from r3nn.cells import GatedCell, LSTMState
 from r3nn.cells._base import Array, Params
-from r3nn.compose._wrapper import Wrapper
+from r3nn.compose._wrapper import Holder
 
 
 class ScaleShift(NamedTuple):
@@ -30,7 +30,7 @@ class LayerNormParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerNorm(Wrapper):
+class LayerNorm(Holder):
     """The gated cell with, for each of its gates, LN(W x_t) + LN(U h_{t-1}) + b in place of
     W x_t + U h_{t-1} + b, and for an LSTM h_t = o_t ⊙ tanh(LN(c_t)), where
 
@@ -52,10 +52,6 @@ class LayerNorm(Wrapper):
                 f"layer_norm takes a gated cell whose `project` is W x + b: {self.cell} has one of its own"
             )
 
-    def inner(self, params):
-        """The inner cell's part."""
-        return params.cell
-
     def init(self, key, in_size, hidden_size, **options):
         """Scales 1, shift 0 around the inner cell's params."""
         cell = super().init(key, in_size, hidden_size, **options)
@@ -64,14 +60,6 @@ class LayerNorm(Wrapper):
         state = jax.eval_shape(self.cell.initial_state, cell)
         memory = ScaleShift(ones, jnp.zeros_like(ones)) if isinstance(state, LSTMState) else None
         return LayerNormParams(cell, gates, gates, memory)
-
-    def prepare(self, params):
-        """The inner cell's, inside."""
-        return params._replace(cell=self.cell.prepare(params.cell))
-
-    def lower(self, params, wrap):
-        """The inner cell's, inside."""
-        return params._replace(cell=self.cell.lower(params.cell, wrap))
 
     def project(self, params, x):
         """LN(W x) + b for every gate: [..., D] -> one [..., H] per gate."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from r3nn.cells._base import Cell, Params
-from r3nn.compose._wrapper import Structured
+from r3nn.compose._wrapper import Holder, Structured
 from r3nn.time._noise import bare, put
 
 
@@ -17,20 +17,16 @@ class WithOutputParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class WithOutput(Structured):
+class WithOutput(Holder, Structured):
     """y_t = f(extra, cell's y_t, rest of x_t), computed block by block in mode "chunked".
 
     f may return any tree of [..., anything]: a prediction, or a loss [...], so that a sequence of a million
     steps keeps a million numbers. What x_t holds beyond the D features of the cell, such as the
-    targets of that loss, goes to f. Other arrays go in `extra`: mode "chunked" does not differentiate
-    a traced array that f closes over.
+    targets of that loss, goes to f. Other arrays go in `extra`: a traced array that f closes over is an
+    UnexpectedTracerError in mode "chunked", which "auto" picks too, where memory is given or scarce.
     """
 
     f: Callable
-
-    def inner(self, params):
-        """The inner cell's part."""
-        return params.cell
 
     def _split(self, params, x):
         width, given = self.cell.in_size(params.cell), bare(x).shape[-1]
@@ -41,14 +37,6 @@ class WithOutput(Structured):
     def init(self, key, in_size, hidden_size, **options):
         """The inner cell's, for its own D features; `extra` is the caller's to set."""
         return WithOutputParams(super().init(key, in_size, hidden_size, **options))
-
-    def prepare(self, params):
-        """The inner cell's, inside."""
-        return params._replace(cell=self.cell.prepare(params.cell))
-
-    def lower(self, params, wrap):
-        """The inner cell's, inside."""
-        return params._replace(cell=self.cell.lower(params.cell, wrap))
 
     def project(self, params, x):
         """The inner projection of the first D features."""

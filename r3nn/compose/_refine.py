@@ -34,5 +34,8 @@ class Refine(Wrapper):
 
 
 def refine(cell: Cell, n: int) -> Refine:
-    """The cell with n sweeps per time step. Raises: ValueError for n below 1."""
+    """The cell with n sweeps per time step.
+
+    Raises: ValueError for n below 1, TypeError for what is no cell.
+    """
     return Refine(cell, n)

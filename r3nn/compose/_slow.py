@@ -109,5 +109,5 @@ class Slow(Wrapper):
 
 
 def slow(cell: Cell, k: int) -> Slow:
-    """The cell at every k-th time step. Raises: ValueError for k below 1."""
+    """The cell at every k-th time step. Raises: ValueError for k below 1, TypeError for what is no cell."""
     return Slow(cell, k)

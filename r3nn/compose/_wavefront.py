@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params, State
 from r3nn.compose._composed import Composed, output_shape, take
+from r3nn.compose._stacked import stack
 from r3nn.time._flags import Flags, where
 from r3nn.time._noise import Keyed, bare, fold, part
 from r3nn.time._trees import batch_axes
@@ -93,7 +94,7 @@ class Wavefront(Composed):
         rest = over_levels(
             shared if stacked is None else stacked, take(start, slice(1, None)), below, front.mask[..., 1:]
         )
-        return FrontState(*jax.tree.map(lambda f, r: jnp.concatenate([f[None], r]), first, rest))
+        return FrontState(*stack(first, rest))
 
     def _axes(self, state):
         return jax.tree.unflatten(jax.tree.structure(state), self.axes)

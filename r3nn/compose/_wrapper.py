@@ -67,10 +67,27 @@ class Wrapper(Composed):
         return self.cell.in_size(self.inner(params))
 
 
-class Structured(Wrapper):
-    """A wrapper that leaves the inner cell's recurrent products as they are, and so all its modes.
+class Holder(Wrapper):
+    """A wrapper with params of its own: a NamedTuple, whose field `cell` holds the inner cell's."""
 
-    A subclass may change `project`, `output`, and, both alike, `core` (elementwise) and `step`.
+    def inner(self, params):
+        """The inner cell's part."""
+        return params.cell
+
+    def prepare(self, params):
+        """The inner cell's, inside."""
+        return params._replace(cell=self.cell.prepare(params.cell))
+
+    def lower(self, params, wrap):
+        """The inner cell's, inside."""
+        return params._replace(cell=self.cell.lower(params.cell, wrap))
+
+
+class Structured(Wrapper):
+    """A wrapper that leaves the inner cell its recurrent products, and so all its modes.
+
+    A subclass may change `project`, `output`, and, alike, `core` (elementwise) and `step`; and what the
+    products read, in `recur` and `products` alike.
     """
 
     recurrence = property(lambda self: self.cell.recurrence)
@@ -123,7 +140,7 @@ class NormParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Norm(Wrapper):
+class Norm(Holder):
     """The cell on a normalised input: with x̄ = x (rms) or x - mean(x) (layer), over the D features,
 
         x ← scale ⊙ x̄ / √(mean(x̄²) + 1e-6) [+ shift]
@@ -136,10 +153,6 @@ class Norm(Wrapper):
     def __post_init__(self):
         super().__post_init__()
         check_choice("norm kind", self.kind, ("rms", "layer"))
-
-    def inner(self, params):
-        """The inner cell's part."""
-        return params.cell
 
     def init(self, key, in_size, hidden_size, **options):
         """Scale 1 and shift 0 around the inner cell's params."""
@@ -154,14 +167,6 @@ class Norm(Wrapper):
             x = x - jnp.mean(x, axis=-1, keepdims=True)
         x = params.scale * x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-6)
         return x if params.shift is None else x + params.shift
-
-    def prepare(self, params):
-        """The inner cell's, inside."""
-        return params._replace(cell=self.cell.prepare(params.cell))
-
-    def lower(self, params, wrap):
-        """The inner cell's, inside."""
-        return params._replace(cell=self.cell.lower(params.cell, wrap))
 
     def project(self, params, x):
         """The inner projection of the normalised input."""
@@ -219,15 +224,21 @@ class Delay(Wrapper):
 
 
 def residual(cell: Cell) -> Residual:
-    """The cell with its input added to its output; in_size must equal hidden_size."""
+    """The cell with its input added to its output.
+
+    Raises: TypeError for what is no cell; in `init`, ValueError unless in_size equals hidden_size.
+    """
     return Residual(cell)
 
 
 def norm(cell: Cell, kind: str = "rms") -> Norm:
-    """The cell behind an "rms" or "layer" normalisation of its input."""
+    """The cell behind a normalisation of its input.
+
+    Raises: ValueError for a kind other than "rms" and "layer", TypeError for what is no cell.
+    """
     return Norm(cell, kind)
 
 
 def delay(cell: Cell) -> Delay:
-    """The cell one time step late."""
+    """The cell one time step late. Raises: TypeError for what is no cell."""
     return Delay(cell)

@@ -77,6 +77,7 @@ class Zoneout(Drawing):
 def zoneout(cell: Cell, h: float = 0.0, c: float = 0.0) -> Zoneout:
     """The cell, each unit of which keeps its h, and its c where it has one, with these probabilities.
 
-    Raises: ValueError for rates outside of [0, 1).
+    Raises: ValueError for rates outside of [0, 1), TypeError for what is no cell; when run, ValueError for
+    c without a c, TypeError for a state that is neither h nor h and c, [H] each.
     """
     return Zoneout(cell, h, c)

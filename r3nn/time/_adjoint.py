@@ -24,8 +24,7 @@ def block_adjoint(plan, arrays, made, previous, λ, along, axes, kept=None):
     params, initial, _, xs, flags = arrays
     start = previous
     if flags.reset is not None:
-        repeated = jax.tree.map(lambda s0, s: jnp.broadcast_to(s0, s.shape), initial, previous)
-        start = jax.vmap(lambda *args: where(*args, axes))(flags.reset, repeated, previous)
+        start = jax.vmap(lambda flag, s: where(flag, initial, s, axes))(flags.reset, previous)
     linear = linearise(plan, params, start, xs, axes, made, kept)
     axes = like(axes, λ)
 

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Literal
 
+from r3nn.time._dependence import dependence
 from r3nn.time._trees import join, split
 
 
@@ -27,7 +27,7 @@ def derivatives(core, params, state, u, r) -> Derivatives:
     Raises: ValueError where core is not elementwise over batch and units.
     """
     parts = (params, state, u, r)
-    depends = dependence(core, *parts)
+    depends = elementwise_dependence(core, *parts)
     used = set().union(*depends)
     ins, structure = jax.tree.flatten(parts)
     shape = jax.tree.leaves(state)[0].shape
@@ -67,16 +67,8 @@ def _check_elementwise(jaxpr):
                 _check_elementwise(inner.jaxpr)
 
 
-def dependence(fn, *args):
-    """For each output of an elementwise function, the inputs that it can depend on, by its jaxpr.
-
-    Raises: ValueError for a function that is not elementwise.
-    """
+def elementwise_dependence(fn, *args) -> list[set[int]]:
+    """`dependence` of an elementwise function. Raises: ValueError for one that is not."""
     jaxpr = jax.make_jaxpr(fn)(*args).jaxpr
     _check_elementwise(jaxpr)
-    reached = {var: {j} for j, var in enumerate(jaxpr.invars)}
-    look_up = lambda var: set() if isinstance(var, Literal) else reached.get(var, set())
-    for equation in jaxpr.eqns:
-        sources = set().union(*map(look_up, equation.invars))
-        reached |= dict.fromkeys(equation.outvars, sources)
-    return [look_up(var) for var in jaxpr.outvars]
+    return dependence(jaxpr)

@@ -4,9 +4,9 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Literal
 
 from r3nn._names import check_int
+from r3nn.time._dependence import dependence
 from r3nn.time._flags import Flags, blank, fill, in_scan_order
 from r3nn.time._precision import lower
 from r3nn.time._trees import batch_axes
@@ -105,5 +105,4 @@ def output_reads_x(cell, params, state, xs) -> bool:
     """Whether the cell's output depends on its input directly, not only through the state."""
     output = lambda params, state, x: cell.output(cell.prepare(params), state, x)
     jaxpr = jax.make_jaxpr(output)(params, state, xs[0]).jaxpr
-    used = {var for equation in jaxpr.eqns for var in equation.invars if not isinstance(var, Literal)}
-    return jaxpr.invars[-1] in used | {v for v in jaxpr.outvars if not isinstance(v, Literal)}
+    return len(jaxpr.invars) - 1 in set().union(*dependence(jaxpr))

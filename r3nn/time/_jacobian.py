@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from r3nn.time._blocks import times
 from r3nn.time._chunks import before
@@ -15,6 +14,7 @@ from r3nn.time._flags import advance
 from r3nn.time._linear_scan import run
 from r3nn.time._precision import Weight
 from r3nn.time._products import PACKED, packed_step, products
+from r3nn.time._shards import entry_of, last_of
 
 KINDS = ("auto", "full", "diagonal")
 ELEMENTWISE = ("diagonal", "none")
@@ -71,10 +71,14 @@ def steps_of(plan, arrays, axes, jacobian: str, axis_name=None) -> Steps:
     return Steps(values, partial(push, of_step), guess, previous, linearize, product, solve, not approximate)
 
 
+def exact_by_unit(cell, jacobian) -> bool:
+    """Whether the diagonals are all there is of the Jacobian, and are what is asked for."""
+    return cell.recurrence in ELEMENTWISE and jacobian != "full"
+
+
 def kind_of(cell, jacobian, axis_name=None) -> str:
     """ "full" or "diagonal". Raises: ValueError where the cell has no such Jacobian."""
-    elementwise = cell.recurrence in ELEMENTWISE
-    if axis_name is not None and not (elementwise and jacobian != "full"):
+    if axis_name is not None and not exact_by_unit(cell, jacobian):
         raise ValueError(f"axis_name={axis_name!r}: newton over devices needs a recurrence in {ELEMENTWISE}")
     if jacobian == "diagonal" and cell.recurrence == "opaque":
         raise ValueError("jacobian='diagonal': nothing is known of an opaque cell's step; take 'full'")
@@ -169,10 +173,6 @@ def _from_vectors(axes, rank, like, vectors):
 
 def _previous(reverse, axis_name, entry, states):
     """The states before each step; a shard's first one comes from the shard before it."""
-    if axis_name is None:
-        return before(entry, states, reverse)
-    here, shards = lax.axis_index(axis_name), lax.axis_size(axis_name)
-    leads = here == (shards - 1 if reverse else 0)
-    ring = [((i + 1) % shards, i) if reverse else (i, (i + 1) % shards) for i in range(shards)]
-    last = jax.tree.map(lambda s: lax.ppermute(s[0 if reverse else -1], axis_name, ring), states)
-    return before(jax.tree.map(lambda a, b: jnp.where(leads, a, b), entry, last), states, reverse)
+    if axis_name is not None:
+        entry = entry_of(entry, last_of(states, reverse), reverse, axis_name)
+    return before(entry, states, reverse)

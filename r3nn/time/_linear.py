@@ -4,11 +4,11 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from r3nn.time._blocks import add, times
-from r3nn.time._elementwise import dependence
+from r3nn.time._elementwise import elementwise_dependence
 from r3nn.time._linear_scan import solve
+from r3nn.time._shards import last_of, last_of_all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,17 +32,8 @@ def solve_linear(plan, arrays, axes, options: Linear):
     a, b = _flagged(a, b, arrays)
     state, structure = jax.tree.flatten(arrays.state)
     states = solve(a, b, tuple(state), reverse, axis_name)
-    final = jax.tree.unflatten(structure, [s[0 if reverse else -1] for s in states])
-    if axis_name is not None:
-        final = last_of_all(final, reverse, axis_name)
-    return final, jax.tree.unflatten(structure, states)
-
-
-def last_of_all(final, reverse: bool, axis_name):
-    """Of every shard's final state, the one at the end of all, on every shard."""
-    holder = lax.axis_index(axis_name) == (0 if reverse else lax.axis_size(axis_name) - 1)
-    alone = lambda s: lax.psum(jnp.where(holder, s, jnp.zeros_like(s)), axis_name)
-    return jax.tree.map(alone, final)
+    states = jax.tree.unflatten(structure, states)
+    return last_of_all(last_of(states, reverse), reverse, axis_name), states
 
 
 def _coefficients(cell, arrays, rank):
@@ -62,10 +53,10 @@ def _coefficients(cell, arrays, rank):
     times_ = jax.tree.leaves(arrays.xs)[0].shape[: rank + 1]
     every, one = zeros(times_), zeros((1,) * (rank + 1))
     first = jax.tree.map(lambda x: x[(slice(1),) * (rank + 1)], u)
-    reached = dependence(lambda *state: step(unflatten(state), u), *every)
+    reached = elementwise_dependence(lambda *state: step(unflatten(state), u), *every)
     columns = []
     for j in range(len(leaves)):
-        moves = dependence(lambda u, j=j: column(j, every, u), u)
+        moves = elementwise_dependence(lambda u, j=j: column(j, every, u), u)
         choices = zip(reached, moves, column(j, every, u), column(j, one, first), strict=True)
         columns.append([None if j not in r else a if m else fixed for r, m, a, fixed in choices])
     return tuple(zip(*columns, strict=True)), tuple(step(unflatten(every), u))

@@ -13,8 +13,9 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-from jax.extend.core import Literal, jaxpr_as_fun
+from jax.extend.core import jaxpr_as_fun
 
+from r3nn.time._dependence import dependence
 from r3nn.time._parts import record, replay
 from r3nn.time._trees import join, like, split, to_batch
 
@@ -52,12 +53,7 @@ def residuals(cell, params, state, x) -> Residuals:
     step = state, x, record(cell, params, state, cell.project(params, x))
     pull_back_of = partial(_pull_back, cell, params)
     jaxpr, pull_back = jax.make_jaxpr(pull_back_of, return_shape=True)(*step)
-    reached = set(jaxpr.jaxpr.invars)
-    depends = lambda var: not isinstance(var, Literal) and var in reached
-    for equation in jaxpr.eqns:
-        if any(map(depends, equation.invars)):
-            reached.update(equation.outvars)
-    varies = list(map(depends, jaxpr.jaxpr.outvars))
+    varies = list(map(bool, dependence(jaxpr.jaxpr)))
     leaves = jaxpr_as_fun(jaxpr)(*jax.tree.leaves(step))
     chosen = lambda which: [leaf for leaf, v in zip(leaves, varies, strict=True) if v == which]
     return Residuals(jax.tree.structure(pull_back), varies, chosen(True), chosen(False))

@@ -19,10 +19,10 @@ from jax import lax
 
 from r3nn._names import check_choice, check_int
 from r3nn.time._chunks import scan_chunks
-from r3nn.time._jacobian import ELEMENTWISE, KINDS, kind_of, steps_of
-from r3nn.time._linear import last_of_all
+from r3nn.time._jacobian import KINDS, exact_by_unit, kind_of, steps_of
 from r3nn.time._linear_scan import given
 from r3nn.time._scan import scan, sequential
+from r3nn.time._shards import entry_of, last_of, last_of_all
 from r3nn.time._trees import vary_alike
 
 #: steps of a window on a CPU and on accelerators, and iterations at most, unless told otherwise
@@ -84,8 +84,7 @@ def solve_newton(plan, arrays, axes, options: Newton):
         state, drift = carry
         here = arrays._replace(state=state, xs=inputs[0], flags=inputs[1])
         states, drift, info, chaotic = _solve_window(plan, here, axes, options, drift)
-        last = jax.tree.map(lambda s: s[0 if plan.reverse else -1], (states, drift))
-        return last, (states, (info, chaotic))
+        return last_of((states, drift), plan.reverse), (states, (info, chaotic))
 
     carry = arrays.state, jax.tree.map(jnp.zeros_like, arrays.state)
     index = None if options.axis_name is None else lax.axis_index(options.axis_name)
@@ -97,8 +96,8 @@ def solve_newton(plan, arrays, axes, options: Newton):
     again = lambda: _in_turn(plan, arrays, axes, options.axis_name)
     final, states = lax.cond(chaotic.any(), lambda: vary_alike(*again()), lambda: vary_alike(final, states))
     info = info._replace(rerun=info.rerun | chaotic.any())
+    final = last_of_all(final, plan.reverse, options.axis_name)
     if options.axis_name is not None:
-        final = last_of_all(final, plan.reverse, options.axis_name)
         info, _ = vary_alike(info, index)
         same = lambda x: lax.pmax(x.astype(_dtype(arrays)), options.axis_name).astype(x.dtype)
         info = jax.tree.map(same, info)
@@ -199,20 +198,16 @@ def _in_turn(plan, arrays, axes, axis_name):
     if axis_name is None:
         final, (states, _) = sequential(plan, arrays, axes)
         return final, states
-    shards, index = lax.axis_size(axis_name), lax.axis_index(axis_name)
-    leads = index == (shards - 1 if plan.reverse else 0)
-    ring = [((i + 1) % shards, i) if plan.reverse else (i, (i + 1) % shards) for i in range(shards)]
 
     def turn(carry, _):
         entry, *_ = carry
         final, (states, _) = sequential(plan, arrays._replace(state=entry), axes)
-        arrived = jax.tree.map(lambda s: lax.ppermute(s, axis_name, ring), final)
-        entry = jax.tree.map(lambda a, b: jnp.where(leads, a, b), arrays.state, arrived)
-        return (entry, final, states), None
+        return (entry_of(arrays.state, final, plan.reverse, axis_name), final, states), None
 
+    index = lax.axis_index(axis_name)
     repeat = lambda s: jnp.broadcast_to(s, (len(jax.tree.leaves(arrays.xs)[0]), *s.shape))
     *carry, _ = vary_alike(arrays.state, arrays.state, jax.tree.map(repeat, arrays.state), (index, arrays))
-    (_, final, states), _ = lax.scan(turn, tuple(carry), length=shards)
+    (_, final, states), _ = lax.scan(turn, tuple(carry), length=lax.axis_size(axis_name))
     return final, states
 
 
@@ -234,7 +229,7 @@ def _eps(arrays) -> float:
 def run_newton(plan, arrays, axes, options: Newton):
     """All steps -> (final state, states [T, ...]), differentiable: by the one backward of `scan`, which needs
     the states alone; or in parallel, where the Jacobian is exact."""
-    if plan.cell.recurrence in ELEMENTWISE and options.jacobian != "full":
+    if exact_by_unit(plan.cell, options.jacobian):
         return _parallel(plan, arrays, axes, options)
     return scan(plan._replace(solve=_Forward(options)), arrays, axes)
 
@@ -269,5 +264,4 @@ def _parallel(plan, arrays, axes, options):
     flat = lambda tree: tuple(jax.tree.leaves(tree))
     vectors = (flat(solution), steps.linearize(previous), flat(steps.values(previous)), flat(arrays.state))
     states = jax.tree.unflatten(structure, given(*vectors, plan.reverse, options.axis_name))
-    final = jax.tree.map(lambda s: s[0 if plan.reverse else -1], states)
-    return final if options.axis_name is None else last_of_all(final, plan.reverse, options.axis_name), states
+    return last_of_all(last_of(states, plan.reverse), plan.reverse, options.axis_name), states

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from r3nn._names import check_choice, check_int
 from r3nn.cells import Cell
 from r3nn.time._chunks import chunk_size
+from r3nn.time._jacobian import ELEMENTWISE
 from r3nn.time._linear import Linear
 from r3nn.time._linearise import residuals
 from r3nn.time._newton import Newton
@@ -115,7 +116,7 @@ def _mode(cell, arrays, mode, memory):
         return "chunked", f"{why}: of the states, only those between blocks are kept"
     if not parted(cell) and not cell.rerun:
         return "plain", "a step of several products, or unknown: to run it again can take longer"
-    if cell.recurrence in ("diagonal", "none") and jax.default_backend() != "cpu":
+    if cell.recurrence in ELEMENTWISE and jax.default_backend() != "cpu":
         return "newton", "units do not mix over time: Newton's steps are exact and parallel in time"
     return "scan", "the backward loop computes no gate and no weight gradient"
 

@@ -96,6 +96,8 @@ def explain(
 ) -> list[Pick]:
     """What `unroll` would run these arguments in, and why: one `Pick` for each part of a composition (levels
     of one shape are one part). Nothing is computed: shapes are enough (`jax.ShapeDtypeStruct`).
+
+    Raises: as `unroll`.
     """
     picks = []
     how = dict(reverse=reverse, mode=mode, chunk=chunk, memory=memory, compute=compute_dtype, picks=picks)

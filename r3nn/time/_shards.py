@@ -1,0 +1,29 @@
+"""Time over devices: inside `shard_map`, each holds a stretch of it, in order."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+def entry_of(first, last, reverse: bool, axis_name):
+    """The state before a shard's first step: `first`, of all, where it leads, else the `last` of the shard
+    before it."""
+    here, shards = lax.axis_index(axis_name), lax.axis_size(axis_name)
+    leads = here == (shards - 1 if reverse else 0)
+    ring = [((i + 1) % shards, i) if reverse else (i, (i + 1) % shards) for i in range(shards)]
+    arrived = jax.tree.map(lambda s: lax.ppermute(s, axis_name, ring), last)
+    return jax.tree.map(lambda a, b: jnp.where(leads, a, b), first, arrived)
+
+
+def last_of(states, reverse: bool):
+    """Of states [T, ...], the one behind the last step."""
+    return jax.tree.map(lambda s: s[0 if reverse else -1], states)
+
+
+def last_of_all(last, reverse: bool, axis_name):
+    """Of every shard's last state, the one at the end of all, on every shard; axis_name=None: as it is."""
+    if axis_name is None:
+        return last
+    holder = lax.axis_index(axis_name) == (0 if reverse else lax.axis_size(axis_name) - 1)
+    alone = lambda s: lax.psum(jnp.where(holder, s, jnp.zeros_like(s)), axis_name)
+    return jax.tree.map(alone, last)
