@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import itertools
 import random
+import re
 from typing import Any, NamedTuple
 
 import jax
@@ -252,3 +253,27 @@ def scans(jaxpr) -> list:
         else:
             found += [scan for inner in inside(equation) for scan in scans(inner)]
     return found
+
+
+def inner_loops(text: str) -> list[tuple[dict[str, str], list[str]]]:
+    """Of a compiled program's text, for each loop that has none in it: all its instructions, by name, with
+    those of the computations that it calls; and the names of what it hands on to its next round."""
+    computations = {}
+    for line in text.splitlines():
+        if match := re.match(r"(?:ENTRY )?%([\w.-]+) \(.*\{$", line):
+            lines = computations[match[1]] = []
+        elif match := re.match(r"\s+(?:ROOT )?(%[\w.-]+) = ", line):
+            lines.append((match[1], line))
+
+    def all_of(name):
+        yield from computations[name]
+        for _, line in computations[name]:
+            for inner in re.findall(r"(?:calls|to_apply|body)=%([\w.-]+)", line):
+                yield from all_of(inner)
+
+    bodies = {name: dict(all_of(name)) for name in re.findall(r"body=%([\w.-]+)", text)}
+    return [
+        (lines, re.findall(r"%[\w.-]+", computations[name][-1][1].split(" tuple(")[1]))
+        for name, lines in bodies.items()
+        if not any(" while(" in line for line in lines.values())
+    ]

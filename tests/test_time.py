@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ from tests.helpers import (
     assert_close,
     backward_loop,
     compiled,
+    inner_loops,
     number,
     outcome,
     pad,
@@ -433,6 +435,27 @@ def test_loops_hold_one_product_and_no_weight_gradient(cell):
         assert carried == {(B, H)}, f"the {direction} loop carries more than the state or its adjoint"
     assert [v.aval.shape for v in products["forward"].invars] == [(B, H), (H, gates * H)]
     assert [v.aval.shape for v in products["backward"].invars] == [(B, gates * H), (H, gates * H)]
+
+
+@pytest.mark.parametrize("cell", [gru, lstm], ids=["gru", "lstm"])
+def test_the_compiled_loops_hold_one_product_and_no_weight_gradient(cell):
+    """What XLA makes of it: in both loops over time a recurrent product, none with x, and weights that stay
+    as they are."""
+    p = problem(cell, 24, (B,), D, H)
+    wide = len(p.params.recurrent) * H
+    run = jax.jit(functools.partial(outcome, cell, mode="scan", chunk=6))
+    loops = inner_loops(run.lower(p.params, p.state, p.xs).compile().as_text())
+    shape = lambda line: tuple(map(int, re.findall(r"\d+", re.search(r"= \w+\[([\d,]*)\]", line)[1])))
+    products = []
+    for lines, handed_on in loops:
+        changed = [lines[name] for name in handed_on if " get-tuple-element(" not in lines[name]]
+        assert {shape(line) for line in changed} == {(), (B, H), (6, B, H)}
+        for line in lines.values():
+            if " dot(" in line:
+                operands = re.findall(r"%[\w.-]+", line.split(" dot(")[1])[:2]
+                products.append([shape(lines[name]) for name in operands])
+    forward, backward = sorted(products)
+    assert forward == [(B, H), (H, wide)] and backward[0] == (B, wide) and H in backward[1]
 
 
 @pytest.mark.parametrize("cell, gates", [(gru_reset_before, 3), (mgu, 2)], ids=["gru_reset_before", "mgu"])

@@ -1,6 +1,6 @@
 """What scripts/bench.py measures. A case is a function with `@case`, in the file of its subject."""
 
-from scripts.bench import kernels, long, members, modes, networks, newton, programs, stacks, training
+from scripts.bench import kernels, long, machine, members, modes, networks, newton, programs, stacks, training
 from scripts.bench.registry import CASES, Setup
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "Setup",
     "kernels",
     "long",
+    "machine",
     "members",
     "modes",
     "networks",
