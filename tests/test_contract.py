@@ -19,7 +19,7 @@ from tests.helpers import COMPOSITIONS, assert_close, compiled, in_size, pad, pr
 ROWS = CELLS | COMPOSITIONS
 every_row = pytest.mark.parametrize("name", ROWS)
 # Grad of grad compiles for long: a few stand for the others, unless asked for with -m slow.
-slowly = unless_slow(ROWS, {"gru", "mugrnn", "diagonal_gru", "m2rnn", "R3NN"})
+slowly = unless_slow(ROWS, {"gru", "diagonal_gru", "m2rnn", "R3NN"})
 
 T, B, D, H = 6, 4, 2, 3
 

@@ -135,11 +135,15 @@ def test_what_newton_refuses():
             Newton(**options)
     with pytest.raises(ValueError, match="opaque"):
         newton(mgu, *problem(mgu, 3, (B,), D, H)[:3], options=Newton(jacobian="diagonal"))
+    p, options = problem(gru, 3, (B,), D, H), Newton(axis_name="time")
     with pytest.raises(ValueError, match="newton over devices needs"):
-        newton(gru, *problem(gru, 3, (B,), D, H)[:3], options=Newton(axis_name="time"))
+        run = lambda xs: newton(gru, p.params, p.state, xs, options=options)
+        jax.vmap(run, axis_name="time")(p.xs[None])
+    p = problem(diagonal_gru, 3, (B,), D, H)
     with pytest.raises(ValueError, match="time over devices takes .* no reset with reverse"):
-        p, options = problem(diagonal_gru, 3, (B,), D, H), Newton(axis_name="time")
         newton(diagonal_gru, *p[:3], reset=p.reset, reverse=True, options=options)
+    with pytest.raises(ValueError, match="axis_name='time': no axis of that name .* inside jax.shard_map"):
+        unroll(diagonal_gru, *p[:3], mode=options)
     with pytest.raises(NotImplementedError, match="first derivatives only"):
         args = problem(diagonal_gru, 3, (B,), D, H)[:3]
         loss = lambda xs: number(unroll(diagonal_gru, *args[:2], xs, mode=Newton()))

@@ -9,6 +9,7 @@ from r3nn._names import check_int
 from r3nn.time._dependence import dependence
 from r3nn.time._flags import Flags, blank, fill, in_scan_order
 from r3nn.time._precision import lower
+from r3nn.time._shards import check_axis
 from r3nn.time._trees import batch_axes
 
 
@@ -30,6 +31,8 @@ def checked(cell, params, state, xs, mask, reset, reverse, axis_name=None, lengt
             f"axis_name={axis_name!r}: time over devices takes no mask for a cell whose output reads x, and "
             "no reset with reverse"
         )
+    if axis_name is not None:
+        check_axis(axis_name)
     without = lambda xs: fill(xs, flags, reverse) if reads_x else blank(xs, flags.mask)
     return state, xs, flags, without if masked else lambda xs: xs
 

@@ -5,6 +5,16 @@ import jax.numpy as jnp
 from jax import lax
 
 
+def check_axis(axis_name) -> None:
+    """Raises ValueError, in one sentence, where there is no such axis."""
+    try:
+        lax.axis_size(axis_name)
+    except NameError as error:
+        raise ValueError(
+            f"axis_name={axis_name!r}: no axis of that name is split here; call this inside jax.shard_map"
+        ) from error
+
+
 def entry_of(first, last, reverse: bool, axis_name):
     """The state before a shard's first step: `first`, of all, where it leads, else the `last` of the shard
     before it."""
