@@ -57,7 +57,7 @@ def _model(config: ConfigDict) -> None:
     config.model.width = 0  # of a linear or embedding encoder; 0: the hidden size
     config.model.mode = "auto"  # over time: auto | plain | scan | chunked | linear | newton, one result
     config.model.chunk = 0  # steps per block of the backward pass; 0: chosen
-    config.model.memory = 0  # bytes for the states that the backward pass keeps, instead; 0: no budget
+    config.model.memory = 0  # bytes that forward and backward may take, about, instead; 0: no budget
     config.model.init = ConfigDict()  # options of the cells' `init`, e.g. --config.model.init.bias=false
     config.model.init.chrono = 0.0  # longest time constant, in steps, of chrono initialisation
     config.model.init.learn_initial = False  # the state before the first step is learned
