@@ -5,7 +5,7 @@ import os
 # A test runs the same on every machine; `JAX_PLATFORMS=cuda scripts/test` asks for another device.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Nearly all the time of the tests is XLA's: half of it goes to optimizing programs that run once, and a third
-# of the rest to its newer way of writing kernels. An XLA_FLAGS of one's own, also an empty one, takes its place.
+# of the rest to its newer way of writing kernels. An XLA_FLAGS of one's own, also an empty one, replaces it.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "

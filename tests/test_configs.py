@@ -21,7 +21,7 @@ NAMES = [
     *(path.stem for path in FILES),
     *(f"{name}:{variant}" for name in FULL for variant in ("full", "smoke")),
     *(f"article:{variant}" for variant in ("lstm_gru", "lstm_lstm")),
-    "r5nn:smoke",
+    *("adding:lem", "adding:cornn", "r5nn:smoke"),
 ]
 
 

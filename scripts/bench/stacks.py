@@ -26,8 +26,7 @@ SHAPE = (32, 512, 128, 128)  # B, T, D, H
 @case("r3nn", bars={"flax": Bar(2.0), "torch": Bar(1.0)})
 def one_device(setup):
     """Depth 4 untied and tied, depth 16, and depth 4 under output feedback, against stacks of flax's RNNs
-    (depth 4 untied: linen's and nnx's; then linen's, which is the faster; under feedback: one nnx RNN over a
-    cell of 4 layers and a readout) and torch's num_layers."""
+    (under feedback: one flax RNN over a cell of 4 layers and a readout) and torch's num_layers."""
     yield from rows(setup, ours, share=True)
 
 
@@ -71,8 +70,6 @@ def rows(setup, ours, share: bool):
         each = convert.levels(cell, params)
         order = [0] + [1] * (depth - 1) if tie == "all" else None
         others = peers.rivals(setup.peers, "gru", each[:2] if order else each, order)
-        if (depth, tie) != (4, "none"):  # one row shows that linen's stack is the faster
-            others = [other for other in others if other.name != "flax nnx"]
         contenders = [ours(cell, params, back=functools.partial(by_level, cell, order)), *others]
         products = products_of(depth, shape) if share else ()
         yield contest(
