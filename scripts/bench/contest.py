@@ -51,14 +51,13 @@ def gradient(name, run, params, against="", batch_major=False, back: Callable = 
 
 
 def build_gradient(run, params, batch_major, back, xs, weights, keep) -> Built:
-    """The compiled gradient of a weighted sum of all outputs. To be compared are these, which are a result
-    too (keep), or the weighted sum of each step's."""
+    """The compiled gradient of a weighted sum of all outputs. keep: the outputs are a result too; otherwise
+    they are computed once more to be compared."""
     swap = (lambda a: jnp.swapaxes(a, 0, 1)) if batch_major else same
 
     def loss(params, xs, weights):
         _, ys = run(params, xs)
-        of_steps = jnp.sum(swap(weights * ys), axis=range(1, ys.ndim))
-        return of_steps.sum(), swap(ys) if keep else of_steps
+        return jnp.vdot(weights, ys), ys if keep else None
 
     step = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
     arguments = (params, swap(xs), swap(weights))
@@ -68,8 +67,9 @@ def build_gradient(run, params, batch_major, back, xs, weights, keep) -> Built:
     call = lambda: jax.block_until_ready(compiled(*arguments))
 
     def view(result):
-        (_, outputs), (of_params, of_xs) = result
-        return outputs, swap(of_xs), back(of_params)
+        (_, ys), (of_params, of_xs) = result
+        ys = jax.jit(run)(*arguments[:2])[1] if ys is None else ys
+        return swap(ys), swap(of_xs), back(of_params)
 
     return Built(call, view, *sizes, "/".join(sorted({str(leaf.dtype) for leaf in state})))
 

@@ -12,7 +12,7 @@ from scripts.bench.registry import CASES, Bar, case
 
 GATES = {"gru": 3, "lstm": 4}
 WIDE = 128  # units from which on the matrix products are most of the work
-LARGE = 400e6  # B·T·(D + H)·H above which only the libraries with a bar are run
+LARGE = 600e6  # B·T·(D + H)·H above which only the libraries with a bar are run
 
 
 def layers(name, setup):
@@ -30,14 +30,14 @@ def layers(name, setup):
 
 @case(bars={"flax": Bar(1.4, 1.0), "torch": Bar(1.5, 1.0)})
 def gru(setup):
-    """GRU against flax's RNN(GRUCell) and torch's GRU; on the three smaller shapes also against equinox's
-    cell under scan and Keras's GRU."""
+    """GRU against flax's RNN(GRUCell) and torch's GRU; on the four smaller shapes also against equinox's cell
+    under scan and Keras's GRU."""
     yield from layers("gru", setup)
 
 
 @case(bars={"flax": Bar(1.4), "torch": Bar(0.8)})
 def lstm(setup):
-    """LSTM against flax's RNN(OptimizedLSTMCell) and torch's LSTM; on the three smaller shapes also against
+    """LSTM against flax's RNN(OptimizedLSTMCell) and torch's LSTM; on the four smaller shapes also against
     equinox's cell under scan and Keras's LSTM."""
     yield from layers("lstm", setup)
 

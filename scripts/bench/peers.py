@@ -170,17 +170,19 @@ def build_torch(name, state, order, xs, weights, keep) -> Built:
 
     def call():
         ys, _ = module(xs)
-        of_steps = (weights * ys).sum((1, 2))
-        return of_steps.detach(), *torch.autograd.grad(of_steps.sum(), [xs, *module.parameters()])
+        value = torch.vdot(weights.ravel(), ys.ravel())
+        return torch.autograd.grad(value, [xs, *module.parameters()])
 
     def view(result):
-        of_steps, of_xs, *grads = (array.numpy() for array in result)
+        of_xs, *grads = (array.numpy() for array in result)
         arrays = dict(zip(dict(module.named_parameters()), grads, strict=True))
         rows = lambda k: from_rows(
             *(arrays[f"{part}_l{k}"] for part in ("weight_ih", "weight_hh", "bias_ih"))
         )
         each = [[rows(k) for k, i in enumerate(order) if i == layer] for layer in range(max(order) + 1)]
-        return of_steps, of_xs, [jax.tree.map(lambda *shares: sum(shares), *shares) for shares in each]
+        with torch.no_grad():
+            ys, _ = module(xs)
+        return ys.numpy(), of_xs, [jax.tree.map(lambda *shares: sum(shares), *shares) for shares in each]
 
     with torch.no_grad():
         _, last = module(xs[:1])
