@@ -109,7 +109,7 @@ def test_floor_is_of_a_layer_s_products():
     np.testing.assert_allclose(floor.backward_loop(4, 2, start, weights), λ, rtol=1e-5)
     whole = [(2, 6), (2, 6), (10, 18), (10, 4), (4, 18), (6, 18)]
     blocks = [(10, 18), (10, 4), (4, 18), (6, 18)]  # one block is all: T·B is below its rows
-    products = [[call() for call in calls] for calls in floor.ways(3, 2, 5, 4, 6)]
+    products = [[way(*arguments) for way in each] for each, arguments in floor.ways(3, 2, 5, 4, 6).values()]
     assert [calls[0].shape for calls in products] == whole
     assert [calls[1].shape for calls in products[2:]] == blocks
     for loops in products[:2]:  # neither grows nor fades
@@ -117,6 +117,9 @@ def test_floor_is_of_a_layer_s_products():
     for once, blockwise in products[4:]:
         np.testing.assert_allclose(once, blockwise, rtol=1e-5)
     assert [(count, call().shape) for count, call in floor.floor(3, 2, 5, 4, 6)] == [(1, s) for s in whole]
+    split = floor.floor(3, 4, 5, 4, 6, dtype=jnp.bfloat16, devices=2, back=False)
+    assert [call().shape for _, call in split] == [(2 * m, n) for m, n in whole if (m, n) != (10, 4)]
+    assert {str(call().dtype) for _, call in split} == {"float32"}
 
 
 def test_a_case_that_fails_stops_no_other(monkeypatch, tmp_path, capsys):

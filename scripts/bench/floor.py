@@ -3,7 +3,7 @@
 Those inside the loop run in a `lax.scan`, a small product at a time, each waiting for the one before. The
 others are tried in two ways, at once over all T·B rows and in blocks of them, and the faster one counts:
 blocks write no [T·B, G·H] array to fresh memory. What a cell recomputes is not counted: a perfect program
-would not.
+would not. Where the batch is split over devices, all of them work at once, each on its share.
 """
 
 import timeit
@@ -13,58 +13,78 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 ROWS = 512  # of a block, at most
 
 
-def floor(*layer: int) -> list[tuple[int, Callable]]:
-    """(1, the faster of its ways) for each product of one layer, as `ways` has them."""
+def floor(gates: int, batch: int, *sizes: int, dtype=jnp.float32, devices: int = 1, back: bool = True):
+    """[(1, the faster of its ways)] for each product of one layer of a cell with so many gates.
+
+    sizes: T, D, H. dtype: of the factors; sums are float32. devices: over which the batch is split. back:
+    with the gradient of the inputs, which a layer that reads data does not need.
+    """
     time = lambda call: timeit.timeit(call, number=1)
-    return [(1, min(calls, key=time) if len(calls) > 1 else calls[0]) for calls in ways(*layer)]
+    programs = ways(gates, batch // devices, *sizes, dtype=dtype)
+    if not back:
+        del programs["gradient of the inputs"]
+    products = []
+    for each, arguments in programs.values():
+        calls = [_ready(way, arguments, devices) for way in each]
+        products.append((1, min(calls, key=time) if len(calls) > 1 else calls[0]))
+    return products
 
 
-def ways(gates: int, batch: int, length: int, in_size: int, hidden: int) -> list[tuple[Callable, ...]]:
-    """For each product of one layer of a cell with so many gates, the ways to compute it.
+def ways(gates: int, batch: int, length: int, in_size: int, hidden: int, dtype=jnp.float32) -> dict:
+    """For each product of one layer the ways to compute it, and their arguments."""
+    rows, (x_key, h_key, d_key, w_key, u_key) = length * batch, jax.random.split(jax.random.key(2), 5)
+    normal = lambda key, *shape: jax.random.normal(key, shape, dtype)
+    xs, hs = normal(x_key, rows, in_size), normal(h_key, rows, hidden)
+    ds, w = normal(d_key, rows, gates * hidden), normal(w_key, in_size, gates * hidden)
+    orthogonal = jnp.linalg.qr(jax.random.normal(u_key, (hidden, hidden)))[0]
+    weights = jnp.concatenate([orthogonal / gates] * gates, axis=-1)  # the sum over gates keeps all norms
+    loop = jnp.ones((batch, hidden)), weights.astype(dtype)
+    over_rows = lambda left, right: product(left.T, right)
+    return {
+        "forward loop": ((partial(forward_loop, length, gates),), loop),
+        "backward loop": ((partial(backward_loop, length, gates),), loop),
+        "inputs into every gate": ((product, map_blocks), (xs, w)),
+        "gradient of the inputs": ((product, map_blocks), (ds, w.T)),
+        "gradient of the input weights": ((over_rows, sum_blocks), (xs, ds)),
+        "gradient of the recurrent weights": ((over_rows, sum_blocks), (hs, ds)),
+    }
+
+
+def _ready(program, arguments, devices) -> Callable:
+    """The program, on each device at once: its results side by side.
 
     Raises: AssertionError for numbers that are not finite, which may take longer.
     """
-    rows, (x_key, h_key, d_key, w_key, u_key) = length * batch, jax.random.split(jax.random.key(2), 5)
-    normal = lambda key, *shape: jax.random.normal(key, shape)
-    xs, hs = normal(x_key, rows, in_size), normal(h_key, rows, hidden)
-    ds, w = normal(d_key, rows, gates * hidden), normal(w_key, in_size, gates * hidden)
-    orthogonal = jnp.linalg.qr(normal(u_key, hidden, hidden))[0]
-    weights = jnp.concatenate([orthogonal / gates] * gates, axis=-1)  # the sum over gates keeps all norms
-    state = jnp.ones((batch, hidden))
-    rowwise = lambda rows, w: rows @ w
-    over_rows = lambda left, right: left.T @ right
-    programs = [
-        ((partial(forward_loop, length, gates),), (state, weights)),
-        ((partial(backward_loop, length, gates),), (state, weights)),
-        ((rowwise, map_blocks), (xs, w)),  # inputs into every gate
-        ((rowwise, map_blocks), (ds, w.T)),  # and back
-        ((over_rows, sum_blocks), (xs, ds)),  # gradients of the two weights
-        ((over_rows, sum_blocks), (hs, ds)),
-    ]
-    return [tuple(_ready(way, arguments) for way in each) for each, arguments in programs]
-
-
-def _ready(program, arguments) -> Callable:
-    compiled = jax.jit(program).lower(*arguments).compile()
+    mesh = jax.make_mesh((devices,), ("batch",), axis_types=(AxisType.Auto,))
+    whole, split = PartitionSpec(), PartitionSpec("batch")
+    each = jax.shard_map(program, mesh=mesh, in_specs=whole, out_specs=split, check_vma=False)
+    arguments = jax.device_put(arguments, NamedSharding(mesh, whole))
+    compiled = jax.jit(each).lower(*arguments).compile()
     call = lambda: jax.block_until_ready(compiled(*arguments))
     if not jnp.isfinite(call()).all():
         raise AssertionError("a product of the matmul floor is not finite")
     return call
 
 
+def product(left, right):
+    """left @ right in float32, of factors in the dtype of `right`."""
+    return jnp.matmul(left.astype(right.dtype), right, preferred_element_type=jnp.float32)
+
+
 def forward_loop(length, gates, state, weights):
     """h @ U for all gates, [B, H] -> [B, G·H], T times."""
-    step = lambda h, _: (sum(jnp.split(h @ weights, gates, axis=-1)), None)
+    step = lambda h, _: (sum(jnp.split(product(h, weights), gates, axis=-1)), None)
     return lax.scan(step, state, length=length)[0]
 
 
 def backward_loop(length, gates, state, weights):
     """δ @ Uᵀ, [B, G·H] -> [B, H], T times."""
-    step = lambda λ, _: (jnp.concatenate([λ] * gates, axis=-1) @ weights.T, None)
+    step = lambda λ, _: (product(jnp.concatenate([λ] * gates, axis=-1), weights.T), None)
     return lax.scan(step, state, length=length)[0]
 
 
@@ -72,13 +92,13 @@ def map_blocks(rows, w):
     """rows @ w, block by block, each over the one before: the last block [.., N]."""
     blocks = _blocks(rows)
     last = jnp.zeros((blocks.shape[1], w.shape[1]))
-    return lax.scan(lambda _, block: (block @ w, None), last, blocks)[0]
+    return lax.scan(lambda _, block: (product(block, w), None), last, blocks)[0]
 
 
 def sum_blocks(left, right):
     """left.T @ right, summed up block by block."""
     total = jnp.zeros((left.shape[1], right.shape[1]))
-    step = lambda total, pair: (total + pair[0].T @ pair[1], None)
+    step = lambda total, pair: (total + product(pair[0].T, pair[1]), None)
     return lax.scan(step, total, (_blocks(left), _blocks(right)))[0]
 
 

@@ -7,11 +7,10 @@ import jax
 from scripts.bench import peers
 from scripts.bench.contest import contest
 from scripts.bench.floor import floor
-from scripts.bench.problems import SHAPES, ours, problem
+from scripts.bench.problems import SHAPES, WIDE, ours, problem
 from scripts.bench.registry import CASES, Bar, case
 
 GATES = {"gru": 3, "lstm": 4}
-WIDE = 128  # units from which on the matrix products are most of the work
 LARGE = 600e6  # B·T·(D + H)·H above which only the libraries with a bar are run
 
 

@@ -16,6 +16,7 @@ SHAPES = [
     (4, 4096, 128, 128),
     (64, 1024, 256, 256),
 ]  # B, T, D, H
+WIDE = 128  # units from which on the matrix products are most of the work
 
 
 def problem(cell, shape, **options):
@@ -31,3 +32,8 @@ def ours(cell, params, name: str = "r3nn", back=same, **how) -> Contender:
     """`unroll` as a contender; how: mode, chunk, memory, compute_dtype. back: see `gradient`."""
     run = lambda params, xs: r3nn.unroll(cell, params, None, xs, **how)
     return gradient(name, run, params, back=back)
+
+
+def devices_for(batch: int) -> int:
+    """Over how many devices a batch is split: as many as divide it."""
+    return max(n for n in range(1, jax.local_device_count() + 1) if batch % n == 0)

@@ -17,7 +17,7 @@ from scripts.bench import peers
 from scripts.bench.contest import Contender, build_gradient, contest, gradient, same
 from scripts.bench.floor import floor
 from scripts.bench.modes import with_bytes
-from scripts.bench.problems import ours, problem
+from scripts.bench.problems import devices_for, ours, problem
 from scripts.bench.registry import Bar, case
 
 SHAPE = (32, 512, 128, 128)  # B, T, D, H
@@ -27,14 +27,14 @@ SHAPE = (32, 512, 128, 128)  # B, T, D, H
 def one_device(setup):
     """Depth 4 untied and tied, depth 16, and depth 4 under output feedback, against stacks of flax's RNNs
     (under feedback: one flax RNN over a cell of 4 layers and a readout) and torch's num_layers."""
-    yield from rows(setup, ours, share=True)
+    yield from rows(setup, ours)
 
 
 @case("r3nn-cores", place="cores", bars={"flax": Bar(2.0)})
 def all_cores(setup):
     """The networks of `r3nn`, our batch split over a device per core, against flax on the first of them."""
     flax = tuple(peer for peer in setup.peers if peer == "flax")
-    yield from rows(setup._replace(peers=flax), over_cores, share=False)
+    yield from rows(setup._replace(peers=flax), over_cores, devices_for(setup.cut(*SHAPE)[0]))
 
 
 @case(place="cores", default=False)
@@ -61,9 +61,10 @@ def as_loop(build):
     return built
 
 
-def rows(setup, ours, share: bool):
-    """ours(cell, params, back=...): the contender. share: of the matmul floor, too."""
+def rows(setup, ours, devices: int = 1):
+    """ours(cell, params, back=...): the contender, on so many devices."""
     shape = setup.cut(*SHAPE)
+    level = floor(3, *shape, devices=devices)  # any of them: D is H
     for depth, tie in ((4, "none"), (4, "all"), (16, "none")):
         cell, params, xs = problem(r3nn.deep(CELLS["gru"], depth, tie=tie), shape)
         params = without_recurrent_bias(params)
@@ -71,24 +72,17 @@ def rows(setup, ours, share: bool):
         order = [0] + [1] * (depth - 1) if tie == "all" else None
         others = peers.rivals(setup.peers, "gru", each[:2] if order else each, order)
         contenders = [ours(cell, params, back=functools.partial(by_level, cell, order)), *others]
-        products = products_of(depth, shape) if share else ()
-        yield contest(
-            f"depth {depth} {'tied' if order else 'untied'}", contenders, xs, shape[-1], setup, products
-        )
+        products = [(depth, call) for _, call in level]
+        title = f"depth {depth} {'tied' if order else 'untied'}"
+        yield contest(title, contenders, xs, shape[-1], setup, products)
     yield from under_feedback(shape, setup, ours)
-
-
-def products_of(depth, shape):
-    """The matmul floor of a stack of GRUs."""
-    first, later = floor(3, *shape), floor(3, *shape[:2], shape[-1], shape[-1])
-    return [*first, *((depth - 1, call) for _, call in later)]
 
 
 def over_cores(cell, params, back=same) -> Contender:
     """`unroll` with the batch split over as many devices as divide it."""
 
     def build(xs, weights, keep):
-        devices = max(n for n in range(1, jax.local_device_count() + 1) if xs.shape[1] % n == 0)
+        devices = devices_for(xs.shape[1])
         mesh = jax.make_mesh((devices,), ("batch",), axis_types=(AxisType.Auto,))
         whole, split = PartitionSpec(), PartitionSpec(None, "batch")
 

@@ -14,7 +14,8 @@ from r3nn import nnx as r3nn_nnx
 from r3nn.encoders import Affine
 from r3nn.tasks import Regression
 from scripts.bench.contest import Built, Contender, compile_program, race
-from scripts.bench.problems import SHAPES
+from scripts.bench.floor import floor
+from scripts.bench.problems import SHAPES, WIDE, devices_for
 from scripts.bench.registry import Bar, case
 
 
@@ -48,13 +49,14 @@ def step(setup):
         params = model.init(jax.random.key(0))
         params = params._replace(body=params.body._replace(recurrent_bias=None))  # as flax.nnx.GRUCell
         functional, state = r3nn_nnx.Functional.split(r3nn_nnx.R3NN.from_params(model, params))
-        devices = max(n for n in range(1, jax.local_device_count() + 1) if batch % n == 0)
+        devices = devices_for(batch)
         spec = training.Spec(functional, Numbers(in_size), batch, length, updates=1000, devices=devices)
         builders = {"r3nn": functools.partial(build_ours, spec, state)}
         if "flax" in setup.peers:
             builders["flax nnx"] = functools.partial(build_flax, spec, params)
         contenders = [Contender(name, name.split()[0], build) for name, build in builders.items()]
-        row = race(str(shape), contenders, [build() for build in builders.values()], setup)
+        products = floor(3, *shape, devices=devices, back=False) if hidden >= WIDE else ()
+        row = race(str(shape), contenders, [build() for build in builders.values()], setup, products)
         yield row._replace(figures=row.figures | {"devices": devices})
 
 
