@@ -8,8 +8,10 @@ import jax
 import numpy as np
 
 from r3nn.compose import Chain, Deep, Feedback, FeedbackState
+from r3nn.compose._delay import Delay, DelayState
 from r3nn.compose._every_depth import EveryDepth
-from r3nn.compose._wrapper import Delay, DelayState, Norm, Residual
+from r3nn.compose._norm import Norm
+from r3nn.compose._residual import Residual
 from tests import cell_oracles, transform_oracles
 from tests.transform_oracles import bare, part, put
 

@@ -6,9 +6,10 @@ are functions cell -> cell that change how a cell reads its state.
 
 from collections.abc import Callable
 
-from r3nn.cells._base import Cell, GatedCell, GatedParams
+from r3nn.cells._base import Cell
 from r3nn.cells._cornn import CoRNNState, cornn
 from r3nn.cells._elman import elman
+from r3nn.cells._gated import GatedCell, GatedParams
 from r3nn.cells._gru import gru, gru_reset_before
 from r3nn.cells._heads import heads
 from r3nn.cells._indrnn import indrnn

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from r3nn import initializers
-from r3nn.cells._base import Array, GatedCell
+from r3nn.cells._base import Array
 from r3nn.cells._elman import ElmanGates
+from r3nn.cells._gated import GatedCell
 
 
 class CoRNNState(NamedTuple):

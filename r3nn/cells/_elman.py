@@ -3,7 +3,8 @@
 import dataclasses
 from typing import NamedTuple
 
-from r3nn.cells._base import Array, GatedCell
+from r3nn.cells._base import Array
+from r3nn.cells._gated import GatedCell
 
 
 class ElmanGates(NamedTuple):

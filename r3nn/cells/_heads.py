@@ -5,7 +5,7 @@ import dataclasses
 import jax
 
 from r3nn._names import check_int
-from r3nn.cells._base import GatedCell
+from r3nn.cells._gated import GatedCell
 from r3nn.cells._reads import Dense, check_dense
 
 

@@ -5,8 +5,8 @@ import dataclasses
 import jax
 
 from r3nn import initializers
-from r3nn.cells._base import GatedCell
 from r3nn.cells._elman import ElmanGates
+from r3nn.cells._gated import GatedCell
 from r3nn.cells._reads import Dense, Diagonal
 
 

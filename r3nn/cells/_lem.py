@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jax.nn import sigmoid
 
 from r3nn import initializers
-from r3nn.cells._base import Array, GatedCell
+from r3nn.cells._base import Array
+from r3nn.cells._gated import GatedCell
 
 
 class LEMGates(NamedTuple):

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax.nn import sigmoid
 
-from r3nn.cells._base import Array, GatedCell
+from r3nn.cells._base import Array
+from r3nn.cells._gated import GatedCell
 
 
 class LSTMGates(NamedTuple):

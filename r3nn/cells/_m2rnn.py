@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax.nn import sigmoid
 
 from r3nn._names import check_int
-from r3nn.cells._base import Array, GatedCell
+from r3nn.cells._base import Array
+from r3nn.cells._gated import GatedCell
 
 
 class M2RNNGates(NamedTuple):

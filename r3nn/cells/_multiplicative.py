@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from r3nn.cells._base import Array, GatedCell, State
+from r3nn.cells._base import Array, State
 from r3nn.cells._elman import elman
+from r3nn.cells._gated import GatedCell
 from r3nn.cells._lstm import lstm
 from r3nn.cells._reads import Dense, check_dense
 from r3nn.cells._ugrnn import ugrnn

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax.nn import sigmoid
 
 from r3nn import initializers
-from r3nn.cells._base import Array, GatedCell, State
+from r3nn.cells._base import Array, State
+from r3nn.cells._gated import GatedCell
 from r3nn.cells._gru import GRUGates
 from r3nn.cells._lstm import HiddenAndCell, LSTMState
 from r3nn.cells._reads import Dense, Diagonal

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from r3nn import initializers
-from r3nn.cells._base import GatedCell
 from r3nn.cells._elman import ElmanGates
+from r3nn.cells._gated import GatedCell
 
 
 def orthogonal(skew, negative: float):

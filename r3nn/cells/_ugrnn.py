@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from jax.nn import sigmoid
 
-from r3nn.cells._base import Array, GatedCell
+from r3nn.cells._base import Array
+from r3nn.cells._gated import GatedCell
 
 
 class UGRNNGates(NamedTuple):

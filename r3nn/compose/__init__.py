@@ -2,15 +2,17 @@
 
 from r3nn.compose._chain import Chain, chain
 from r3nn.compose._deep import Deep, DeepParams, deep
+from r3nn.compose._delay import delay
 from r3nn.compose._every_depth import every_depth
 from r3nn.compose._feedback import Feedback, FeedbackParams, FeedbackState, feedback
 from r3nn.compose._layer_norm import LayerNormParams, layer_norm
+from r3nn.compose._norm import norm
 from r3nn.compose._output import WithOutputParams, with_output
 from r3nn.compose._recurrent_dropout import recurrent_dropout
 from r3nn.compose._refine import refine
+from r3nn.compose._residual import residual
 from r3nn.compose._slow import SlowState, slow
 from r3nn.compose._variational_dropout import variational_dropout
-from r3nn.compose._wrapper import delay, norm, residual
 from r3nn.compose._zoneout import zoneout
 
 __all__ = [

@@ -1,0 +1,72 @@
+"""A cell on a normalised input."""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from r3nn._names import check_choice
+from r3nn.cells import Cell
+from r3nn.cells._base import Array, Params
+from r3nn.compose._wrapper import Holder
+from r3nn.time._noise import bare, part, put
+
+
+class NormParams(NamedTuple):
+    """The inner params, and the scale (and shift, for layer norm) of each input, [D]."""
+
+    cell: Params
+    scale: Array
+    shift: Array | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Norm(Holder):
+    """The cell on a normalised input: with x̄ = x (rms) or x - mean(x) (layer), over the D features,
+
+        x ← scale ⊙ x̄ / √(mean(x̄²) + 1e-6) [+ shift]
+
+    Source: Ba et al. 2016, arXiv 1607.06450 (layer); Zhang & Sennrich 2019, arXiv 1910.07467 (rms).
+    """
+
+    kind: str = "rms"
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_choice("norm kind", self.kind, ("rms", "layer"))
+
+    def init(self, key, in_size, hidden_size, **options):
+        """Scale 1 and shift 0 around the inner cell's params."""
+        cell = super().init(key, in_size, hidden_size, **options)
+        dtype = jax.tree.leaves(cell)[0].dtype
+        shift = jnp.zeros(in_size, dtype) if self.kind == "layer" else None
+        return NormParams(cell, jnp.ones(in_size, dtype), shift)
+
+    def normalize(self, params: NormParams, x: Array) -> Array:
+        """The equation above, [..., D] -> [..., D]."""
+        if self.kind == "layer":
+            x = x - jnp.mean(x, axis=-1, keepdims=True)
+        x = params.scale * x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-6)
+        return x if params.shift is None else x + params.shift
+
+    def project(self, params, x):
+        """The inner projection of the normalised input."""
+        return super().project(params, put(x, self.normalize(params, bare(x))))
+
+    def output(self, params, state, x):
+        """The inner output, which sees the normalised input."""
+        return super().output(params, state, put(x, self.normalize(params, bare(x))))
+
+    def sweep(self, run, params, state, xs):
+        """All inputs normalised at once, then all steps of the inner cell."""
+        normal = put(xs, self.normalize(params, bare(xs)))
+        return run(self.cell, params.cell, state, part(self.cell, normal))
+
+
+def norm(cell: Cell, kind: str = "rms") -> Norm:
+    """The cell behind a normalisation of its input.
+
+    Raises: ValueError for a kind other than "rms" and "layer", TypeError for what is no cell.
+    """
+    return Norm(cell, kind)
