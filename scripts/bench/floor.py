@@ -6,12 +6,13 @@ blocks write no [T·B, G·H] array to fresh memory. What a cell recomputes is no
 would not. Where the batch is split over devices, all of them work at once, each on its share.
 """
 
-import timeit
+import time
 from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
@@ -24,26 +25,22 @@ def floor(gates: int, batch: int, *sizes: int, dtype=jnp.float32, devices: int =
     sizes: T, D, H. dtype: of the factors; sums are float32. devices: over which the batch is split. back:
     with the gradient of the inputs, which a layer that reads data does not need.
     """
-    time = lambda call: timeit.timeit(call, number=1)
     programs = ways(gates, batch // devices, *sizes, dtype=dtype)
     if not back:
         del programs["gradient of the inputs"]
-    products = []
-    for each, arguments in programs.values():
-        calls = [_ready(way, arguments, devices) for way in each]
-        products.append((1, min(calls, key=time) if len(calls) > 1 else calls[0]))
-    return products
+    tried = [[_ready(way, arguments, devices) for way in each] for each, arguments in programs.values()]
+    return [(1, min(each, key=lambda timed: timed[0])[1]) for each in tried]
 
 
 def ways(gates: int, batch: int, length: int, in_size: int, hidden: int, dtype=jnp.float32) -> dict:
     """For each product of one layer the ways to compute it, and their arguments."""
-    rows, (x_key, h_key, d_key, w_key, u_key) = length * batch, jax.random.split(jax.random.key(2), 5)
-    normal = lambda key, *shape: jax.random.normal(key, shape, dtype)
-    xs, hs = normal(x_key, rows, in_size), normal(h_key, rows, hidden)
-    ds, w = normal(d_key, rows, gates * hidden), normal(w_key, in_size, gates * hidden)
-    orthogonal = jnp.linalg.qr(jax.random.normal(u_key, (hidden, hidden)))[0]
-    weights = jnp.concatenate([orthogonal / gates] * gates, axis=-1)  # the sum over gates keeps all norms
-    loop = jnp.ones((batch, hidden)), weights.astype(dtype)
+    rows, rng = length * batch, np.random.default_rng(2)
+    draw = lambda *shape: (rng.random(shape, np.float32) - 0.5).astype(dtype)
+    xs, hs = draw(rows, in_size), draw(rows, hidden)
+    ds, w = draw(rows, gates * hidden), draw(in_size, gates * hidden)
+    orthogonal = np.linalg.qr(rng.normal(size=(hidden, hidden)))[0]
+    weights = np.concatenate([orthogonal / gates] * gates, axis=-1)  # the sum over gates keeps all norms
+    loop = np.ones((batch, hidden), np.float32), weights.astype(dtype)
     over_rows = lambda left, right: product(left.T, right)
     return {
         "forward loop": ((partial(forward_loop, length, gates),), loop),
@@ -55,8 +52,8 @@ def ways(gates: int, batch: int, length: int, in_size: int, hidden: int, dtype=j
     }
 
 
-def _ready(program, arguments, devices) -> Callable:
-    """The program, on each device at once: its results side by side.
+def _ready(program, arguments, devices) -> tuple[float, Callable]:
+    """(seconds of a first call, call) of the program on each device at once: its results side by side.
 
     Raises: AssertionError for numbers that are not finite, which may take longer.
     """
@@ -66,9 +63,12 @@ def _ready(program, arguments, devices) -> Callable:
     arguments = jax.device_put(arguments, NamedSharding(mesh, whole))
     compiled = jax.jit(each).lower(*arguments).compile()
     call = lambda: jax.block_until_ready(compiled(*arguments))
-    if not jnp.isfinite(call()).all():
+    start = time.perf_counter()
+    result = call()
+    seconds = time.perf_counter() - start
+    if not np.isfinite(result).all():
         raise AssertionError("a product of the matmul floor is not finite")
-    return call
+    return seconds, call
 
 
 def product(left, right):
