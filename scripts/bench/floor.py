@@ -35,7 +35,8 @@ def floor(gates: int, batch: int, *sizes: int, dtype=jnp.float32, devices: int =
 def ways(gates: int, batch: int, length: int, in_size: int, hidden: int, dtype=jnp.float32) -> dict:
     """For each product of one layer the ways to compute it, and their arguments."""
     rows, rng = length * batch, np.random.default_rng(2)
-    draw = lambda *shape: (rng.random(shape, np.float32) - 0.5).astype(dtype)
+    few = rng.random(2**20, np.float32) - 0.5  # repeated: which numbers they are does not matter
+    draw = lambda *shape: np.resize(few.astype(dtype), shape)
     xs, hs = draw(rows, in_size), draw(rows, hidden)
     ds, w = draw(rows, gates * hidden), draw(in_size, gates * hidden)
     orthogonal = np.linalg.qr(rng.normal(size=(hidden, hidden)))[0]

@@ -24,7 +24,7 @@ def problem(cell, shape, **options):
     batch, length, in_size, hidden = shape
     cell = CELLS[cell] if isinstance(cell, str) else cell
     params_key, xs_key = jax.random.split(jax.random.key(0))
-    params = cell.init(params_key, in_size, hidden, **options)
+    params = jax.jit(lambda key: cell.init(key, in_size, hidden, **options))(params_key)
     return cell, params, jax.random.normal(xs_key, (length, batch, in_size))
 
 
