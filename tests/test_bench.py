@@ -114,12 +114,25 @@ def test_floor_is_of_a_layer_s_products():
     assert [calls[1].shape for calls in products[2:]] == blocks
     for loops in products[:2]:  # neither grows nor fades
         np.testing.assert_allclose(np.linalg.norm(loops[0]), np.sqrt(2 * 6), rtol=1e-4)
-    for once, blockwise in products[4:]:
+    for once, blockwise in products[2:]:
         np.testing.assert_allclose(once, blockwise, rtol=1e-5)
     assert [(count, call().shape) for count, call in floor.floor(3, 2, 5, 4, 6)] == [(1, s) for s in whole]
+
+
+def test_floor_over_devices_in_bfloat16():
+    """Each device has the products of its share of the batch, from rounded factors, summed in float32."""
+    left, right = np.random.default_rng(0).normal(size=(2, 5, 5))
+    low = lambda array: np.asarray(array, jnp.bfloat16)
+    exact = low(left).astype(float) @ low(right).astype(float)
+    np.testing.assert_allclose(
+        floor.product(left.astype(np.float32), low(right)), exact, rtol=1e-5, atol=1e-6
+    )
+    share = floor.ways(3, 2, 5, 4, 6, dtype=jnp.bfloat16)
+    del share["gradient of the inputs"]
     split = floor.floor(3, 4, 5, 4, 6, dtype=jnp.bfloat16, devices=2, back=False)
-    assert [call().shape for _, call in split] == [(2 * m, n) for m, n in whole if (m, n) != (10, 4)]
-    assert {str(call().dtype) for _, call in split} == {"float32"}
+    for (_, call), (each, arguments) in zip(split, share.values(), strict=True):
+        one = each[0](*arguments)
+        np.testing.assert_allclose(call(), np.concatenate([one, one]), rtol=1e-5)
 
 
 def test_a_case_that_fails_stops_no_other(monkeypatch, tmp_path, capsys):

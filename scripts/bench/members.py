@@ -20,6 +20,7 @@ from experiments._run import run
 from experiments._session import begin
 from r3nn import training
 from scripts.bench.contest import Built, Contender, alternate, compile_program, race
+from scripts.bench.problems import devices_for
 from scripts.bench.registry import Bar, Row, case
 
 RATES = (1e-2, 5e-3)
@@ -68,7 +69,7 @@ def title(config) -> str:
 
 def side_by_side(experiments, at_once: bool) -> Built:
     """`training.member_updates` on all devices."""
-    devices = max(n for n in range(1, jax.local_device_count() + 1) if len(experiments) % n == 0)
+    devices = devices_for(len(experiments))
     place = training.member_sharding(devices)
     stack = lambda trees: jax.device_put(jax.tree.map(lambda *leaves: np.stack(leaves), *trees), place)
     hparams, states = stack([one.hparams for one in experiments]), stack([begin(one) for one in experiments])

@@ -3,6 +3,7 @@
 import jax
 
 import r3nn
+from experiments._devices import divisor
 from r3nn import CELLS
 from scripts.bench.contest import Contender, gradient, same
 
@@ -36,4 +37,4 @@ def ours(cell, params, name: str = "r3nn", back=same, **how) -> Contender:
 
 def devices_for(batch: int) -> int:
     """Over how many devices a batch is split: as many as divide it."""
-    return max(n for n in range(1, jax.local_device_count() + 1) if batch % n == 0)
+    return divisor(batch, jax.local_device_count())
