@@ -4,7 +4,9 @@ import os
 from typing import Any
 
 
-def load(workdir: str | os.PathLike, step: int | None = None) -> tuple[Any, Any, Any]:
+def load(
+    workdir: str | os.PathLike, step: int | None = None, *, allow_code: bool = False
+) -> tuple[Any, Any, Any]:
     """(model, params, config) of a run, from a verified checkpoint.
 
         model, params, config = experiments.load("runs/quickstart")
@@ -14,9 +16,16 @@ def load(workdir: str | os.PathLike, step: int | None = None) -> tuple[Any, Any,
     Args:
       workdir: the folder that `experiments/train.py` wrote, or still writes.
       step: after which update; None: the best of those that were evaluated, or else the last.
+      allow_code: whether the Python files from which the run took its cell or task, which config.json names,
+        may be run. Read them first where the folder is not your own. One that has changed since the run
+        began is used, with a sentence on stderr.
 
-    Raises: errors.BadInput, in one sentence: no run there, no such checkpoint, none that is good.
+    A damaged checkpoint that would have come first is named on stderr. Parameters have the dtypes that the
+    model has now, whatever x64 was when they were trained.
+
+    Raises, in one sentence: errors.BadInput: no run there, no such checkpoint, none that is good, or code
+    that may not be run. errors.NotRead: the system refuses to read; that says nothing against the checkpoint.
     """
     from experiments._load import load as read  # late, so that importing this package stays cheap
 
-    return read(workdir, step)
+    return read(workdir, step, allow_code)

@@ -1,26 +1,32 @@
 """From a checked config to what is trained."""
 
+import contextlib
 import dataclasses
 import math
 import os
 import re
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import _contradictions, _init_options
-from experiments._config import RATES, complete, running
+from experiments import _code, _contradictions, _init_options
+from experiments._config import RATES, check_float32, complete, running
 from experiments.errors import BadInput
 from r3nn import training
 from r3nn._names import lookup, unknown
-from r3nn.model import Model, count_params, fit_hidden_size
+from r3nn.cells import Cell
+from r3nn.model import Model, as_cell, count_params, fit_hidden_size
 from r3nn.model import build as build_model
 from r3nn.nnx import R3NN, Functional
 from r3nn.tasks import Task, get_task
+from r3nn.time import CellError
 
+NONE = MappingProxyType({})
 SENTENCE = 300  # characters of an error that is not ours
 #: fields by the names that the library has for them, where it has others
 RENAMED = {"recurrent_dropout": "model.dropout_candidate", "max_length": "train.length"}
@@ -61,36 +67,77 @@ def vary(experiment: Experiment, config: ConfigDict) -> Experiment:
     return dataclasses.replace(experiment, config=config, hparams=_hparams(config))
 
 
-def build(config: ConfigDict, devices: int = 1) -> Experiment:
+def build(config: ConfigDict, devices: int = 1, *, allow_code: bool = False) -> Experiment:
     """Checks a config and builds what it describes. Raises: BadInput, in one sentence.
 
-    devices: of this host, that training is split over; config.devices is what was asked for.
+    devices: of this host, that training is split over; config.devices is what was asked for. allow_code:
+    whether the Python files that the config names may be run, as those of a command line may.
     """
     config = complete(config)
-    _run_files(config)
+    if allow_code:
+        _run_files(config)
+    cells = {}
     try:
-        _init_options.check(config)
-        task = get_task(config.task.name, **config.task.options)
-        model = _model(config, task)
+        task = get_task(config.task.name, allow_code=allow_code, **config.task.options)
+        cells |= _cells(config, allow_code)
+        _init_options.check(config, cells.values())
+        model = _model(config, task, cells)
         _check_memory(config, model)
         module = lambda key: Functional.split(R3NN.from_params(model, model.init(key)))
         spec = _spec(config, task, _functional(module), devices)
         _contradictions.check(config, spec)
         init = lambda key: module(key)[1]
         experiment = Experiment(config, spec, _hparams(config), init, count_params(model), model.hidden_size)
-        _trace(experiment)
+        with _task_at_fault(config):
+            _trace(experiment)
     except (ValueError, TypeError, OverflowError) as error:
-        raise BadInput(_sentence(error, config)) from error
+        raise BadInput(_sentence(error, config, cells)) from error
     return experiment
 
 
 def _run_files(config: ConfigDict) -> None:
     """Runs the Python files that a task or a cell comes from. Raises: BadInput for whatever that raises."""
-    for field in ("task.name", "model.cell", "model.depth_cell"):
+    for field in _code.files(config):
         group, name = field.split(".")
-        if ".py:" in config[group][name]:
-            with running(f"config.{field}", config[group][name]):
-                lookup(name.removeprefix("depth_"), {}, config[group][name])
+        with running(f"config.{field}", config[group][name]):
+            kind, of = ("task", Task) if group == "task" else ("cell", Cell)
+            lookup(kind, {}, config[group][name], of, allow_code=True)
+
+
+def _cells(config: ConfigDict, allow_code: bool) -> dict[str, Cell]:
+    """By field of config.model, the cells of which the body is made."""
+    names = {field: config.model[field] for field in ("cell", "depth_cell") if config.model[field]}
+    cells = {field: as_cell(name, allow_code=allow_code) for field, name in names.items()}
+    for field, cell in cells.items():
+        for name, number in _numbers(cell):
+            check_float32(f"config.model.{field}={names[field]}: {name}", number)
+    return cells
+
+
+def _numbers(value: Any) -> Iterator[tuple[str, float]]:
+    """(field, number) of a cell, and of those that it is made of."""
+    for field in dataclasses.fields(value):
+        part = getattr(value, field.name)
+        for entry in part if isinstance(part, tuple) else (part,):
+            if isinstance(entry, int | float):
+                yield field.name, entry
+            elif dataclasses.is_dataclass(entry) and not isinstance(entry, type):
+                yield from _numbers(entry)
+
+
+@contextlib.contextmanager
+def _task_at_fault(config: ConfigDict) -> Iterator[None]:
+    """Around what calls a task. Raises: BadInput for what a task from a file raises, of whatever kind."""
+    try:
+        yield
+    except Exception as error:
+        file, _ = _code.files(config).get("task.name", (None, None))
+        if str(file) not in {frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)}:
+            raise
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:SENTENCE].rstrip('.')}"
+        raise BadInput(
+            f"config.task.name={config.task.name}: fails ({what}); R3NN_TRACEBACK=1 shows where."
+        ) from error
 
 
 def _trace(experiment: Experiment) -> None:
@@ -100,11 +147,18 @@ def _trace(experiment: Experiment) -> None:
     jax.eval_shape(updates, jax.eval_shape(experiment.start))
 
 
-def _sentence(error: Exception, config: ConfigDict) -> str:
-    """What went wrong, on one line, with the field's name where the library knows it as an option."""
+def _sentence(error: Exception, config: ConfigDict, cells: Mapping[str, Cell] = NONE) -> str:
+    """What went wrong, on one line, with the field's name where the library knows it as an option.
+
+    cells: of config.model, by field.
+    """
     text = " ".join(str(error).split())
+    if isinstance(error, CellError):
+        field = next(name for name, cell in cells.items() if error.cell in _init_options.parts(cell))
+        return f"config.model.{field}={config.model[field]}: {text}."
     if match := re.search(r"init\(\) got an unexpected keyword argument '(\w+)'", text):
-        return f"config.model.init.{match[1]}: {unknown('option', match[1], _init_options.known(config))}"
+        known = _init_options.known(cells.values())
+        return f"config.model.init.{match[1]}: {unknown('option', match[1], known)}"
     if isinstance(error, OverflowError):
         return f"config.model: a size in it is too large ({text})."
     if text.startswith("chrono"):
@@ -120,7 +174,8 @@ def _field(text: str, config: ConfigDict) -> str:
         return f"config.{RENAMED[name]}: "
     groups = {"model": config.model, "train": config.train, "optimizer": config.optimizer}
     groups["task.options"] = config.task.options
-    found = (group for group, fields in groups.items() if name in fields and name != "cell")  # or depth_cell
+    several = ("cell", "params")  # which may be the depth_cell, and a cell's own parameters
+    found = (group for group, fields in groups.items() if name in fields and name not in several)
     group = next(found, None)
     return f"config.{group}." if group else ""
 
@@ -147,7 +202,7 @@ def _functional(module: Callable[[Any], tuple[Functional, Any]]) -> Functional:
     return found[0]
 
 
-def _model(config: ConfigDict, task: Task) -> Model:
+def _model(config: ConfigDict, task: Task, cells: dict[str, Cell]) -> Model:
     wanted = config.model
     sizes = {"vocab": task.vocab} if task.vocab else {"in_size": task.in_size}
 
@@ -156,9 +211,8 @@ def _model(config: ConfigDict, task: Task) -> Model:
             **sizes,
             out_size=task.out_size,
             hidden_size=hidden_size,
-            cell=wanted.cell,
+            **cells,
             depth=wanted.depth,
-            depth_cell=wanted.depth_cell or None,
             tie=_contradictions.cycle_of(wanted.tie),
             order=wanted.order,
             residual_depth=wanted.residual,

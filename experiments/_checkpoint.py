@@ -1,13 +1,15 @@
 """Checkpoints, verified when read: Orbax writes them, and SHA-256 sums of each array stand beside."""
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
+import itertools
 import json
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from experiments._workdir import writing
-from experiments.errors import BadInput, NotSaved
+from experiments._disk import reading, writing
+from experiments.errors import BadInput, Ending, NotSaved
 from r3nn.training import TrainState
 
 FORMAT = 1
@@ -35,38 +37,44 @@ class Counters:
     best: float | None = None  # the best held-out value of the task's metric so far
     best_step: int | None = None
     reached: bool = False  # the best is as good as train.target
-    log_bytes: int = 0  # length of metrics.jsonl
+    log_bytes: int = 0  # length of metrics.jsonl, for which earlier versions of r3nn ask
 
 
 class Damaged(Exception):
-    """A checkpoint whose bytes are not those that were saved."""
+    """A checkpoint's bytes are not those that were saved. That the system refuses to read is no damage."""
 
 
 class Checkpoints:
-    """The folder of a run's checkpoints: the last two, and the best.
+    """The folder of a run's checkpoints: the last two, and the best. Nothing else removes any.
 
     say: takes the sentences about damage that was got around. read_only: changes nothing, so that it may look
-    at a run that goes on.
+    at a run that goes on. Raises: NotSaved, NotRead.
     """
 
     def __init__(self, folder: Path, say: Callable[[str], None] = print, read_only: bool = False):
         self.folder, self._say = folder, say
         self._best_step: int | None = None
         if not read_only:
-            folder.mkdir(parents=True, exist_ok=True)
-        self._manager = ocp.CheckpointManager(
-            folder.resolve(),
-            options=ocp.CheckpointManagerOptions(
-                preservation_policy=checkpoint_managers.AnyPreservationPolicy(
-                    [checkpoint_managers.LatestN(2), _Best(self)]
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+        with reading(folder):
+            self._manager = ocp.CheckpointManager(
+                folder.resolve(),
+                options=ocp.CheckpointManagerOptions(
+                    preservation_policy=checkpoint_managers.AnyPreservationPolicy(
+                        [checkpoint_managers.LatestN(2), _Best(self)]
+                    ),
+                    create=False,
+                    multiprocessing_options=ocp.options.MultiprocessingOptions(active_processes={0}),
+                    read_only=read_only,
+                    cleanup_tmp_directories=not read_only,  # left by a kill during a save
+                    enable_async_checkpointing=False,
                 ),
-                create=False,
-                multiprocessing_options=ocp.options.MultiprocessingOptions(active_processes={0}),
-                read_only=read_only,
-                cleanup_tmp_directories=not read_only,  # left by a kill during a save
-                enable_async_checkpointing=False,
-            ),
-        )
+                item_handlers={
+                    "state": ocp.StandardCheckpointHandler(),
+                    "about": ocp.JsonCheckpointHandler(),
+                },
+            )
 
     def close(self) -> None:
         """Ends Orbax's threads."""
@@ -94,7 +102,7 @@ class Checkpoints:
                 self._check_room(leaves)
                 self._manager.save(counters.step, args=parts)
         except NotSaved:
-            for part in self.folder.glob(f"{counters.step}.*"):  # what it had written takes up room
+            for part in self.folder.glob(f"{counters.step}.orbax-*"):  # what it had written takes up room
                 shutil.rmtree(part, ignore_errors=True)
             raise
 
@@ -104,30 +112,32 @@ class Checkpoints:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def steps(self) -> list[int]:
-        """The updates after which there is a checkpoint, in order."""
-        return sorted(self._manager.all_steps())
+        """The updates after which there is a checkpoint, in order. Raises: NotRead."""
+        with reading(self.folder):  # Orbax takes what it cannot look at for absent
+            return sorted(int(name) for name in os.listdir(self.folder) if name.isdecimal())
 
-    def restore(self, like: TrainState, log_size: int) -> tuple[TrainState, Counters] | None:
+    def restore(self, like: TrainState) -> tuple[TrainState, Counters] | None:
         """The newest good checkpoint, None if there is none at all.
 
-        Deletes damaged ones behind it; or, where none is, what a killed `save` had yet to delete.
-        like: the state's shapes, with shardings where it shall lie on several devices. log_size: of
-        metrics.jsonl, which must reach as far as it did.
-        Raises: BadInput where there are checkpoints and none is good, or their format is another.
+        Sets damaged ones behind it aside; or, where none is, deletes what a killed `save` had yet to delete.
+        like: the state's shapes, with shardings where it shall lie on several devices.
+        Raises: BadInput where there are checkpoints and none is good, or they are those of other code;
+        NotRead, NotSaved.
         """
         damaged = {}
         for step in reversed(self.steps()):
             try:
                 state, counters = self.read(step, like)
-                if counters.log_bytes > log_size:
-                    raise Damaged("metrics.jsonl is shorter than it was")
             except Damaged as damage:
                 damaged[step] = damage
                 self._say(f"checkpoint {step} is damaged ({damage}); trying the one before.")
                 continue
             old = [step for step in self.steps()[:-2] if step != counters.best_step] if not damaged else []
-            for unwanted in (*damaged, *old):
-                self._manager.delete(unwanted)
+            with writing(self.folder):
+                for unwanted in old:
+                    self._manager.delete(unwanted)
+                for step in damaged:
+                    self._set_aside(step)
             return state, counters
         if damaged:
             raise BadInput(
@@ -136,33 +146,47 @@ class Checkpoints:
             )
         return None
 
+    def _set_aside(self, step: int) -> None:
+        """Renames a damaged checkpoint, whose place a good one will take: only its owner may delete it."""
+        names = (f"{step}.damaged{number or ''}" for number in itertools.count())
+        aside = next(self.folder / name for name in names if not os.path.lexists(self.folder / name))
+        os.rename(self.folder / str(step), aside)
+        self._manager.reload()
+        self._say(f"checkpoint {step} is set aside as {aside}.")
+
     def read(self, step: int, like: TrainState) -> tuple[TrainState, Counters]:
-        """A checkpoint, verified. Raises: Damaged; BadInput for another format."""
+        """A checkpoint, verified, in the dtypes of `like`, on its devices or else on the first one.
+
+        Raises: Damaged; BadInput where it is sound and another format's, or another model's; NotRead.
+        """
+        with self._verifying(step):
+            about, leaves = self._about(step), self._leaves(step)
+            sums = about["sha256"]
+            wrong = [name for name in sums if name not in leaves or _digest(leaves[name]) != sums[name]]
+            if wrong:
+                raise Damaged(f"the bytes of {wrong[0]} are not those that were saved")
         wanted = flatten(like)
-        try:
-            about = self._about(step)
-            leaves = self._manager.restore(
-                step, args=ocp.args.Composite(state=ocp.args.StandardRestore(_targets(wanted)))
-            ).state
-        except BadInput:
-            raise
-        except Exception as error:  # any byte may be wrong, so anything may be raised
-            reason = (str(error).splitlines() or [""])[0][:120]
-            raise Damaged(f"{type(error).__name__}: {reason}") from error
-        wrong = [name for name in wanted if _digest(leaves[name]) != about["sha256"].get(name)]
-        if wrong:
-            raise Damaged(f"the bytes of {wrong[0]} are not those that were saved")
-        restored = jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in wanted])
-        return restored, Counters(**about["counters"])
+        self._check_fit(step, {name: leaves[name] for name in sums}, wanted)
+        placed = [_placed(leaves[name], leaf) for name, leaf in wanted.items()]
+        return jax.tree.unflatten(jax.tree.structure(like), placed), Counters(**about["counters"])
 
     def counters(self, step: int) -> Counters:
-        """What a checkpoint says beside its arrays. Raises: Damaged; BadInput for another format."""
-        try:
+        """What a checkpoint says beside its arrays. Raises: Damaged; BadInput for another format; NotRead."""
+        with self._verifying(step):
             return Counters(**self._about(step)["counters"])
-        except BadInput:
+
+    @contextlib.contextmanager
+    def _verifying(self, step: int) -> Iterator[None]:
+        """Around what reads a checkpoint: any byte may be wrong, so what is raised may be anything."""
+        try:
+            with reading(self.folder / str(step)):
+                _read_all(self.folder / str(step))
+                yield
+        except (Damaged, Ending):
             raise
         except Exception as error:
-            raise Damaged(str(error)) from error
+            reason = (str(error).splitlines() or [""])[0][:120]
+            raise Damaged(f"{type(error).__name__}: {reason}") from error
 
     def _about(self, step: int) -> dict[str, Any]:
         about = dict(self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about)
@@ -174,6 +198,43 @@ class Checkpoints:
                 f"reads format {FORMAT}: take the version that wrote it, or another folder."
             )
         return about
+
+    def _leaves(self, step: int) -> dict[str, np.ndarray]:
+        """The arrays as they were saved, by name: what this process wants of them has no say in whether they
+        are sound."""
+        saved = self._manager.item_metadata(step).state
+        like = {name: np.broadcast_to(np.empty((), x.dtype), x.shape) for name, x in saved.items()}
+        return self._manager.restore(
+            step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like))
+        ).state
+
+    def _check_fit(self, step: int, leaves: dict[str, np.ndarray], wanted: dict[str, Any]) -> None:
+        """Raises BadInput for a sound checkpoint that is not of this model; says so where it is rounded."""
+        shape = lambda tree, name: str(list(tree[name].shape)) if name in tree else "none"
+        for name in {**wanted, **leaves}:
+            if shape(leaves, name) != shape(wanted, name):
+                raise BadInput(
+                    f"checkpoint {step} in {self.folder} is sound, but of another model: {name} is "
+                    f"{shape(leaves, name)} in it, and {shape(wanted, name)} in that of the config; take the "
+                    "code that wrote it, or another folder."
+                )
+        for name, leaf in leaves.items():
+            if leaf.dtype.itemsize > wanted[name].dtype.itemsize:
+                self._say(f"checkpoint {step} is rounded from {leaf.dtype} to {wanted[name].dtype}.")
+                return
+
+
+def _read_all(folder: Path) -> None:
+    """Every byte, once: what the system refuses is heard of here, before Orbax's threads complain of it."""
+
+    def refused(error: OSError) -> None:
+        raise error
+
+    for place, _, names in os.walk(folder, onerror=refused):
+        for name in names:
+            with open(os.path.join(place, name), "rb", buffering=0) as file:
+                while file.read(2**24):
+                    pass
 
 
 @dataclasses.dataclass
@@ -192,11 +253,10 @@ def flatten(tree: Any) -> dict[str, Any]:
     return {name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def _targets(leaves: dict[str, Any]) -> dict[str, Any]:
-    """Shapes where they have a sharding already; elsewhere on the first device."""
-    first = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    place = lambda leaf: getattr(leaf, "sharding", None) or first
-    return {name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place(x)) for name, x in leaves.items()}
+def _placed(leaf: np.ndarray, like: Any) -> jax.Array:
+    """An array where `like` has its sharding; where it has none, on the first device."""
+    place = getattr(like, "sharding", None) or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.device_put(leaf.astype(like.dtype), place)
 
 
 def _digest(leaf) -> str:

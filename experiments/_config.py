@@ -16,7 +16,7 @@ from ml_collections import ConfigDict, config_flags
 
 from configs import default
 from experiments import _cluster
-from experiments._flags import bad
+from experiments._flags import bad, expanded
 from experiments.errors import BadInput
 from r3nn._names import check_choice, check_int
 
@@ -54,6 +54,8 @@ WITHIN = {
 }
 PRECISIONS = ("highest", "high", "default")
 COMPUTE_DTYPES = ("float32", "bfloat16")
+#: the sizes of float32, but for 0; numbers below the least (subnormal ones) are 0 to XLA
+LEAST, MOST = 2.0**-126, (2 - 2.0**-23) * 2.0**127
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +83,7 @@ def parse(argv: list[str], usage: str) -> CommandLine:
             raise SystemExit(0)
         if values.config is None:
             raise BadInput(f"--config is missing: it must name one of {', '.join(_configs())}.")
-        config = _override(load(values.config), rest)
+        config = _override(load(expanded("--config", values.config)), rest)
     except flags.Error as error:
         raise _bad(error, values) from error
     if not (values.workdir or values.dry_run):
@@ -220,8 +222,19 @@ def complete(config: ConfigDict) -> ConfigDict:
     for name, (low, high) in WITHIN.items():
         if not (math.isfinite(values[name]) and low <= values[name] <= high):
             raise BadInput(f"config.{name} must be a number from {low} to {high}, got {values[name]}.")
+    for name, value in values.items():
+        if isinstance(value, float):
+            check_float32(f"config.{name}", value)
     _check_open(values)
     return config.lock()
+
+
+def check_float32(field: str, value: float) -> None:
+    """Raises BadInput, in one sentence, for a finite number that float32 takes as 0 or as infinite."""
+    if 0 < abs(value) < LEAST or MOST < abs(value) < math.inf:
+        raise BadInput(
+            f"{field} must be 0, or from {LEAST:.2g} to {MOST:.2g} in size, as float32 has it, got {value!r}."
+        )
 
 
 def _check_open(values: dict[str, object]) -> None:

@@ -23,7 +23,7 @@ def dry_run(config: ConfigDict) -> None:
     config = complete(config)
     _jax.configure(config, cache=False)
     config = with_devices(config, _devices.choose(config))
-    experiment = build(config, config.devices)
+    experiment = build(config, config.devices, allow_code=True)
     began = time.perf_counter()
     state = begin(experiment)
     arguments = (experiment.spec, experiment.hparams, state, _count(experiment))

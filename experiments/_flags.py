@@ -1,5 +1,6 @@
 """What a command line gets wrong, in one sentence."""
 
+import os
 import re
 from collections.abc import Iterable
 
@@ -24,6 +25,14 @@ def parsed(values: flags.FlagValues, argv: list[str], usage: str, example: str) 
     if rest:
         raise BadInput(f"{rest[0]!r} is no flag: arguments look like {example}.")
     return values
+
+
+def expanded(flag: str, path: str | os.PathLike) -> str:
+    """A path with a home folder in place of its ~, as in a shell. Raises: BadInput for an unknown user."""
+    whole = os.path.expanduser(path)
+    if whole.startswith("~"):
+        raise BadInput(f"{flag}={path}: no home folder is known for {whole.partition('/')[0]!r}.")
+    return whole
 
 
 def bad(error: flags.Error, values: flags.FlagValues, known: Iterable[str] = ()) -> BadInput:

@@ -220,8 +220,12 @@ class Group:
         for number in members:
             session = self.sessions[number]
             session.state = lanes.state(number)
-            tested[number] = _turn.to_test(session)
-        numbers = lanes.measure(members, training.TEST, tested)
+            state = self._attempt(number, partial(_turn.to_test, session))
+            if state is not None:
+                tested[number] = state
+        if not tested:
+            return
+        numbers = lanes.measure([*tested], training.TEST, tested)
         for number, state in tested.items():
             arguments = (number, numbers[number], int(state.step))
             self._later.append((number, partial(self._finish, *arguments)))

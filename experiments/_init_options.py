@@ -3,14 +3,14 @@
 import dataclasses
 import inspect
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from configs import default
+from experiments._config import check_float32
 from r3nn.cells import Cell
-from r3nn.model import as_cell
 
 KINDS = {bool: "true or false", float: "a finite number"}  # of an option, by its default
 
@@ -21,16 +21,16 @@ def given(config: ConfigDict) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in usual or value != usual[name]}
 
 
-def known(config: ConfigDict) -> set[str]:
+def known(cells: Iterable[Cell]) -> set[str]:
     """The options that all cells know."""
-    return set.intersection(*(set(_options(cell)) for cell in _cells(config)))
+    return set.intersection(*(set(_options(cell)) for cell in cells))
 
 
-def check(config: ConfigDict) -> None:
+def check(config: ConfigDict, cells: Iterable[Cell]) -> None:
     """Raises ValueError for a value of another kind than the option's default."""
     defaults = {}
-    for cell in _cells(config):
-        for part in _parts(cell):
+    for cell in cells:
+        for part in parts(cell):
             defaults |= _options(part)
     for name, value in given(config).items():
         if name.endswith("_init"):
@@ -43,24 +43,22 @@ def check(config: ConfigDict) -> None:
         kind = type(defaults.get(name))
         if kind in KINDS and not _fits(kind, value):
             raise ValueError(f"config.model.init.{name} must be {KINDS[kind]}, got {value!r}.")
+        if kind is float:
+            check_float32(f"config.model.init.{name}", value)
 
 
 def _fits(kind: type, value: Any) -> bool:
     if kind is bool or isinstance(value, bool):
         return isinstance(value, kind)
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and abs(value) < math.inf
 
 
-def _cells(config: ConfigDict) -> list[Cell]:
-    return [as_cell(name) for name in (config.model.cell, config.model.depth_cell) if name]
-
-
-def _parts(cell: Cell) -> Iterator[Cell]:
+def parts(cell: Cell) -> Iterator[Cell]:
     """A cell, and those that it is made of."""
     yield cell
     for field in dataclasses.fields(cell) if dataclasses.is_dataclass(cell) else ():
         if isinstance(part := getattr(cell, field.name), Cell):
-            yield from _parts(part)
+            yield from parts(part)
 
 
 def _options(cell: Cell) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 from ml_collections import ConfigDict
 
+from experiments._flags import expanded
 from experiments.errors import BadInput
 
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
@@ -43,7 +44,7 @@ def check_cache(config: ConfigDict) -> Path | None:
     """The cache's folder, not made yet, or None where none is wanted. Raises: BadInput where it cannot be."""
     if not config.cache_dir:
         return None
-    folder = _cache_dir() if config.cache_dir == "auto" else Path(config.cache_dir).expanduser()
+    folder = Path(expanded("config.cache_dir", _auto() if config.cache_dir == "auto" else config.cache_dir))
     try:
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     except OSError as error:
@@ -59,6 +60,6 @@ def _unusable(folder: Path, reason: str) -> BadInput:
     return BadInput(f"config.cache_dir={folder}: cannot be made ({reason}); '' is none.")
 
 
-def _cache_dir() -> Path:
+def _auto() -> str:
     """The user's own: a shared one would run programs that others wrote."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "r3nn" / "jax"
+    return os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "r3nn", "jax")

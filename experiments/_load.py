@@ -3,10 +3,12 @@
 import contextlib
 import dataclasses
 import os
+import sys
 from typing import Any, NamedTuple
 
 import jax
 
+from experiments import _code
 from experiments._build import Experiment, build
 from experiments._checkpoint import Checkpoints, Damaged
 from experiments._workdir import Workdir
@@ -19,43 +21,79 @@ class Learned(NamedTuple):
     experiment: Experiment
     params: Any
     step: int  # updates completed
+    damaged: dict[int, str]  # by step: checkpoints that would have come first, and what is wrong with them
 
 
-def load(workdir: str | os.PathLike, step: int | None = None) -> tuple[Any, Any, Any]:
+def load(workdir: str | os.PathLike, step: int | None, allow_code: bool) -> tuple[Any, Any, Any]:
     """See `experiments.load`."""
-    experiment, params, _ = restore(workdir, step)
-    return experiment.spec.model, params, experiment.config
+    learned = restore(workdir, step, allow_code)
+    return learned.experiment.spec.model, learned.params, learned.experiment.config
 
 
-def restore(workdir: str | os.PathLike, step: int | None = None) -> Learned:
+def restore(workdir: str | os.PathLike, step: int | None = None, allow_code: bool = False) -> Learned:
     """As `experiments.load`, with all that is known."""
     place = Workdir(workdir)
-    experiment = build(place.read_config())
+    experiment = _described(place, allow_code)
     if not place.checkpoints.is_dir():
         raise BadInput(f"{place.path}: has no checkpoint yet.")
     trained = dataclasses.replace(experiment.spec, devices=max(1, experiment.config.devices))
     like = jax.eval_shape(dataclasses.replace(experiment, spec=trained).start)
-    with contextlib.closing(Checkpoints(place.checkpoints, read_only=True)) as checkpoints:
-        for candidate in _candidates(checkpoints, place, step):
-            with contextlib.suppress(Damaged):
+    damaged: dict[int, str] = {}
+    with contextlib.closing(Checkpoints(place.checkpoints, _warn, read_only=True)) as checkpoints:
+        for candidate in _candidates(checkpoints, place, step, damaged):
+            try:
                 state, _ = checkpoints.read(candidate, like)
-                return Learned(experiment, state.params, candidate)
-    raise BadInput(f"{place.checkpoints}: holds no checkpoint that is good{_of(step)}.")
+            except Damaged as damage:
+                there = candidate in checkpoints.steps()  # a run that goes on may have removed it meanwhile
+                damaged[candidate] = str(damage) if there else "it is not there"
+                continue
+            for bad, reason in damaged.items():
+                _warn(f"checkpoint {bad} is damaged ({reason}); checkpoint {candidate} is taken instead.")
+            return Learned(experiment, state.params, candidate, damaged)
+    reasons = "; ".join(f"{bad}: {reason}" for bad, reason in damaged.items())
+    raise BadInput(f"{place.checkpoints}: holds no checkpoint that is good{_of(step)} ({reasons or 'none'}).")
 
 
-def _candidates(checkpoints: Checkpoints, place: Workdir, step: int | None) -> list[int]:
-    """Steps to try: the one that was asked for; or the best, and then from the newest on."""
+def _described(place: Workdir, allow_code: bool) -> Experiment:
+    """What config.json describes. Raises: BadInput, also where it names code that may not be run."""
+    record = place.read_record()
+    config = _code.read(record)
+    if not allow_code:
+        _code.check(config, place.config)
+    experiment = build(config, allow_code=allow_code)
+    for file in _code.changed(record):
+        _warn(
+            f"{file} has changed since the run in {place.path} began: what that learned may mean another "
+            "function now."
+        )
+    return experiment
+
+
+def _candidates(
+    checkpoints: Checkpoints, place: Workdir, step: int | None, damaged: dict[int, str]
+) -> list[int]:
+    """Steps to try: the one that was asked for; or the best, and then from the newest on.
+
+    damaged: takes those whose word on which is the best could not be had.
+    """
     steps = checkpoints.steps()
     if step is not None:
         if step not in steps:
             raise BadInput(f"step={step}: {place.checkpoints} has {', '.join(map(str, steps)) or 'none'}.")
         return [step]
-    newest = steps[::-1]
-    for candidate in newest:
-        with contextlib.suppress(Damaged):
+    best = None
+    for candidate in reversed(steps):
+        try:
             best = checkpoints.counters(candidate).best_step
-            return sorted(newest, key=lambda step: step != best)
-    return newest
+            break
+        except Damaged as damage:
+            damaged[candidate] = str(damage)
+    found = {*steps, *([] if best is None else [best])} - {*damaged}
+    return sorted(found, key=lambda step: (step != best, -step))
+
+
+def _warn(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
 
 
 def _of(step: int | None) -> str:

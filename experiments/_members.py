@@ -79,7 +79,7 @@ def _experiments(members: Sequence[Member]) -> list[Experiment]:
     _jax.configure(configs[0], cache=False)
     _jax.check_cache(configs[0])
     _devices.make_all()
-    first = build(configs[0])
+    first = build(configs[0], allow_code=True)
     return [first, *(vary(first, config) for config in configs[1:])]
 
 

@@ -11,18 +11,20 @@ import json
 import os
 import signal
 import socket
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
+import jax._src.clusters
 import jax._src.distributed
 import numpy as np
 from jax.experimental import multihost_utils
 
+from experiments import errors
 from experiments._cluster import AUTO, Cluster
+from experiments._relay import relay
 from experiments.errors import BadInput, Ending
 
 #: What JAX knows of the processes before a backend starts, and its client of the coordinator: its public
@@ -33,8 +35,11 @@ JOINING = 300.0  # seconds in which all must have come
 SILENCE = 10.0  # seconds after which process 0 says that it waits for them
 PATIENCE = 30.0  # seconds in which process 0 ends a run that all see the end of
 PARTING = 60  # seconds in which all leave the coordinator, once they are about to
+GRACE = 2.0  # seconds in which what process 0 said before it went is heard
 ENDING = "r3nn/ending"  # a key: how the run ended, where it did not finish
+GONE = "another process of this run has gone; the same commands go on from the last checkpoint."
 _following = threading.Event()  # this process is about to end as another one did
+_parting = threading.Event()  # for that reason, or as all is done: process 0 may go
 _cut_off = threading.Event()  # the coordinator is no longer there, or no longer needed
 _numbers = itertools.count()  # of the things told: all processes come to them in the same order
 
@@ -84,6 +89,7 @@ def joined(wanted: Cluster | None) -> Iterator[None]:
         raise
     with contextlib.suppress(Exception):  # one that has gone is no reason to fail: all is done
         meet()
+        _parting.set()
         jax.distributed.shutdown()
 
 
@@ -94,9 +100,9 @@ def _join(wanted: Cluster) -> None:
         jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
         if jax.config.jax_cpu_collectives_implementation is None:
             jax.config.update("jax_cpu_collectives_implementation", "gloo")
-        with _awaiting(wanted, place):
+        with _awaiting(wanted, place), _reached(wanted) as coordinator:
             jax.distributed.initialize(
-                *(wanted.coordinator, wanted.processes, wanted.process),
+                *(coordinator, wanted.processes, wanted.process),
                 initialization_timeout=round(2 * JOINING),
                 shutdown_timeout_seconds=PARTING,
             )
@@ -116,11 +122,30 @@ def _check_place(wanted: Cluster) -> None:
 
 
 @contextlib.contextmanager
+def _reached(wanted: Cluster) -> Iterator[str | None]:
+    """The coordinator's address for this process; but in process 0, a relay's, on which its end is heard."""
+    find = jax._src.clusters.ClusterEnv.auto_detect_unset_distributed_params
+    given = wanted.coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
+    coordinator, _, process, _ = find(given, wanted.processes, wanted.process, None, None, round(JOINING))
+    if coordinator is None or not process:
+        yield coordinator
+    else:
+        with relay(coordinator, _lost) as address:
+            yield address
+
+
+def _lost() -> None:
+    """Ends this process where process 0 has gone without a word."""
+    if not _parting.wait(GRACE):
+        errors.leave(Ending.status, GONE)
+
+
+@contextlib.contextmanager
 def _awaiting(wanted: Cluster, place: str) -> Iterator[None]:
     """Ends this process where the others do not come, or at Ctrl-C: JAX would hear of neither, and abort."""
     late = f"{place}: the processes did not find each other within {JOINING:.0f} seconds."
     said = f"waiting for {wanted.processes} processes at {wanted.coordinator} ..."
-    timers = [threading.Timer(JOINING, _leave, (BadInput.status, late))]
+    timers = [threading.Timer(JOINING, errors.leave, (BadInput.status, late))]
     if wanted.process == 0:
         timers.append(threading.Timer(SILENCE, print, (said,), {"flush": True}))
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -139,23 +164,28 @@ def _end(end: Ending) -> None:
     """Before this process ends with a sentence: tells the others, or waits for process 0 to say the same."""
     if not first():
         threading.Event().wait(PATIENCE)  # as soon as process 0 ends, `_follow` ends this one
-    _publish(end.status, str(end))
+    _part(end.status, str(end))
+    if not first():
+        errors.leave(end.status, str(end))
+
+
+def _part(status: int, sentence: str) -> None:
+    """Tells the others how the run ends; process 0 waits until they have heard it."""
+    _publish(status, sentence)
     if first():
         with contextlib.suppress(Exception):
             jax.distributed.shutdown()  # the others arrive there from `_follow`
-    else:
-        _leave(end.status, str(end))
 
 
 def _fail(error: BaseException) -> None:
     """Ends this process and the others at once, after an error that is no `Ending`."""
     if "Gloo" in str(error) or "NCCL" in str(error):
-        said = "another process of this run has gone; the same commands go on from the last checkpoint."
+        said = GONE
     else:
         traceback.print_exception(error)
         said = f"process {_state.process_id} failed: {type(error).__name__}."
     _publish(Ending.status, said)
-    _leave(Ending.status, said)
+    errors.leave(Ending.status, said)
 
 
 def _publish(status: int, sentence: str) -> None:
@@ -178,20 +208,21 @@ def _follow() -> None:
     if about["process"] == _state.process_id:
         return
     _following.set()
+    _parting.set()
     if about["process"] == 0:
         with contextlib.suppress(Exception):
             client.shutdown()  # process 0 waits there for all
-        _leave(about["status"])
-    _leave(about["status"], about["sentence"])
+        errors.leave(about["status"])
+    errors.leave(about["status"], about["sentence"])
 
 
-def _leave(status: int, sentence: str = "") -> None:
-    """Ends this process here, where an orderly end would wait for processes that do not come."""
-    if sentence:
-        print(" ".join(sentence.split()), file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+def leave(status: int, sentence: str) -> NoReturn:
+    """Ends this process and the others at once."""
+    if several():
+        telling = threading.Thread(target=_part, args=(status, sentence), daemon=True)
+        telling.start()
+        telling.join(2 * GRACE)
+    errors.leave(status, sentence)
 
 
 # How they agree.
@@ -209,10 +240,29 @@ def tell(function: Callable[[], Any]) -> Any:
     return json.loads(_client().blocking_key_value_get(key, WAIT))
 
 
+def told(mine: Any) -> list[Any]:
+    """What each process tells of itself, in their order, in all of them; it must be fit for JSON."""
+    if not several():
+        return [mine]
+    key = f"r3nn/told/{next(_numbers)}"
+    _client().key_value_set(f"{key}/{_state.process_id}", json.dumps(mine))
+    return [json.loads(_client().blocking_key_value_get(f"{key}/{i}", WAIT)) for i in range(count())]
+
+
 def say(text: str) -> None:
     """Prints a line, once."""
     if first():
         print(text, flush=True)
+
+
+def say_first(key: str, text: str) -> None:
+    """Prints a line, once, in the process that comes first to say this."""
+    if several():
+        try:
+            _client().key_value_set(f"r3nn/said/{key}", "")
+        except Exception:  # another one has said it, or all part
+            return
+    print(text, flush=True)
 
 
 def connect() -> None:
@@ -252,11 +302,9 @@ def least(mine: int, shared: bool = False) -> int:
     """The least of a number over all processes, 1 at least; shared: those of one host divide theirs first."""
     if not several():
         return mine
-    key = f"r3nn/least/{next(_numbers)}"
-    _client().key_value_set(f"{key}/{_state.process_id}", json.dumps([socket.gethostname(), mine]))
-    told = [json.loads(_client().blocking_key_value_get(f"{key}/{i}", WAIT)) for i in range(count())]
-    hosts = [host for host, _ in told]
-    return max(1, min(there // (hosts.count(host) if shared else 1) for host, there in told))
+    all_told = told([socket.gethostname(), mine])
+    hosts = [host for host, _ in all_told]
+    return max(1, min(there // (hosts.count(host) if shared else 1) for host, there in all_told))
 
 
 # Arrays.

@@ -1,6 +1,8 @@
 """What a run shows while it trains: a bar on a terminal, plain lines elsewhere, TensorBoard events."""
 
 import contextlib
+import itertools
+import os
 import sys
 import time
 from pathlib import Path
@@ -12,7 +14,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import RecordWriter
 from tensorboardX.summary import scalar
 
-from experiments._workdir import writing
+from experiments._disk import writing
 
 QUIET = 5.0  # seconds at least between two plain lines of progress
 SHOWN = 10.0  # seconds at most until an event that is followed by another one can be seen
@@ -103,9 +105,11 @@ class Events:
     """
 
     def __init__(self, folder: Path, step: int):
-        folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / f"events.out.tfevents.{len(list(folder.iterdir())):010}"
-        self._writer, self._synced = RecordWriter(str(self._path)), -SHOWN
+        self._path, self._synced = folder, -SHOWN
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._path = _new(folder)
+            self._writer = RecordWriter(str(self._path))
         self._write(file_version="brain.Event:2")
         if step:
             self._write(step=step + 1, session_log=SessionLog(status=SessionLog.START))
@@ -132,6 +136,15 @@ class Events:
     def _write(self, **event: Any) -> None:
         with writing(self._path):
             self._writer.write(Event(wall_time=time.time(), **event).SerializeToString())
+
+
+def _new(folder: Path) -> Path:
+    """A file of events behind those that are there, made here: no file and no link had its name."""
+    for number in itertools.count(len(os.listdir(folder))):
+        path = folder / f"events.out.tfevents.{number:010}"
+        with contextlib.suppress(FileExistsError):
+            path.touch(exist_ok=False)
+            return path
 
 
 def duration(seconds: float) -> str:

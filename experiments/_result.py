@@ -1,8 +1,8 @@
 """What a run leaves: result.json, the loss curve, and the last words on the screen."""
 
 import importlib.metadata
-import json
 import platform
+import shlex
 import subprocess
 import time
 from pathlib import Path
@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 
 from experiments._build import Experiment
 from experiments._checkpoint import Counters
+from experiments._disk import replacing
 from experiments._report import duration
-from experiments._workdir import Workdir, to_json, write, writing
+from experiments._workdir import Workdir, read_lines, to_json, write
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "ml_collections")
 
@@ -67,8 +68,7 @@ def versions() -> dict[str, str]:
 
 def save(result: dict[str, Any], place: Workdir) -> None:
     """Draws the curve, then writes result.json: where that stands, all stands. Raises: NotSaved."""
-    with writing(place.curve):
-        curve(result, place)
+    curve(result, place)
     write(place.result, to_json(result))
 
 
@@ -81,9 +81,15 @@ def line(result: dict[str, Any]) -> str:
     )
 
 
-def summary(result: dict[str, Any], place: Workdir) -> str:
-    """The result beside the trivial baseline, where the files are, and what to type next."""
+def summary(result: dict[str, Any], place: Workdir, code: bool) -> str:
+    """The result beside the trivial baseline, where the files are, and what to type next.
+
+    code: whether the run's config names Python files.
+    """
     lengths = ",".join(str(result["length"] * factor) for factor in (1, 2, 4, 8))
+    following = ["experiments/evaluate.py", f"--workdir={place.path}", f"--lengths={lengths}"]
+    if code:
+        following.append("--allow_code")
     early = ", stopped early at the target" if result["reached_target"] else ""
     rows = [
         ("result.json", "every number of this result"),
@@ -102,7 +108,7 @@ def summary(result: dict[str, Any], place: Workdir) -> str:
             f"In {place.path}:",
             *(f"  {name:15} {what}" for name, what in rows),
             "Next:",
-            f"  scripts/run experiments/evaluate.py --workdir={place.path} --lengths={lengths}",
+            f"  {shlex.join(['scripts/run', *following])}",
         ]
     )
 
@@ -114,13 +120,13 @@ def better(result: dict[str, Any]) -> str:
 
 def curve(result: dict[str, Any], place: Workdir) -> None:
     """loss_curve.png: training loss, and the held-out metric beside baseline and target."""
-    lines = [json.loads(line) for line in place.metrics.read_text("utf-8").splitlines()]
+    lines = read_lines(place.metrics)
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _plot(left, [(line["update"], line["loss"]) for line in lines if line["kind"] == "train"], "C0")
+    _plot(left, [(line["update"], line.get("loss")) for line in lines if line["kind"] == "train"], "C0")
     left.set(title="training loss", xlabel="update")
     metric = result["metric"]
-    held_out = [(line["update"], line[metric]) for line in lines if line["kind"] == "eval"]
+    held_out = [(line["update"], line.get(metric)) for line in lines if line["kind"] == "eval"]
     _plot(right, held_out, "C1", marker="o", markersize=3, label="held out")
     right.axhline(result["baseline"], color="0.5", linestyle="--", label="trivial baseline")
     if result["target"] is not None:
@@ -130,11 +136,12 @@ def curve(result: dict[str, Any], place: Workdir) -> None:
     if result["higher_is_better"]:
         right.set_yscale("linear")
     figure.suptitle(f"{result['task']}, T = {result['length']}: test {metric} {result['value']:.3g}")
-    figure.savefig(place.curve, dpi=120)
+    with replacing(place.curve) as file:
+        figure.savefig(file, format="png", dpi=120)
 
 
 def _plot(axes, points, color, **style) -> None:
-    points = [(x, y) for x, y in points if y is not None]
+    points = [(x, y) for x, y in points if isinstance(y, (int, float))]
     axes.plot(*zip(*points, strict=True), color=color, **style)
     if all(y > 0 for _, y in points):
         axes.set_yscale("log")

@@ -6,9 +6,10 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from experiments import _devices, _jax, _processes, _result, _shared, _turn
+from experiments import _code, _devices, _jax, _processes, _result, _shared, _turn
 from experiments._build import build
 from experiments._config import complete, with_devices
+from experiments._disk import writing
 from experiments._report import duration
 from experiments._session import Session, opened
 from experiments._signals import Signals
@@ -30,7 +31,7 @@ def run(config: ConfigDict, workdir: str, command: str = "", watch: Watch | None
         _jax.check_cache(config)
         config = with_devices(config, _devices.choose(config, _processes.tell(Workdir(workdir).devices)))
         _processes.connect()
-        experiment = build(config, config.devices)
+        experiment = build(config, config.devices, allow_code=True)
         with _shared.claimed(Workdir(workdir), config) as place:
             _jax.use_cache(config)
             result = _processes.tell(place.read_result)
@@ -40,7 +41,7 @@ def run(config: ConfigDict, workdir: str, command: str = "", watch: Watch | None
                     result = finish(session, command)
             else:
                 _processes.say(f"This run has finished already: nothing to do in {place.path}.")
-    _processes.say(_result.summary(result, place))
+    _processes.say(_result.summary(result, place, code=bool(_code.files(config))))
     return result
 
 
@@ -96,7 +97,7 @@ def profile(session: Session) -> None:
     program = jax.jit(training.updates, static_argnums=(0, 3))
     arguments = (session.experiment.spec, session.experiment.hparams, session.state, session.config.profile)
     jax.block_until_ready(program(*arguments))
-    with _shared.mine(jax.profiler.trace, str(session.place.profile)):
+    with writing(session.place.profile), _shared.mine(jax.profiler.trace, str(session.place.profile)):
         jax.block_until_ready(program(*arguments))
     session.screen.say(f"traced {session.config.profile} updates into {session.place.profile}")
 

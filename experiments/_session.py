@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from experiments import _processes, _shared
 from experiments._build import Experiment, start
 from experiments._checkpoint import Checkpoints, Counters
 from experiments._report import Events, Screen, screen
-from experiments._workdir import Log, Workdir
+from experiments._workdir import Log, Workdir, read_lines
 from r3nn import training
 
 _updates = jax.jit(training.updates, static_argnums=(0, 3), donate_argnums=2)
@@ -49,8 +50,7 @@ class Session:
 
     def due(self, every: int, count: int) -> bool:
         """Whether the last `count` updates passed a multiple of `every`, or are the last of all."""
-        step = self.counters.step
-        return self.done or step // every > (step - count) // every
+        return self.done or _passed(every, self.counters.step - count, self.counters.step)
 
     def program(self, count: int) -> Callable:
         """`count` updates as one compiled program: (hparams, state) -> (state, metrics of each)."""
@@ -112,17 +112,41 @@ def opened(experiment: Experiment, place: Workdir, shown: Screen | None = None) 
     with contextlib.ExitStack() as stack:
         closing = lambda part: stack.enter_context(contextlib.closing(part))
         checkpoints = closing(_shared.checkpoints(place.checkpoints))
-        log_size = place.metrics.stat().st_size if place.metrics.exists() else 0
-        found = checkpoints.restore(experiment.placed(), log_size)
+        found = checkpoints.restore(experiment.placed())
         state, counters = found or (begin(experiment), Counters())
+        log = closing(_shared.mine(Log, place.metrics, counters.step))
+        events = closing(_shared.mine(Events, place.tensorboard, counters.step))
+        shown = shown or closing(_shared.mine(screen, experiment.config.train.updates, counters.step))
+        _shared.mine(_tell_gaps, place, experiment.config.train, counters.step, shown)
         yield Session(
-            experiment,
-            place,
-            state,
-            counters,
-            checkpoints,
-            closing(_shared.mine(Log, place.metrics, counters.log_bytes)),
-            closing(_shared.mine(Events, place.tensorboard, counters.step)),
-            shown or closing(_shared.mine(screen, experiment.config.train.updates, counters.step)),
-            saved=counters.step,
+            experiment, place, state, counters, checkpoints, log, events, shown, saved=counters.step
         )
+
+
+def _tell_gaps(place: Workdir, train: ConfigDict, step: int, shown: Screen) -> None:
+    """Says which lines up to an update metrics.jsonl does not have; the run goes on without them."""
+    ends = [*range(train.log_every, step + 1, train.log_every)]
+    if step == train.updates and step % train.log_every:
+        ends.append(step)
+    there = {(line["kind"], line["update"]) for line in read_lines(place.metrics)}
+    gone = {end for end in ends if ("train", end) not in there}
+    for before, end in itertools.pairwise([0, *ends]):
+        evaluated = end == train.updates or _passed(train.eval_every, before, end)
+        if evaluated and ("eval", end) not in there:
+            gone.add(end)
+    if gone:
+        shown.say(
+            f"{place.metrics} lacks lines of update {_stretches(ends, gone)}, or they cannot be read; the "
+            f"run goes on after update {step}, and its loss curve has a gap."
+        )
+
+
+def _passed(every: int, before: int, now: int) -> bool:
+    """Whether a multiple of `every` lies behind `before`, and not behind `now`."""
+    return now // every > before // every
+
+
+def _stretches(steps: list[int], some: set[int]) -> str:
+    """Some of the steps in words: 4, 12 to 20."""
+    runs = [list(run) for among, run in itertools.groupby(steps, some.__contains__) if among]
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)

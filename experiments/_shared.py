@@ -8,9 +8,8 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from experiments import _processes
+from experiments import _code, _processes
 from experiments._checkpoint import Checkpoints, Counters, Damaged
-from experiments._config import first_difference
 from experiments._workdir import Workdir
 from experiments.errors import BadInput
 from r3nn.training import TrainState
@@ -33,14 +32,10 @@ def mine(make: Callable, *arguments: Any) -> Any:
 @contextlib.contextmanager
 def claimed(place: Workdir, config: ConfigDict) -> Iterator[Workdir]:
     """The folder, claimed by process 0 for all. Raises: BadInput, also where another has another config."""
-    if not _processes.several():
-        with place.claimed(config):
-            yield place
-        return
-    wanted = ConfigDict(_processes.tell(config.to_dict))
-    field = first_difference(config, wanted)
-    if field is not None:
-        raise BadInput(f"config.{field} differs between process 0 and process {jax.process_index()}.")
+    first, *others = _processes.told(_code.record(config))
+    for number, other in enumerate(others, 1):  # each looks at all, so that nothing is made where one differs
+        if field := _code.apart(first, other):
+            raise BadInput(f"config.{field} differs between process 0 and process {number}.")
     with place.claimed(config) if _processes.first() else contextlib.nullcontext():
         yield place
 
@@ -70,9 +65,9 @@ class Together:
             self._own.save(state, counters, config)
         _processes.meet()
 
-    def restore(self, like: TrainState, log_size: int) -> tuple[TrainState, Counters] | None:
+    def restore(self, like: TrainState) -> tuple[TrainState, Counters] | None:
         """As `Checkpoints.restore`."""
-        return self._read(like, lambda here: self._own.restore(here, log_size))
+        return self._read(like, lambda here: self._own.restore(here))
 
     def read(self, step: int, like: TrainState) -> tuple[TrainState, Counters]:
         """As `Checkpoints.read`."""

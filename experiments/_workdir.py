@@ -1,7 +1,6 @@
 """The folder of one run: who may write there, and how its files are written."""
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -11,21 +10,22 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments._config import first_difference, merge
-from experiments.errors import BadInput, NotSaved
+from experiments import _code
+from experiments._disk import PART, append, make, reading, size, write, writing
+from experiments._flags import expanded
+from experiments.errors import BadInput
 
 SHOWN = {  # of result.json, in the last words on the screen
     *("task", "length", "metric", "higher_is_better", "value", "baseline", "test_sequences"),
     *("reached_target", "updates", "seconds", "parameters"),
 }
-LOCK, PART = ".lock", ".part"  # PART: the ending of a file that is being written
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)  # full, or failing
+LOCK = ".lock"
 
 
 class Workdir:
     """Paths of a run's files, and the few ways to write them.
 
-    config.json       the whole config
+    config.json       the whole config, and the path and SHA-256 of each Python file that it names
     metrics.jsonl     a line for each log interval, and for each evaluation
     checkpoints/      the last two and the best
     tensorboard/      the same numbers as events
@@ -35,7 +35,7 @@ class Workdir:
     """
 
     def __init__(self, path: str | os.PathLike):
-        self.path = Path(path)
+        self.path = Path(expanded("--workdir", path))
         self.config, self.metrics = self.path / "config.json", self.path / "metrics.jsonl"
         self.checkpoints, self.tensorboard = self.path / "checkpoints", self.path / "tensorboard"
         self.result, self.curve = self.path / "result.json", self.path / "loss_curve.png"
@@ -43,55 +43,84 @@ class Workdir:
 
     @contextlib.contextmanager
     def claimed(self, config: ConfigDict) -> Iterator["Workdir"]:
-        """This folder, for this process alone, and for this config alone.
+        """This folder, for this process alone, and for this config alone once anything is trained.
 
         Raises: BadInput where another process has it, or it holds something else; nothing is then changed.
+        NotSaved, NotRead.
         """
-        try:
+        self._check(config)
+        with self._locked():
             self._check(config)
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path / LOCK, "ab")
-        except OSError as error:
-            raise BadInput(f"--workdir={self.path}: cannot be written ({error.strerror}).") from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BadInput(f"--workdir={self.path}: another process is training there.") from None
-            self._check(config)
-            if not self.config.exists():
-                write(self.config, to_json(config.to_dict()))
+            if not self.holds_run():
+                write(self.config, to_json(_code.record(config)))
             yield self
 
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """The folder, made where it has to be, while no other process is in it."""
+        lock = self.path / LOCK
+        make(self.path)
+        with writing(lock):
+            file = append(lock)
+        with file:
+            with writing(lock):
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise BadInput(f"--workdir={self.path}: another process is training there.") from None
+            yield
+
+    def holds_run(self) -> bool:
+        """Whether anything was trained here, or is left of it; until then the folder is free for any config.
+
+        Raises: NotRead.
+        """
+        with reading(self.checkpoints):
+            saved = size(self.checkpoints) is not None and os.listdir(self.checkpoints)
+        return bool(saved or size(self.metrics) or size(self.result))
+
     def _check(self, config: ConfigDict) -> None:
-        """Raises BadInput unless the folder is new, or that of a run of this config."""
-        if not self.path.exists():
-            return
-        if not self.path.is_dir():
-            raise BadInput(f"--workdir={self.path}: is a file; it must be a folder, or a name for a new one.")
-        if self.config.exists():
-            field = first_difference(config, self.read_config())
-            if field is not None:
+        """Raises BadInput unless the folder is new, or free, or that of a run of this config."""
+        names = self._names()
+        if self.config.name in names:
+            field = _code.difference(config, self.read_record())
+            if field is not None and self.holds_run():
+                code = " (the content of the Python file counts)" if field in _code.files(config) else ""
                 raise BadInput(
-                    f"--workdir={self.path}: holds a run of another config, which differs in config.{field}; "
-                    "take that config or another folder."
+                    f"--workdir={self.path}: holds a run of another config, which differs in "
+                    f"config.{field}{code}; take that config or another folder."
                 )
-        elif foreign := [name for name in self._names() if name != LOCK and not name.endswith(PART)]:
+        elif foreign := [name for name in names if name != LOCK and not name.endswith(PART)]:
             raise BadInput(
                 f"--workdir={self.path}: holds {foreign[0]!r} but no config.json, so it is not the folder of "
                 "a run; it must be one, or be empty or new."
             )
 
     def _names(self) -> list[str]:
+        """All that is in the folder; none where there is no folder yet. Raises: BadInput, NotRead."""
         try:
-            return sorted(os.listdir(self.path))
+            if size(self.path) is None:
+                return []
+            if self.path.is_dir():
+                with reading(self.path):
+                    return sorted(os.listdir(self.path))
         except OSError as error:
             raise BadInput(f"--workdir={self.path}: cannot be read ({error.strerror}).") from error
+        raise BadInput(f"--workdir={self.path}: is a file; it must be a folder, or a name for a new one.")
 
     def read_config(self) -> ConfigDict:
-        """The run's config, with default.py's values for fields that are newer. Raises: BadInput."""
+        """The run's config, with default.py's values for fields that are newer, and its cache_dir, which is
+        the reader's own. Raises: BadInput, NotRead."""
+        return _code.read(self.read_record())
+
+    def read_record(self) -> dict[str, Any]:
+        """The content of config.json, from which `_code.read` makes a config. Raises: BadInput, NotRead."""
         try:
-            return merge(ConfigDict(json.loads(self.config.read_text("utf-8"))))
+            with reading(self.config):
+                text = self.config.read_text("utf-8")
+            record = json.loads(text)
+            _code.read(record)
+            return record
         except OSError as error:
             raise BadInput(
                 f"--workdir={self.path}: has no readable config.json ({error.strerror})."
@@ -100,28 +129,38 @@ class Workdir:
             raise BadInput(f"{self.config}: is not the config of a run ({error}).") from error
 
     def devices(self) -> int:
-        """The number of devices that the run here began on; 0 where none is known."""
+        """The number of devices that the run here began on; 0 where none is known. Raises: NotRead."""
         try:
-            return int(json.loads(self.config.read_text("utf-8"))["devices"])
+            with reading(self.config):
+                return int(json.loads(self.config.read_text("utf-8"))["devices"]) if self.holds_run() else 0
         except (OSError, ValueError, KeyError, TypeError):
             return 0
 
     def read_result(self) -> dict[str, Any] | None:
-        """result.json, None while the run has not finished, or where it is not whole."""
+        """result.json, None while the run has not finished, or where it is not whole. Raises: NotRead."""
         try:
-            result = json.loads(self.result.read_text("utf-8"))
+            with reading(self.result):
+                result = json.loads(self.result.read_text("utf-8"))
         except (OSError, ValueError):
             return None
         return result if isinstance(result, dict) and SHOWN <= result.keys() else None
 
 
 class Log:
-    """metrics.jsonl: lines that are added, and cut back to a checkpoint's length on resume."""
+    """metrics.jsonl: lines that are added, and cut back to those of a checkpoint on resume.
 
-    def __init__(self, path: Path, size: int):
+    step: what the checkpoint's updates come to. Lines that cannot be read stay where they are.
+    Raises: NotSaved.
+    """
+
+    def __init__(self, path: Path, step: int):
         self._path = path
-        self._file = open(path, "ab", buffering=0)
-        self._file.truncate(size)
+        with writing(path):
+            self._file = append(path)
+            kept = _until(path.read_bytes(), step)
+            self._file.truncate(len(kept))
+            if not kept.endswith(b"\n") and kept:
+                self._file.write(b"\n")
 
     def add(self, line: dict[str, Any]) -> None:
         """Appends one line, at once. Raises: NotSaved."""
@@ -141,29 +180,33 @@ class Log:
         self._file.close()
 
 
-def write(path: Path, text: str) -> None:
-    """The whole file, or, after a kill, the file as it was. Raises: NotSaved."""
-    part = path.with_name(path.name + PART)
-    with writing(path), open(part, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Around what writes a file or folder. Raises: NotSaved where the disk is full, or fails."""
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl, without those that cannot be read. Raises: NotRead."""
     try:
-        yield
-    except Exception as error:  # TensorStore's are ValueErrors
-        reason = next((os.strerror(code) for code in DISK if os.strerror(code) in str(error)), None)
-        if reason is None:
-            raise
-        raise NotSaved(
-            f"{path} cannot be written ({reason}): what was saved before is intact, and once the disk is in "
-            "order the same command goes on from there."
-        ) from error
+        with reading(path):
+            lines = path.read_bytes().split(b"\n")
+    except OSError:  # it is gone
+        return []
+    return [line for line in map(_parsed, lines) if line is not None]
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line.decode("utf-8"))
+        return found if found["kind"] and isinstance(found["update"], int) else None
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _until(data: bytes, step: int) -> bytes:
+    """As far as the last line of an update that is not beyond `step`."""
+    end = at = 0
+    for line in data.split(b"\n"):
+        at += len(line) + 1
+        found = _parsed(line)
+        if found and found["update"] <= step:
+            end = at
+    return data[:end]
 
 
 def to_json(value: Any) -> str:

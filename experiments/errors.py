@@ -4,16 +4,23 @@
     1    an unforeseen error, with its traceback; another process has gone; no run of a sweep succeeded
     2    bad input: nothing was created or changed
     3    a loss or gradient stopped being finite; the state before it is saved
-    4    the disk is full or fails: what was saved before is intact, and the same command goes on from there
-    130  Ctrl-C, 143 SIGTERM: saved; the same command goes on from there
+    4    a file cannot be written or read (the disk is full or fails, a permission is gone), or a sweep's
+         database is away: what was saved before is intact, and the same command goes on from there
+    130  Ctrl-C, 143 SIGTERM: saved, but for the updates under way at a second one; the same command goes on
+    134  JAX ends this process, because another one of the run has hung for 100 seconds
 
 R3NN_TRACEBACK=1 in the environment shows the traceback of the others too.
 """
 
+import contextlib
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable
+from typing import NoReturn
+
+_leaving = threading.Lock()
 
 
 class Ending(Exception):
@@ -34,10 +41,18 @@ class NotFinite(Ending, ArithmeticError):
     status = 3
 
 
-class NotSaved(Ending):
-    """A file of a run could not be written; earlier checkpoints are intact."""
+class DiskError(Ending):
+    """The system refused a file of a run; checkpoints are intact."""
 
     status = 4
+
+
+class NotSaved(DiskError):
+    """A file of a run could not be written."""
+
+
+class NotRead(DiskError):
+    """A file of a run is there and could not be read, which says nothing against what it holds."""
 
 
 class Pruned(Ending):
@@ -66,3 +81,16 @@ def ending(program: Callable[[], None]) -> int:
         print("interrupted.", file=sys.stderr)
         return 130
     return 0
+
+
+def leave(status: int, sentence: str = "") -> NoReturn:
+    """Ends this process here, from any thread and whatever the others are doing. The first call counts."""
+    _leaving.acquire()
+    with contextlib.suppress(OSError, ValueError):  # nobody reads, or it is closed
+        if sentence:
+            print(" ".join(sentence.split()), file=sys.stderr)
+        sys.stderr.flush()
+        sys.stdout.flush()
+        if sys.stdout is not sys.__stdout__ and sys.__stdout__.isatty():  # a bar, which hides the cursor
+            print("\x1b[?25h", file=sys.__stdout__, flush=True)
+    os._exit(status)

@@ -96,6 +96,7 @@ class CommandLine(NamedTuple):
     workdir: str
     lengths: list[int]
     step: int | None
+    allow_code: bool
     options: Options
 
 
@@ -110,12 +111,15 @@ def parse(argv: list[str]) -> CommandLine:
     integer("chunk", Options().chunk, "steps at a time; the numbers do not depend on it")
     integer("seed", Options().seed, "of the sequences")
     integer("step", None, "the checkpoint after so many updates; by default the best")
+    about = "run the Python files that the folder's config names; read them first where it is not your own"
+    flags.DEFINE_bool("allow_code", False, about, flag_values=values)
     parsed(values, argv, __doc__, "--lengths=64,128")
     for name in ("workdir", "lengths"):
         if not values[name].value:
             raise BadInput(f"--{name} is missing: give --workdir=DIR --lengths=64,128,256.")
     options = Options(*(values[name].value for name in Options._fields))
-    return CommandLine(values.workdir, _lengths(values.lengths), values.step, _checked(options))
+    lengths = _lengths(values.lengths)
+    return CommandLine(values.workdir, lengths, values.step, values.allow_code, _checked(options))
 
 
 def _lengths(text: str) -> list[int]:
@@ -151,10 +155,10 @@ def _main(argv: list[str]) -> None:
     place = Workdir(asked.workdir)
     config = complete(place.read_config())
     _jax.configure(config, cache=False)
-    learned = restore(place.path, asked.step)
+    learned = restore(place.path, asked.step, asked.allow_code)
     spec = learned.experiment.spec
     _check_lengths(spec.task, asked)
-    with contextlib.suppress(BadInput):  # the run may come from a machine with other folders
+    with contextlib.suppress(BadInput):  # without a cache it takes longer
         _jax.use_cache(config)
     began = time.perf_counter()
     table = dict(_rows(learned, asked))
@@ -164,6 +168,7 @@ def _main(argv: list[str]) -> None:
         "higher_is_better": spec.task.higher_is_better,
         "trained_lengths": [spec.shortest, spec.max_length],
         "step": learned.step,
+        "damaged": learned.damaged,
         **asked.options._asdict(),
         "interval": "95% over sequences: Wilson's for fractions, normal for the others",
         "lengths": {
@@ -238,15 +243,12 @@ def _numbers(estimate: Estimate) -> dict[str, float | None]:
 
 
 def _leave(place: Workdir, table: dict[int, dict[str, Estimate]], report: dict[str, Any]) -> None:
-    """evaluation.png and evaluation.json, each whole or not at all, and where they are."""
+    """evaluation.png and evaluation.json, each whole or not at all, and where they are. Raises: NotSaved."""
     picture, numbers = (place.path / f"evaluation.{kind}" for kind in ("png", "json"))
     figure, (ax,) = plots.axes()
     draw(ax, table, report)
-    try:
-        plots.save(figure, picture)
-        write(numbers, to_json(report))
-    except OSError as error:
-        raise BadInput(f"--workdir={place.path}: cannot be written ({error.strerror}).") from error
+    plots.save(figure, picture)
+    write(numbers, to_json(report))
     print(f"\n{numbers}\n{picture}")
 
 

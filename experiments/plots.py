@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments._disk import replacing
+
 # Okabe & Ito's colours, told apart by the colour-blind and in grey; the first is the one that matters.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK, PALE = "#333333", "#767676"
@@ -82,9 +84,6 @@ def log_values(ax: Axes, values: Sequence[float]):
 
 
 def save(figure: Figure, path: str | os.PathLike):
-    """Write a PNG, all at once: who looks meanwhile sees the old one or the new one."""
-    path = Path(path)
-    part = path.with_name(f"{path.name}.part")
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(part, format="png", dpi=160)
-    part.replace(path)
+    """Write a PNG, all at once: who looks meanwhile sees the old one or the new one. Raises: NotSaved."""
+    with replacing(Path(path)) as file, matplotlib.rc_context(STYLE):
+        figure.savefig(file, format="png", dpi=160)

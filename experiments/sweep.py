@@ -3,8 +3,9 @@
     scripts/run experiments/sweep.py --config=configs/quickstart_sweep.py --workdir=runs/sweep --workers=2
     scripts/run experiments/sweep.py --config=configs/quickstart_sweep.py --workdir=runs/sweep --dry_run
 
-The same command goes on where a killed sweep stopped. With --storage=postgresql://user:password@host/name
-(or any other server that SQLAlchemy knows), the same command on each of many machines joins one sweep.
+The same command goes on where a killed sweep stopped. With --storage=postgresql://user@host/name (or any
+other server that SQLAlchemy knows), the same command on each of many machines joins one sweep. The password
+belongs in ~/.pgpass or PGPASSWORD, or the whole URL in R3NN_STORAGE: all on a machine can read command lines.
 --config.FIELD=VALUE changes the config of all runs. experiments/errors.py lists the exit statuses.
 """
 
@@ -15,7 +16,8 @@ from typing import NamedTuple
 from absl import flags
 
 from experiments import errors
-from experiments._flags import bad
+from experiments._flags import bad, expanded
+from experiments._sweep.secrets import MARK, hide
 from experiments.errors import BadInput
 from r3nn._names import check_choice, check_int, unknown
 
@@ -58,7 +60,7 @@ def parse(argv: list[str]) -> Asked:
     try:
         rest = values(argv, known_only=True)[1:]
     except flags.Error as error:
-        raise bad(error, values) from error
+        raise BadInput(hide(str(bad(error, values)))) from None
     if values.help:
         raise SystemExit(print(__doc__, values.get_help(), sep="\n"))
     for word in rest:
@@ -71,6 +73,7 @@ def parse(argv: list[str]) -> Asked:
     if not (values.workdir or values.dry_run):
         raise BadInput("--workdir is missing: it must name the folder of the sweep, such as runs/sweep.")
     named = {name: values[name].value for name in Asked._fields[:-1]}
+    named |= {name: expanded(f"--{name}", named[name]) for name in ("config", "workdir")}
     return _checked(Asked(**named, overrides=tuple(rest)))
 
 
@@ -86,7 +89,7 @@ def _flags() -> flags.FlagValues:
     integer("trials", None, "configurations to sample (16), each with all grids")
     string("sampler", "tpe", f"of configurations: {', '.join(SAMPLERS)}")
     string("pruner", "none", f"ends what does badly: {', '.join(PRUNERS)}")
-    string("storage", "", "URL of a database server that all machines reach; by default a file in the folder")
+    string("storage", "", "URL of a server that all machines reach; by default R3NN_STORAGE's, or a file")
     integer("together", 0, "runs of one architecture that a worker trains side by side; 0: chosen")
     integer("seed", 0, "of the sampler")
     boolean("dry_run", False, "print the plan; create nothing")
@@ -97,7 +100,8 @@ def _flags() -> flags.FlagValues:
 def _stray(word: str) -> BadInput:
     match = re.match(r"--?([^=]+)", word)
     if match is None:
-        return BadInput(f"{word!r} is no flag: arguments look like --workers=2.")
+        told = MARK if "@" in word else hide(word)  # it may be the rest of a URL with a space in it
+        return BadInput(f"{told!r} is no flag: arguments look like --workers=2.")
     return BadInput(unknown("flag", match[1], (*Asked._fields[:-1], "help")))
 
 

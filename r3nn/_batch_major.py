@@ -2,12 +2,15 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from r3nn import convert
+from r3nn.cells import Cell
 from r3nn.encoders import Embedding, OneHot
 from r3nn.model import Model, build
 from r3nn.time import unroll
+from r3nn.time._noise import keyed
 
 
 class Step(NamedTuple):
@@ -15,7 +18,13 @@ class Step(NamedTuple):
 
     cell: Any  # a Cell, or a bare function
     params: Any
-    mapped: bool  # whether it stands for a cell of Flax, whose carries have another form
+    key: Any = None  # of the noise
+    mapped: bool = False  # whether it stands for a cell of Flax, whose carries have another form
+
+    @property
+    def bare(self) -> bool:
+        """Whether no more is known of it than that it takes a step."""
+        return not isinstance(self.cell, Cell)
 
 
 class Options(NamedTuple):
@@ -35,25 +44,37 @@ class Options(NamedTuple):
         return self._replace(**{name: getattr(module, name) for name in names if getattr(self, name) is None})
 
 
+def overrides(cell, kind: type) -> bool:
+    """Whether the class of a Flax cell has a step, a carry or params other than those of `kind`."""
+    names = ("__call__", "initialize_carry", "params")
+    return any(getattr(type(cell), name) is not getattr(kind, name) for name in names)
+
+
+def refuse_noise(cell, key, deterministic) -> None:
+    """Raises ValueError for options of the noise of a Flax cell that runs as the bare function that it is."""
+    for name, value in (("key", key), ("deterministic", deterministic)):
+        if value is not None:
+            raise ValueError(f"{name}: {type(cell).__name__} runs as a bare function, whose noise is its own")
+
+
 def run(step: Step, carry, inputs, features: int, options: Options):
     """One RNN over inputs [*batch, T, ...] -> (carry, outputs [*batch, T, ...]).
 
     carry: in Flax's form; None: the cell's initial state. features: the number of feature axes of an input.
     Raises: ValueError for seq_lengths, mask, reset that do not fit, and what `unroll` raises.
     """
-    cell, params, mapped = step
+    cell, params, key, mapped = step
     axis = time_axis(inputs, features, options.time_major)
     _check_flags(jnp.shape(inputs)[: jnp.ndim(inputs) - features], options.mask, options.reset)
     xs, mask, reset = (_time_first(array, axis) for array in (inputs, options.mask, options.reset))
     batch = xs.shape[1 : xs.ndim - features]
     lengths = _lengths(options.seq_lengths, batch)
     if lengths is not None:
-        valid = jnp.arange(len(xs)).reshape(-1, *[1] * len(batch)) < lengths
+        valid = jnp.arange(len(xs)).reshape(-1, *[1] * len(batch)) < lengths[None]
         mask = valid if mask is None else mask & valid
     state = convert.state_from_flax(cell, carry) if mapped and carry is not None else carry
-    state, ys = unroll(
-        cell, params, state, xs, mask=mask, reset=reset, reverse=options.reverse, mode=options.mode
-    )
+    how = dict(mask=mask, reset=reset, reverse=options.reverse, mode=options.mode, key=key)
+    state, ys = unroll(cell, params, state, xs, **how)
     if options.reverse and not options.keep_order:
         ys = _flip(ys, lengths, features)
     return convert.carry_to_flax(cell, state) if mapped else state, jnp.moveaxis(ys, 0, axis)
@@ -99,17 +120,28 @@ def _flip(ys, lengths, features):
     if lengths is None:
         return jnp.flip(ys, 0)
     steps = len(ys)
-    index = (jnp.arange(steps - 1, -1, -1).reshape(-1, *[1] * lengths.ndim) + lengths) % max(steps, 1)
+    index = (jnp.arange(steps - 1, -1, -1).reshape(-1, *[1] * lengths.ndim) + lengths[None]) % max(steps, 1)
     between = ys.ndim - 1 - lengths.ndim - features  # an axis of depths, say
     index = index.reshape(steps, *[1] * between, *lengths.shape, *[1] * features)
     return jnp.take_along_axis(ys, index, axis=0)
 
 
-def predict(model: Model, params, xs, mask=None, reset=None, targets=None):
+def one_step(cell: Cell, params, state, x, key, alone: bool):
+    """One step on x [*batch, D], with noise where there is a key: (state, y).
+
+    alone: the key is of this step and of no other: what is drawn once a sequence cannot be drawn from it.
+    """
+    if key is not None:
+        x = jax.tree.map(lambda leaf: leaf[0], keyed(key, x[None]))
+        x = x._replace(sequence=None) if alone else x
+    return cell(params, state, x)
+
+
+def predict(model: Model, params, xs, mask=None, reset=None, targets=None, key=None):
     """A whole model from its initial state: predictions [*batch, T, O] (T = 1 where it predicts at the last).
 
-    xs [*batch, T, D] floats or [*batch, T] ids; mask and reset bool [*batch, T]; targets [*batch, T, ...].
-    Raises: TypeError for floats in place of ids, ValueError for flags that do not fit.
+    xs [*batch, T, D] floats or [*batch, T] ids; mask and reset bool [*batch, T]; targets [*batch, T, ...];
+    key as in `unroll`. Raises: TypeError for floats in place of ids, ValueError for flags that do not fit.
     """
     ids = isinstance(model.encoder, OneHot | Embedding)
     if ids and not jnp.issubdtype(jnp.result_type(xs), jnp.integer):
@@ -117,7 +149,7 @@ def predict(model: Model, params, xs, mask=None, reset=None, targets=None):
     axis = time_axis(xs, 0 if ids else 1, time_major=False)
     _check_flags(jnp.shape(xs)[: axis + 1], mask, reset)
     arrays = (_time_first(array, axis) for array in (xs, mask, reset, targets))
-    _, ys = model.chunk_depths(params, model.start(params, jnp.shape(xs)[:axis]), *arrays)
+    _, ys = model.chunk_depths(params, model.start(params, jnp.shape(xs)[:axis]), *arrays, key)
     return jnp.moveaxis(ys[:, -1], 0, axis)
 
 

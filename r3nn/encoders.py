@@ -1,4 +1,7 @@
-"""What stands before and after the recurrent body: encoders of inputs, and the readout p of (3.2.3)."""
+"""What stands before and after the recurrent body: encoders of inputs, and the readout p of (3.2.3).
+
+Parameters are drawn in float32 unless `init` is given another dtype, whatever JAX's default is.
+"""
 
 import dataclasses
 from typing import NamedTuple
@@ -8,11 +11,15 @@ import jax.numpy as jnp
 
 from r3nn import initializers
 from r3nn._names import check_choice, check_int
+from r3nn._ranks import plus
+from r3nn._serialize import serializable
+from r3nn._value import Value
 
 Array = jax.Array
 FEEDS = ("values", "probabilities")
 
 
+@serializable
 class Affine(NamedTuple):
     """kernel [in, out] and bias [out]."""
 
@@ -21,20 +28,20 @@ class Affine(NamedTuple):
 
     def __call__(self, x: Array) -> Array:
         """x @ kernel + bias, [..., in] -> [..., out]."""
-        return x @ self.kernel + self.bias
+        return plus(x @ self.kernel, self.bias)
 
 
-def _affine(key, in_size: int, out_size: int) -> Affine:
-    return Affine(initializers.lecun_normal(key, (in_size, out_size)), jnp.zeros(out_size))
+def _affine(key, in_size: int, out_size: int, dtype) -> Affine:
+    return Affine(initializers.lecun_normal(key, (in_size, out_size), dtype), jnp.zeros(out_size, dtype))
 
 
 @dataclasses.dataclass(frozen=True)
-class Identity:
+class Identity(Value):
     """Features as they are, [..., width] floats."""
 
     width: int
 
-    def init(self, key):
+    def init(self, key, dtype=jnp.float32):
         """No parameters."""
         return None
 
@@ -44,46 +51,46 @@ class Identity:
 
 
 @dataclasses.dataclass(frozen=True)
-class Linear:
+class Linear(Value):
     """Features [..., in_size] -> [..., width]."""
 
     in_size: int
     width: int
 
-    def init(self, key) -> Affine:
+    def init(self, key, dtype=jnp.float32) -> Affine:
         """LeCun-normal kernel, zero bias."""
-        return _affine(key, self.in_size, self.width)
+        return _affine(key, self.in_size, self.width, dtype)
 
     def __call__(self, params: Affine, x):
-        """x @ kernel + bias."""
-        return params(x)
+        """x @ kernel + bias, in the dtype of the kernel."""
+        return params(x.astype(params.kernel.dtype))
 
 
 @dataclasses.dataclass(frozen=True)
-class OneHot:
+class OneHot(Value):
     """Ids [...] in [0, width) -> [..., width] floats, one of them 1."""
 
     width: int
 
-    def init(self, key):
+    def init(self, key, dtype=jnp.float32):
         """No parameters."""
         return None
 
     def __call__(self, params, x):
-        """The unit vector of each id."""
-        return jax.nn.one_hot(x, self.width)
+        """The unit vector of each id, in float32."""
+        return jax.nn.one_hot(x, self.width, dtype=jnp.float32)
 
 
 @dataclasses.dataclass(frozen=True)
-class Embedding:
+class Embedding(Value):
     """Ids [...] in [0, vocab) -> a learned vector each, [..., width]."""
 
     vocab: int
     width: int
 
-    def init(self, key) -> Array:
+    def init(self, key, dtype=jnp.float32) -> Array:
         """Rows of unit expected square norm, [vocab, width]."""
-        return jax.random.normal(key, (self.vocab, self.width)) / jnp.sqrt(self.width)
+        return jax.random.normal(key, (self.vocab, self.width), dtype) / self.width**0.5
 
     def __call__(self, params: Array, x):
         """The row of each id."""
@@ -91,7 +98,7 @@ class Embedding:
 
 
 @dataclasses.dataclass(frozen=True)
-class Readout:
+class Readout(Value):
     """p: y_t = h_t @ kernel + bias, one for all steps and depths                       (3.2.3)
 
     size: O, the width of y. feeds: what returns to the input under feedback, the "values" y or the
@@ -106,9 +113,9 @@ class Readout:
         check_int("out_size", self.size, 1)
         check_choice("feedback", self.feeds, FEEDS)
 
-    def init(self, key, in_size: int) -> Affine:
+    def init(self, key, in_size: int, dtype=jnp.float32) -> Affine:
         """LeCun-normal kernel, zero bias."""
-        return _affine(key, in_size, self.size)
+        return _affine(key, in_size, self.size, dtype)
 
     def __call__(self, params: Affine, output: Array) -> Array:
         """Predictions [..., O] of outputs [..., H]."""
@@ -120,5 +127,7 @@ class Readout:
         return jax.nn.softmax(y) if self.feeds == "probabilities" else y
 
     def encode(self, targets: Array) -> Array:
-        """Targets in the form in which predictions feed back: one-hot classes, or the values."""
-        return jax.nn.one_hot(targets, self.size) if self.feeds == "probabilities" else targets
+        """Targets in the form in which predictions feed back: one-hot classes (float32), or the values."""
+        if self.feeds == "values":
+            return targets
+        return jax.nn.one_hot(targets, self.size, dtype=jnp.float32)

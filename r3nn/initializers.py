@@ -1,16 +1,23 @@
 """How parameters start: input and recurrent weights, and the gate biases that set a cell's time constants.
 
-Every initializer is `(key, shape, dtype) -> Array`, the form that `jax.nn.initializers` uses.
+Every initializer is `(key, shape, dtype=float32) -> Array`, the form that `jax.nn.initializers` uses, but for
+the default: theirs is float64 where x64 is on.
 """
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 
-lecun_normal = jax.nn.initializers.lecun_normal()
-glorot_uniform = jax.nn.initializers.glorot_uniform()
-normal = jax.nn.initializers.normal
-unit_uniform = jax.nn.initializers.uniform(1.0)
-zeros = jax.nn.initializers.zeros
+lecun_normal = jax.nn.initializers.lecun_normal(dtype=jnp.float32)
+glorot_uniform = jax.nn.initializers.glorot_uniform(dtype=jnp.float32)
+normal = partial(jax.nn.initializers.normal, dtype=jnp.float32)
+unit_uniform = jax.nn.initializers.uniform(1.0, dtype=jnp.float32)
+
+
+def zeros(key, shape, dtype=jnp.float32):
+    """Zeros."""
+    return jnp.zeros(shape, dtype)
 
 
 def orthogonal(key, shape, dtype=jnp.float32):

@@ -52,7 +52,7 @@ def cross_entropy(predictions: jax.Array, targets: jax.Array, mask: jax.Array) -
     chex.assert_shape(mask, predictions.shape[:-1])
     logits = jnp.where(mask[..., None], predictions, 0).astype(_at_least_float32(predictions))
     # A comparison, not a gather: its gradient is no scatter, so it is deterministic on GPUs too.
-    hit = jnp.arange(logits.shape[-1], dtype=targets.dtype) == targets[..., None]
+    hit = jax.nn.one_hot(targets, logits.shape[-1], dtype=bool)
     chosen = jnp.where(hit, logits, 0).sum(axis=-1)
     surprise = jax.nn.logsumexp(logits, axis=-1) - chosen
     return jnp.where(mask, surprise, 0).sum(axis=-1)

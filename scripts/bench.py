@@ -23,7 +23,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # a case in a p
 import jax  # noqa: E402
 from absl import flags, logging  # noqa: E402
 
-from experiments._flags import parsed  # noqa: E402
+from experiments._flags import expanded, parsed  # noqa: E402
 from experiments.errors import BadInput, ending  # noqa: E402
 from r3nn._names import check_int, unknown  # noqa: E402
 from scripts.bench import CASES, Setup, peers, report, runner  # noqa: E402
@@ -76,6 +76,7 @@ def check(values: flags.FlagValues) -> None:
     if not 0 <= values.seconds < math.inf:
         raise BadInput(f"--seconds must be a number from 0 on, got {values.seconds}.")
     if values.json:
+        values.json = expanded("--json", values.json)
         check_file(pathlib.Path(values.json))
 
 

@@ -14,6 +14,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import socket
 import statistics
 import subprocess
@@ -59,7 +60,7 @@ def main() -> int:
     jax.config.update("jax_num_cpu_devices", max(4, *options.processes))  # to count what would be sent
     began, load = time.time(), os.getloadavg()[0]
     report = {
-        "command": " ".join(["scripts/run", "scripts/scaling.py", *sys.argv[1:]]),
+        "command": shlex.join(["scripts/run", "scripts/scaling.py", *sys.argv[1:]]),
         "machine": {"processor": processor(), "cores": len(os.sched_getaffinity(0))},
         "versions": versions(),
         "curve": [speed(processes) for processes in (1, *options.processes)],
@@ -86,7 +87,7 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     numbers = lambda text: [int(word) for word in text.split(",")]
-    parser.add_argument("--json", default="experiments/results/scaling.json")
+    parser.add_argument("--json", type=os.path.expanduser, default="experiments/results/scaling.json")
     parser.add_argument("--processes", type=numbers, default=[2, 4])
     parser.add_argument("--sync_every", type=numbers, default=[1, 8, 64])
     parser.add_argument("--updates", type=int, default=1024)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from absl import flags
 
-from experiments._flags import parsed
+from experiments._flags import expanded, parsed
 from experiments.errors import BadInput, ending
 from r3nn._names import check_int
 from scripts._killed import MOMENTS, child, children, command, outcome, verify
@@ -154,9 +154,10 @@ def parse(argv: list[str]) -> Options:
         check_int("--cycles", values.cycles, 1)
     except ValueError as error:
         raise BadInput(str(error)) from error
-    if values.workdir and Path(values.workdir).exists():
-        raise BadInput(f"--workdir={values.workdir}: exists; it must be a name for a new folder.")
-    return Options(values.cycles, values.workdir, values.seed)
+    workdir = expanded("--workdir", values.workdir)
+    if workdir and Path(workdir).exists():
+        raise BadInput(f"--workdir={workdir}: exists; it must be a name for a new folder.")
+    return Options(values.cycles, workdir, values.seed)
 
 
 def main(argv: list[str]) -> int:

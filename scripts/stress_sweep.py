@@ -80,7 +80,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--together", type=int, default=0, help="as of experiments/sweep.py")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument(
-        "--home", default=None, help="where to make the folder; by default that of the system"
+        "--home", type=os.path.expanduser, help="where to make the folder; by default that of the system"
     )
     return parser.parse_args()
 
@@ -90,7 +90,7 @@ def start(home: Path, folder: Folder, asked: argparse.Namespace) -> subprocess.P
     command = [sys.executable, "experiments/sweep.py", f"--config={home}/tiny.py", f"--workdir={folder.path}"]
     command += [f"--workers={asked.workers}", f"--trials={asked.trials // 2}", "--sampler=random"]
     command += [f"--together={asked.together}"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "R3NN_STORAGE": ""}  # a file in the folder
     with open(home / "log", "w") as log:
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
 
@@ -106,6 +106,7 @@ def kill_one(folder: Folder, chance: random.Random) -> int:
 
 def verdict(folder: Folder, total: int, killed: int, seconds: float, status: int) -> int:
     """Prints the figures -> 0 where all is well."""
+    os.environ.pop("R3NN_STORAGE", None)
     with study.connected(study.database("", folder.database)) as storage:
         trials = trials_of(optuna.load_study(study_name=os.path.normpath(folder.path), storage=storage))
     chain = current(trials, total)

@@ -18,15 +18,15 @@ import pytest  # noqa: E402
 jax.config.update("jax_num_cpu_devices", 4)  # shard_map needs devices
 jax.config.update("jax_default_matmul_precision", "highest")  # GPUs and TPUs would round otherwise
 
-STRICT = ("cells", "time", "compose", "tasks")
+STRICT = ("cells", "time", "compose", "contract", "tasks")
 
 
 @pytest.fixture(autouse=True)
 def strict_promotion(request):
-    """Strict dtype promotion in tests/test_cells*.py, tests/cells/* and so on, not round optax."""
+    """No promotion of dtypes or ranks in tests/test_cells*.py, tests/cells/* and so on, not round optax."""
     top = request.path.relative_to(request.config.rootpath / "tests").parts[0]
     if top.removeprefix("test_").startswith(STRICT):
-        with jax.numpy_dtype_promotion("strict"):
+        with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
             yield
     else:
         yield

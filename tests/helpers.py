@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 
 from r3nn import (
     chain,
@@ -27,6 +28,7 @@ from r3nn import (
     zoneout,
 )
 from r3nn.cells import SLSTMState, elman, gru, lstm, mgu, ugrnn
+from r3nn.time._trees import batch_axes
 
 
 def assert_close(actual, desired, rtol=1e-5, atol=1e-6):
@@ -89,7 +91,7 @@ def problem(cell, T, batch, D, H, *, seed=0) -> Problem:
     params = jax.eval_shape(init, jax.random.key(0))
     state = jax.eval_shape(lambda p: cell.initial_state(p, batch), params)
     mask, reset = rng.random((T, *batch)) < 0.75, rng.random((T, *batch)) < 0.2
-    if T > 3:  # a reset where there is no step, between steps, whichever the direction
+    if T > 3 and 0 not in batch:  # a reset where there is no step, between steps, whichever the direction
         first = (slice(4), *(0 for _ in batch))
         mask[first], reset[first] = [True, False, False, True], [False, False, True, False]
     xs = rng.normal(size=(T, *batch, D)).astype(dtype)
@@ -97,6 +99,17 @@ def problem(cell, T, batch, D, H, *, seed=0) -> Problem:
     if isinstance(state, SLSTMState):  # its normaliser is a sum of exponentials
         state = state._replace(n=0.5 + abs(state.n))
     return Problem(params, state, xs, mask, reset)
+
+
+def open_sizes(cell, p: Problem, sizes: str) -> Problem:
+    """The shapes of a problem of one batch axis, with symbols for T and B, such as "T, b"."""
+    T, b = export.symbolic_shape(sizes)
+    params, *along = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), (p.params, *p[2:])
+    )
+    along = [leaf.update(shape=(T, b, *leaf.shape[2:])) for leaf in along]
+    batched = lambda axis, s: jax.ShapeDtypeStruct((*s.shape[:axis], b, *s.shape[axis + 1 :]), s.dtype)
+    return Problem(params, jax.tree.map(batched, batch_axes(cell, p.params), p.state), *along)
 
 
 def drawn(init):

@@ -1,5 +1,6 @@
 """Runs of a few steps, for the tests of experiments."""
 
+import time
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -30,3 +31,12 @@ def train_line(workdir, *arguments: str, **fields) -> list[str]:
 def everything(folder: Path) -> dict[Path, int]:
     """All that is in a folder, and when each was last changed."""
     return {path: path.lstat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def wait_for(condition):
+    """Until it holds."""
+    for _ in range(1200):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise TimeoutError

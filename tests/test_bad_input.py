@@ -14,10 +14,11 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
+from configs import default
 from experiments import evaluate, sweep, train
 from experiments._build import build
 from experiments._checkpoint import Checkpoints, Counters
-from experiments._config import complete
+from experiments._config import complete, fields
 from experiments._workdir import Workdir, to_json, write
 from experiments.errors import BadInput
 from scripts import stress
@@ -175,7 +176,8 @@ TRAIN = [
     (["--config.model.cell=lem(dtt=0.5)"], ["'dtt'", "'dt'"]),
     (["--config.model.cell=README.md"], ["README.md", "unknown"]),
     (["--config.model.cell=configs/default.py"], ["configs/default.py", "write"]),
-    (["--config.model.cell=configs/default.py:get_conf"], ["get_conf", "'get_config'"]),
+    (["--config.model.cell=configs/default.py:get_conf"], ["'get_conf' is unknown", "one of (none)"]),
+    (["--config.model.cell=configs/default.py:get_config"], ["get_config", "must be a Cell"]),
     (["--config.task.name=configs/default.py:get_config"], ["get_config", "must be a Task"]),
     (["--config.task.name=copy_memory"], ["config.train.length", "21", "6"]),
     (["--config.task.options.foo=1"], ["'adding'", "no options", "'foo'"]),
@@ -230,6 +232,30 @@ TRAIN = [
     ),
     (["--config.model.init.kernel_init=zeros"], ["config.model.init.kernel_init", "left out", "function"]),
     (["--processes=two"], ["--processes must be an integer", "'two'"]),
+    # Numbers that float32 does not have: 0 or infinite to it, or subnormal, which XLA takes as 0.
+    *(
+        ([f"--config.{name}={value}"], [f"config.{name}", value])
+        for name, usual in fields(default.get_config())
+        for value in ("1e-46", "1.1e-38", "1e+39")
+        if isinstance(usual, float)
+    ),
+    *(
+        (["--config.model.cell=" + cell], [f"config.model.cell={cell}: ", *words])
+        for cell, *words in [
+            ("lem(dt=1e-60)", "dt must be", "1e-60"),
+            ("cornn(gamma=1e39, dt=0.1)", "gamma must be", "1e+39"),
+            ("heads(scornn(negative=1e-46), 3)", "negative must be", "1e-46"),
+        ]
+    ),
+    (["--config.model.depth_cell=lem(dt=1e-60)"], ["config.model.depth_cell=lem(dt=1e-60): dt", "1e-60"]),
+    (
+        ["--config.model.cell=lru", f"--config.model.init.max_phase={10**39}"],
+        ["config.model.init.max_phase", "3.4e+38"],
+    ),
+    # Paths.
+    (["--workdir=~nobody-here/run"], ["--workdir=~nobody-here/run", "no home folder", "'~nobody-here'"]),
+    (["--config=~nobody-here/x.py"], ["--config=~nobody-here/x.py", "no home folder"]),
+    (["--config.cache_dir=~nobody-here/x"], ["config.cache_dir=~nobody-here/x", "no home folder"]),
 ]
 
 
@@ -277,6 +303,69 @@ def test_files_of_cells_and_tasks(field, text, error, tmp_path, capsys):
     path.write_text(text)
     argv = train_line(tmp_path / "run", cache_dir="", **{field: f"{path}:value"})
     refused(train.main, argv, [f"config.{field}={path}:value", error, "R3NN_TRACEBACK=1"], capsys, tmp_path)
+
+
+CELL = """
+import dataclasses
+from typing import NamedTuple
+import jax.numpy as jnp
+from r3nn.cells import GatedCell
+
+class Gates(NamedTuple):
+    candidate: object
+
+@dataclasses.dataclass(frozen=True)
+class Mine(GatedCell):
+    gates = Gates
+    def core(self, params, state, u, r):
+        return jnp.tanh(u.candidate + r.candidate)
+
+mine = Mine()
+"""
+
+
+@pytest.mark.parametrize(
+    "field, name, change, words",
+    [
+        (
+            "cell",
+            "mine",
+            ("u.candidate", "u.update"),
+            ["Mine.core", "gate 'update'; its gates are candidate"],
+        ),
+        ("depth_cell", "mine", ("u.candidate", "params.w"), ["Mine.core", "'w' of GatedParams"]),
+        ("cell", "mine", ("u.candidate", "u.candidate[..., :2]"), ["Mine.core", "(2, 2), (2, 3)"]),
+        ("cell", "mine", ("gates = Gates", ""), ["Mine.gates is None", "NamedTuple"]),
+        ("cell", "mine", ("@dataclasses.dataclass(frozen=True)", ""), ["Mine is no frozen dataclass itself"]),
+        ("cell", "mine", ("u.candidate", "missing"), ["Mine.core", "NameError", "'missing'"]),
+        ("cell", "Mine", ("", ""), ["must be a Cell value", "did you mean Mine()?"]),
+        ("cell", "mie", ("", ""), ["did you mean 'mine'", "one of mine."]),
+    ],
+)
+def test_cells_at_fault(field, name, change, words, tmp_path, capsys):
+    """The field, class and method: not the params that the cell has drawn itself."""
+    path = tmp_path / "mine.py"
+    path.write_text(CELL.replace(*change))
+    argv = train_line(tmp_path / "run", cache_dir="", **{f"model.{field}": f"{path}:{name}"})
+    refused(train.main, argv, [f"config.model.{field}={path}:{name}", *words], capsys, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line, error",
+    [
+        ("return missing", "NameError: name 'missing'"),
+        ("return jnp.ones(2) + jnp.ones(3)", "incompatible shapes"),
+    ],
+)
+def test_a_task_at_fault(line, error, tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import dataclasses\nimport jax.numpy as jnp\nfrom r3nn.tasks import Adding\n\n"
+        "@dataclasses.dataclass(frozen=True)\nclass Mine(Adding):\n"
+        f"    def example(self, key, length, max_length):\n        {line}\n\nmine = Mine()\n"
+    )
+    argv = train_line(tmp_path / "run", cache_dir="", **{"task.name": f"{path}:mine"})
+    refused(train.main, argv, [f"config.task.name={path}:mine", error], capsys, tmp_path)
 
 
 def test_a_function_in_a_config():

@@ -1,8 +1,10 @@
 """Every cell against its paper and flax, one step and a sequence; how parameters start; declared facts."""
 
+import copy
 import dataclasses
 import functools
 import pickle
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -11,9 +13,9 @@ import numpy as np
 import pytest
 
 from r3nn import CELLS, initializers, unroll
-from r3nn.cells import GatedCell, LSTMState, SLSTMState, lstm, slstm
+from r3nn.cells import ACTIVATIONS, GatedCell, LSTMState, SLSTMState, lstm, slstm
 from tests import cell_oracles, oracles
-from tests.helpers import assert_close, problem
+from tests.helpers import assert_close, compiled, outcome, problem
 
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 GATED = {name: cell for name, cell in CELLS.items() if isinstance(cell, GatedCell)}
@@ -236,7 +238,9 @@ def test_initial_state(cell):
     learned = initialized(cell, learn_initial=True)
     assert not any(leaf.any() for leaf in jax.tree.leaves(learned.initial))
     learned = learned._replace(
-        initial=jax.tree.map(lambda h: h + np.arange(H, dtype=np.float32), learned.initial)
+        initial=jax.tree.map(
+            lambda h: h + np.broadcast_to(np.arange(H, dtype=np.float32), h.shape), learned.initial
+        )
     )
     first = cell_oracles.initial(cell, learned)
     expected = jax.tree.map(lambda leaf: repeated(leaf, (2, B)), first)
@@ -267,7 +271,7 @@ def test_core_is_elementwise(cell):
         return cell.core(params, *jax.tree.map(lambda leaf: leaf.at[..., 2].add(bump), given))
 
     def moved(before, after):
-        assert ((before != after) == (np.arange(H) == 2)).all()
+        assert ((before != after) == (np.arange(H) == 2)[None]).all()
 
     jax.tree.map(moved, core(0.0), core(3.0))
 
@@ -319,6 +323,70 @@ def test_states_stay_in_the_declared_box(name):
         assert all(leaf.min() >= low and leaf.max() <= high for leaf in jax.tree.leaves(after))
 
 
+WITH_TANH = {name: cell for name, cell in GATED.items() if cell.activation is jnp.tanh}
+
+
+def test_another_activation_stands_wherever_the_paper_has_tanh(monkeypatch):
+    """Two steps of each cell, all in one program, against its equations with NumPy's tanh replaced."""
+    assert set(CELLS) - set(WITH_TANH) == {"indrnn", "scornn", "mingru", "minlstm", "rglru", "lru"}
+    problems = {name: problem(cell, 2, (B,), D, 4) for name, cell in WITH_TANH.items()}
+
+    def run(cell, p):
+        state, _ = cell(p.params, p.state, p.xs[0])
+        return cell(p.params, state, p.xs[1])
+
+    changed = {name: dataclasses.replace(cell, activation=jax.nn.silu) for name, cell in WITH_TANH.items()}
+    actual = compiled(lambda ps: {name: run(changed[name], p) for name, p in ps.items()})(problems)
+    monkeypatch.setattr(np, "tanh", lambda a: a / (1 + np.exp(-a)))
+    for name, cell in WITH_TANH.items():
+        params, state, xs, *_ = jax.tree.map(np.float64, problems[name])
+        expected = oracles.unroll(cell, params, oracles.entry(cell, state, 1), xs[:, 1])
+        new, y = actual[name]
+        assert_close(
+            (oracles.entry(cell, new, 1), y[1]), (expected[0], expected[1][-1]), rtol=1e-5, atol=1e-5
+        )
+
+
+def test_gradients_through_another_activation(x64):
+    """gelu, which is no single operation, twice in an LSTM."""
+    cell = dataclasses.replace(lstm, activation=jax.nn.gelu)
+    p = problem(cell, 3, (B,), D, 4)[:3]
+    scan, plain = compiled(lambda p: [outcome(cell, *p, mode=mode) for mode in ("scan", "plain")])(p)
+    assert_close(scan, plain, rtol=1e-9, atol=1e-10)
+
+
+def test_bounds_are_of_the_activation():
+    for cell in WITH_TANH.values():
+        changed = dataclasses.replace(cell, activation=jax.nn.sigmoid)
+        assert changed.bounds is None
+        assert dataclasses.replace(changed, activation=jnp.tanh) == cell
+        assert dataclasses.replace(changed, activation=jnp.tanh).bounds == cell.bounds
+
+    @dataclasses.dataclass(frozen=True)
+    class Rectified(type(CELLS["gru"])):
+        activation: Callable = jax.nn.relu
+
+    assert Rectified().bounds is None and Rectified(activation=jnp.tanh).bounds == (-1, 1)
+
+
+def test_a_cell_with_another_activation_is_a_value():
+    """Also where pickle and copy would refuse, or double, the function."""
+    for name, activation in ACTIVATIONS.items():
+        cell = dataclasses.replace(CELLS["lem"], dt=0.5, activation=activation)
+        for twin in (pickle.loads(pickle.dumps(cell)), copy.deepcopy(cell)):
+            assert twin == cell and hash(twin) == hash(cell) and twin.bounds == cell.bounds
+        assert repr(cell) == f"LEM(reads=Dense(), activation={name}, dt=0.5)"
+    assert "activation=softplus" in repr(dataclasses.replace(lstm, activation=jax.nn.softplus))
+
+
+@pytest.mark.parametrize("name", ["mingru", "minlstm", "rglru", "scornn"])
+def test_activation_of_a_cell_that_has_none(name):
+    with pytest.raises(ValueError, match="field activation .* cannot be specified"):
+        dataclasses.replace(CELLS[name], activation=jax.nn.relu)
+    with pytest.raises(TypeError, match="LSTM: activation='relu' must be an elementwise function such as"):
+        dataclasses.replace(lstm, activation="relu")
+
+
 @every_cell
 def test_the_parts_compose_to_the_step(cell):
     p = problem(cell, 1, (B,), D, H)
@@ -341,7 +409,8 @@ def test_any_number_of_batch_axes(cell):
     assert_close(one(oracles.take(p.state, (1, 2)), p.xs[0, 1, 2]), oracles.take((state, y), (1, 2)))
     # One state for a batch of inputs is that state for each of them.
     same = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[0, 0], leaf.shape), p.state)
-    assert_close(one(oracles.take(p.state, (0, 0)), p.xs[0])[1], one(same, p.xs[0])[1])
+    with jax.numpy_rank_promotion("allow"):
+        assert_close(one(oracles.take(p.state, (0, 0)), p.xs[0])[1], one(same, p.xs[0])[1])
 
 
 @every_gated_cell

@@ -95,7 +95,7 @@ def test_the_input_chooses_the_recurrent_matrix(cell, x64):
     dense = type(cell)()
     p = problem(cell, T, (B,), D, H)
     x = p.xs[0, 0]
-    chosen = p.params.multiplier * (x @ p.params.input_multiplier)
+    chosen = p.params.multiplier * (x @ p.params.input_multiplier)[None]
     fields = {name: getattr(p.params, name) for name in ("input", "bias", "recurrent_bias", "initial")}
     params = problem(dense, T, (B,), D, H).params._replace(
         recurrent=jax.tree.map(lambda w: chosen @ w, p.params.recurrent), **fields
@@ -168,6 +168,11 @@ def test_cells_by_the_name_of_a_call():
     assert as_cell("lem(dt=0.0242)") == type(lem)(dt=0.0242)
     assert as_cell("m2rnn(heads=2, keys=3)") == type(m2rnn)(heads=2, keys=3)
     assert as_cell("heads(scornn(negative=0.25), 2)") == heads(type(scornn)(negative=0.25), 2)
+    relu, silu = jax.nn.relu, jax.nn.silu
+    assert as_cell("elman(activation=relu)") == type(elman)(activation=relu) != elman
+    assert as_cell("heads(gru(activation='relu'), 4)") == heads(type(gru)(activation=relu), 4)
+    assert as_cell("lem(dt=0.5, activation=silu)") == type(lem)(dt=0.5, activation=silu)
+    assert as_cell("mlstm(activation=tanh)") == mlstm and as_cell("indrnn(activation=relu)") == indrnn
     model = build(in_size=D, out_size=1, cell="heads(gru, 3)", hidden_size=H, depth=2)
     assert model.init(jax.random.key(0)).body.first.recurrent.update.shape == (3, 2, 2)
 
@@ -184,6 +189,19 @@ def test_cells_by_the_name_of_a_call():
         ("lem(dtt=0.1)", "field of cell lem, 'dtt' is unknown: did you mean 'dt'"),
         ("lem(0.1)", "field of cell lem, '0.1' is unknown"),
         ("gru(reads=1)", "field of cell gru, 'reads' is unknown"),
+        (
+            "gru(activation=tan)",
+            "cell gru: activation 'tan' is unknown: did you mean 'tanh'. It must be one of",
+        ),
+        (
+            "heads(gru(activation=jax.nn.relu), 4)",
+            "'jax.nn.relu' is unknown: .* one of gelu, identity, relu, sigmoid, silu, tanh",
+        ),
+        ("gru(activation=2)", "cell gru: activation '2' is unknown: it must be one of gelu, identity"),
+        *(
+            (f"{name}(activation=relu)", f"field of cell {name}, 'activation' is unknown")
+            for name in ("mingru", "minlstm", "rglru", "scornn", "lru")
+        ),
         ("lem(dt=2)", "lem: dt=2 must be above 0 and at most 1"),
     ],
 )

@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 
 from r3nn import CELLS, unroll
 from r3nn.time._trees import batch_axes
-from tests.helpers import COMPOSITIONS, assert_close, compiled, in_size, pad, problem, unless_slow
+from tests.helpers import COMPOSITIONS, assert_close, compiled, in_size, open_sizes, pad, problem, unless_slow
 
 ROWS = CELLS | COMPOSITIONS
 every_row = pytest.mark.parametrize("name", ROWS)
@@ -110,10 +110,41 @@ def test_transformations(name, x64):
 
 @every_row
 def test_exports(name):
-    """The gradient lowers for every platform, on whichever machine this is."""
-    p = arguments(name)
+    """The gradient lowers for every platform, on whichever machine this is, for any batch and any number of
+    blocks of steps."""
+    p = open_sizes(ROWS[name], arguments(name), "3*n, b")
     gradient = jax.jit(jax.grad(functools.partial(loss, ROWS[name]), argnums=(0, 1, 2)))
     platforms = ("cpu", "cuda", "tpu")
     exported = export.export(gradient, platforms=platforms)(*p)
     assert exported.platforms == platforms
+    assert exported.out_tree == jax.tree.structure(p[:3])
     assert [out.shape for out in exported.out_avals] == [leaf.shape for leaf in jax.tree.leaves(p[:3])]
+
+
+@every_row
+def test_params_and_states_can_be_serialized(name):
+    """Every NamedTuple among them is registered: JAX refuses to do so again."""
+
+    def check(tree):
+        if isinstance(tree, tuple):
+            if hasattr(tree, "_fields"):
+                again = functools.partial(export.register_namedtuple_serialization, type(tree))
+                with pytest.raises(ValueError, match="Duplicate serialization registration"):
+                    again(serialized_name=f"again {type(tree)}")
+            for leaf in tree:
+                check(leaf)
+
+    p = arguments(name)
+    check((p.params, p.state))
+
+
+def test_a_program_is_written_and_read():
+    """Of any batch and length: the other process finds the params' and the states' classes by name."""
+    pytest.importorskip("flatbuffers")
+    name = "R3NN"
+    p = arguments(name)
+    run = compiled(lambda *p: loss(ROWS[name], *p, mode="plain"))
+    exported = export.export(run)(*open_sizes(ROWS[name], p, "T, b"))
+    read = export.deserialize(exported.serialize())
+    assert (read.in_tree, read.out_tree) == (exported.in_tree, exported.out_tree)
+    assert_close(read.call(*p), run(*p))

@@ -1,6 +1,11 @@
 """Weights from and to torch and Keras: against the equations, and against the libraries where installed."""
 
+import dataclasses
+import math
+import re
+import types
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -48,35 +53,44 @@ def split(array, count):
     return np.split(np.asarray(array, np.float64), count, axis=-1)
 
 
-def cell_step(kind, state, parts):
+def cell_step(kind, state, parts, φ=np.tanh):
     """One step of gates given as (from x, from h) pairs of pre-activations."""
     h, c = state
     if kind == "elman":
-        return np.tanh(sum(parts[0])), c
+        return φ(sum(parts[0])), c
     if kind == "gru":  # r, z, n
         r, z = σ(sum(parts[0])), σ(sum(parts[1]))
-        n = np.tanh(parts[2][0] + r * parts[2][1])
+        n = φ(parts[2][0] + r * parts[2][1])
         return (1 - z) * n + z * h, c
-    i, f, g, o = σ(sum(parts[0])), σ(sum(parts[1])), np.tanh(sum(parts[2])), σ(sum(parts[3]))
+    i, f, g, o = σ(sum(parts[0])), σ(sum(parts[1])), φ(sum(parts[2])), σ(sum(parts[3]))
     c = f * c + i * g
-    return o * np.tanh(c), c
+    return o * φ(c), c
 
 
-def torch_oracle(kind, state, xs):
-    """torch's documentation: weight_ih @ x + bias_ih and weight_hh @ h + bias_hh, layer by layer."""
-    for k in range(sum(name.startswith("weight_ih") for name in state)):
-        w, u = state[f"weight_ih_l{k}"], state[f"weight_hh_l{k}"]
-        b, b_ = (state.get(f"bias_{s}h_l{k}", np.zeros(len(w))) for s in "ih")
+def torch_oracle(kind, state, xs, φ=np.tanh):
+    """torch's documentation: weight_ih @ x + bias_ih and weight_hh @ h + bias_hh, layer by layer; of both
+    directions side by side."""
+
+    def run(end, xs):
+        w, u = state[f"weight_ih{end}"], state[f"weight_hh{end}"]
+        b, b_ = (state.get(f"bias_{s}h{end}", np.zeros(len(w))) for s in "ih")
         h, c, ys = np.zeros(H), np.zeros(H), []
         for x in xs:
             both = zip(split(w @ x + b, GATES[kind]), split(u @ h + b_, GATES[kind]), strict=True)
-            h, c = cell_step(kind, (h, c), list(both))
+            h, c = cell_step(kind, (h, c), list(both), φ)
             ys.append(h)
-        xs = np.array(ys)
+        return np.array(ys)
+
+    for k in range(sum(bool(re.fullmatch(r"weight_ih_l\d", name)) for name in state)):
+        forward = run(f"_l{k}", xs)
+        if f"weight_ih_l{k}_reverse" in state:
+            xs = np.concatenate([forward, run(f"_l{k}_reverse", xs[::-1])[::-1]], axis=-1)
+        else:
+            xs = forward
     return xs
 
 
-def keras_oracle(name, weights, xs):
+def keras_oracle(name, weights, xs, φ=np.tanh):
     """Keras's source: columns z, r, h of the GRU and i, f, c, o of the LSTM."""
     kernel, recurrent, bias = [*weights, np.zeros(weights[0].shape[1])][:3]
     b, b_ = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))
@@ -89,7 +103,7 @@ def keras_oracle(name, weights, xs):
             r[2], u[2] = np.zeros(H), u[2] + (gate * h) @ split(recurrent, 3)[2]
         order = (1, 0, 2) if count == 3 else range(count)
         kind = {1: "elman", 3: "gru", 4: "lstm"}[count]
-        h, c = cell_step(kind, (h, c), [(u[i], r[i]) for i in order])
+        h, c = cell_step(kind, (h, c), [(u[i], r[i]) for i in order], φ)
         ys.append(h)
     return np.array(ys)
 
@@ -116,6 +130,129 @@ def test_keras_by_its_equations(name, bias):
     assert cell == CELLS[name]
     desired = np.stack([keras_oracle(name, weights, XS[:, i].astype(np.float64)) for i in range(B)], axis=1)
     assert_close(outputs(cell, params), desired, 1e-6, 1e-6)
+
+
+# Modules and layers, known by their attributes alone.
+
+
+class Tensor(NamedTuple):
+    """What of torch's tensors is used."""
+
+    array: np.ndarray
+
+    def detach(self):
+        return self
+
+    def cpu(self):
+        return self.array
+
+
+class Module(types.SimpleNamespace):
+    """What of torch's modules is used."""
+
+    def state_dict(self):
+        return {name: Tensor(array) for name, array in self.arrays.items()}
+
+
+class Layer(types.SimpleNamespace):
+    """What of Keras's layers is used."""
+
+    def get_weights(self):
+        return self.arrays
+
+
+def relu(a):
+    return np.maximum(a, 0)
+
+
+def silu(a):
+    return a * σ(np.maximum(a, -80))
+
+
+def exact_gelu(a):
+    return a * (1 + np.vectorize(math.erf)(np.asarray(a, np.float64) / 2**0.5)) / 2
+
+
+def sigmoid(a):
+    return σ(np.maximum(a, -80))
+
+
+def hard_sigmoid(a):
+    return np.clip(a / 6 + 0.5, 0, 1)
+
+
+def relu6(a):
+    return np.clip(a, 0, 6)
+
+
+def by_sequence(oracle, *arguments):
+    return np.stack(
+        [oracle(*arguments[:2], XS[:, i].astype(np.float64), *arguments[2:]) for i in range(B)], 1
+    )
+
+
+def test_torch_with_relu():
+    """A module says it; a state dict does not, and is told; none comes in as tanh, and back out, unsaid."""
+    state, relu_ = torch_state(1, 2), jax.nn.relu
+    cell, params = convert.from_torch(Module(arrays=state, nonlinearity="relu"))
+    assert cell == deep(dataclasses.replace(elman, activation=relu_), 2)
+    assert_close(outputs(cell, params), by_sequence(torch_oracle, "elman", state, relu), 1e-5, 1e-5)
+    assert convert.from_torch(state, activation=relu_)[0] == cell
+    assert convert.from_torch(state)[0] == deep(elman, 2)
+    back = convert.to_torch(cell, params, activation=relu_)
+    assert_close(convert.from_torch(back, activation=relu_)[1], params, 0, 0)
+
+
+def test_torch_of_both_directions():
+    """Two layers of an LSTM: the second one's input is both outputs of the first."""
+    backward = {f"{name}_reverse": array[::-1] for name, array in torch_state(4, 2).items()}
+    state = torch_state(4, 2) | backward
+    for end in ("", "_reverse"):
+        state[f"weight_ih_l1{end}"] = random((4 * H, 2 * H), len(end))
+    cell, layers = convert.from_torch(Module(arrays=state))
+    xs = XS
+    for forward, backward in layers:
+        ahead = outputs(cell, forward, xs)
+        behind = compiled(partial(unroll, cell, reverse=True))(backward, None, xs)[1]
+        xs = jnp.concatenate([ahead, behind], axis=-1)
+    assert cell == lstm
+    assert_close(xs, by_sequence(torch_oracle, "lstm", state), 1e-6, 1e-6)
+    assert_close(convert.from_torch(convert.to_torch(cell, layers))[1], layers, 0, 0)
+
+
+@pytest.mark.parametrize("kind", GATES)
+def test_torch_cells(kind):
+    """RNNCell, GRUCell and LSTMCell: a layer whose names have no number."""
+    state = torch_state(GATES[kind])
+    bare = {name.removesuffix("_l0"): array for name, array in state.items()}
+    options = {"nonlinearity": "tanh"} if kind == "elman" else {}
+    cell, params = convert.from_torch(Module(arrays=bare, **options))
+    assert cell == CELLS[kind]
+    assert_close(params, convert.from_torch(state)[1], 0, 0)
+
+
+@pytest.mark.parametrize(
+    "name, φ, ours",
+    [
+        ("elman", relu, jax.nn.relu),
+        ("gru", silu, jax.nn.silu),
+        ("gru_reset_before", lambda a: a, jax.nn.identity),
+        ("lstm", sigmoid, jax.nn.sigmoid),
+        ("lstm", exact_gelu, None),
+    ],
+)
+def test_keras_layers_with_another_activation(name, φ, ours):
+    """The LSTM has it twice; a GRU says where it resets."""
+    weights = keras_weights(GATES.get(name, 3), bias=False)
+    options = {} if name == "elman" else {"recurrent_activation": sigmoid}
+    options |= {"reset_after": name == "gru"} if "gru" in name else {}
+    cell, params = convert.from_keras(Layer(arrays=weights, activation=φ, **options))
+    assert cell == dataclasses.replace(CELLS[name], activation=ours or cell.activation)
+    assert_close(outputs(cell, params), by_sequence(keras_oracle, name, weights, φ), 1e-6, 1e-6)
+    back = convert.to_keras(cell, params, activation=cell.activation)
+    same, again = convert.from_keras(back, cell)
+    assert same == cell
+    assert_close(again, params, 0, 0)
 
 
 def filled(cell, seed=0, **options):
@@ -175,6 +312,7 @@ def test_levels_and_stack(tie):
     assert_close(outputs(deep(elman, 4), untied), outputs(cell, tied), 1e-6, 1e-6)
 
 
+RELU, RELU_GRU = (dataclasses.replace(cell, activation=jax.nn.relu) for cell in (elman, gru))
 LEARNED = filled(gru)._replace(initial=np.zeros(H, np.float32))
 STATE = torch_state(3)
 
@@ -188,7 +326,38 @@ STATE = torch_state(3)
             lambda: convert.from_torch({k: v for k, v in STATE.items() if k != "bias_ih_l0"}),
             "lacks bias_ih_l0",
         ),
-        (lambda: convert.from_torch(STATE | {"weight_ih_l0_reverse": 0}), "one direction at a time"),
+        (lambda: convert.from_torch(STATE | {"weight_ih_l0_reverse": 0}), "lacks weight_hh_l0_reverse"),
+        (
+            lambda: convert.from_torch(torch_state(1), activation=jax.nn.gelu),
+            "activation=gelu: torch's RNN can have tanh or relu alone",
+        ),
+        (lambda: convert.from_torch(STATE, activation=jax.nn.relu), "relu: torch's GRU can have tanh alone"),
+        (
+            lambda: convert.from_torch(Module(arrays=STATE, nonlinearity="tanh"), activation=jax.nn.relu),
+            "activation=relu: the Module has tanh",
+        ),
+        (lambda: convert.to_torch(RELU, filled(elman)), "elman: activation=tanh, but the cell's is relu"),
+        (
+            lambda: convert.to_torch(RELU_GRU, filled(gru), activation=jax.nn.relu),
+            "torch's GRU can have tanh",
+        ),
+        (lambda: convert.to_keras(RELU, filled(elman)), "elman: activation=tanh, but the cell's is relu"),
+        (lambda: convert.to_flax(RELU, filled(elman)), "elman: activation=tanh, but the cell's is relu"),
+        (
+            lambda: convert.from_keras(Layer(arrays=[], activation=relu6)),
+            r"Layer\(activation=relu6\): must be one of tanh, relu",
+        ),
+        (
+            lambda: convert.from_keras(
+                Layer(arrays=[], activation=np.tanh, recurrent_activation=hard_sigmoid)
+            ),
+            r"Layer\(recurrent_activation=hard_sigmoid\): must be sigmoid",
+        ),
+        (lambda: convert.from_keras(Layer(arrays=[])), "Layer has no activation: must be SimpleRNN, GRU"),
+        (
+            lambda: convert.from_keras(Layer(arrays=keras_weights(1), activation=relu), elman),
+            r"cell=Elman\(.*tanh\): the Layer is Elman\(.*relu\)",
+        ),
         (lambda: convert.from_torch(STATE | {"weight_hr_l0": 0}), "no proj_size"),
         (lambda: convert.from_torch(STATE | {"decoder.weight": 0}), "decoder.weight cannot be converted"),
         (lambda: convert.from_torch(STATE | {"weight_hh_l0": np.zeros((8, 4))}), r"must be \[G·H, H\]"),
@@ -219,17 +388,48 @@ def test_errors_are_one_sentence(make, words):
 
 @pytest.mark.filterwarnings("ignore")  # theirs, on import
 @pytest.mark.parametrize(
-    "kind, depth, bias", [("RNN", 1, True), ("GRU", 2, True), ("LSTM", 2, True), ("GRU", 1, False)]
+    "kind, depth, bias, options",
+    [
+        ("RNN", 1, True, {}),
+        ("RNN", 2, True, {"nonlinearity": "relu"}),
+        ("GRU", 2, True, {}),
+        ("LSTM", 2, True, {}),
+        ("GRU", 1, False, {}),
+    ],
 )
-def test_equals_torch(kind, depth, bias):
+def test_equals_torch(kind, depth, bias, options):
     torch = pytest.importorskip("torch")
-    theirs = getattr(torch.nn, kind)(D, H, num_layers=depth, bias=bias)
-    cell, params = convert.from_torch({k: v.numpy() for k, v in theirs.state_dict().items()})
+    theirs = getattr(torch.nn, kind)(D, H, num_layers=depth, bias=bias, **options)
+    cell, params = convert.from_torch(theirs)
+    activation = getattr(cell, "cell", cell).activation
+    assert_close(convert.from_torch(theirs.state_dict(), activation)[1], params, 0, 0)
     desired = theirs(torch.from_numpy(XS))[0].detach().numpy()
     assert_close(outputs(cell, params), desired, 1e-6, 1e-6)
     fresh = filled(cell, bias=bias)
-    theirs.load_state_dict({k: torch.from_numpy(v) for k, v in convert.to_torch(cell, fresh).items()})
+    back = convert.to_torch(cell, fresh, activation)
+    theirs.load_state_dict({k: torch.from_numpy(v) for k, v in back.items()})
     assert_close(outputs(cell, fresh), theirs(torch.from_numpy(XS))[0].detach().numpy(), 1e-6, 1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")  # theirs, on import
+def test_equals_torch_in_both_directions_and_step_by_step():
+    torch = pytest.importorskip("torch")
+    both = torch.nn.GRU(D, H, num_layers=2, bidirectional=True)
+    cell, layers = convert.from_torch(both)
+    xs = XS
+    for forward, backward in layers:
+        behind = unroll(cell, backward, None, xs, reverse=True)[1]
+        xs = jnp.concatenate([outputs(cell, forward, xs), behind], axis=-1)
+    assert_close(xs, both(torch.from_numpy(XS))[0].detach().numpy(), 1e-6, 1e-6)
+    both.load_state_dict({k: torch.from_numpy(v) for k, v in convert.to_torch(cell, layers).items()})
+    for kind, options in (("RNNCell", {"nonlinearity": "relu"}), ("GRUCell", {}), ("LSTMCell", {})):
+        one = getattr(torch.nn, kind)(D, H, **options)
+        y = one(torch.from_numpy(XS[0]))
+        cell, params = convert.from_torch(one)
+        desired = (y[0] if kind == "LSTMCell" else y).detach().numpy()
+        assert_close(outputs(cell, params, XS[:1])[0], desired, 1e-6, 1e-6)
+    with pytest.raises(ValueError, match="proj_size"):
+        convert.from_torch(torch.nn.LSTM(D, H, proj_size=2))
 
 
 @pytest.mark.filterwarnings("ignore")  # theirs, on import
@@ -241,6 +441,11 @@ def test_equals_torch(kind, depth, bias):
         ("GRU", {"reset_after": False}, gru_reset_before),
         ("GRU", {"reset_after": False, "use_bias": False}, gru_reset_before),
         ("LSTM", {}, lstm),
+        ("SimpleRNN", {"activation": "relu"}, RELU),
+        ("GRU", {"activation": "relu", "reset_after": False}, None),
+        ("GRU", {"activation": "linear"}, None),
+        ("LSTM", {"activation": "gelu"}, None),
+        ("LSTM", {"activation": "silu"}, None),
     ],
 )
 def test_equals_keras(kind, options, cell, monkeypatch):
@@ -248,10 +453,12 @@ def test_equals_keras(kind, options, cell, monkeypatch):
     keras = pytest.importorskip("keras")
     theirs = getattr(keras.layers, kind)(H, return_sequences=True, **options)
     theirs.build((B, T, D))
-    drawn = convert.from_keras(theirs.get_weights(), cell)
+    drawn = convert.from_keras(theirs)
+    cell = drawn[0] if cell is None else cell
+    assert_close(convert.from_keras(theirs.get_weights(), cell)[1], drawn[1], 0, 0)
     fresh = filled(cell, bias=options.get("use_bias", True))
     for params in (drawn[1], fresh):
-        theirs.set_weights(convert.to_keras(cell, params))
+        theirs.set_weights(convert.to_keras(cell, params, cell.activation))
         desired = np.swapaxes(theirs(XS.swapaxes(0, 1)), 0, 1)
         assert_close(outputs(cell, params), desired, 1e-6, 1e-6)
     assert drawn[0] == cell and isinstance(drawn[1], GatedParams)

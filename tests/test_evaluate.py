@@ -2,23 +2,31 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import json
+import os
+import re
 import shutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
+import experiments
 from configs import default
-from experiments import _estimates, evaluate
+from experiments import _code, _estimates, evaluate
 from experiments._build import build
 from experiments._checkpoint import Checkpoints, Counters
+from experiments._load import restore
 from experiments._workdir import Workdir, to_json, write
+from experiments.errors import BadInput, NotRead
 from experiments.evaluate import Options
 from r3nn import model, training
 from r3nn.tasks import Batch, get_task
 from tests.helpers import assert_close
+from tests.runs import ROOT, everything, tiny
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -39,6 +47,14 @@ class Counted(model.Model):
 
 
 TRACES = []
+
+
+@pytest.fixture(autouse=True)
+def caches(monkeypatch):
+    """The caches of compiled programs that are asked for; none is made."""
+    asked = []
+    monkeypatch.setattr(evaluate._jax, "use_cache", lambda config: asked.append(config.cache_dir))
+    return asked
 
 
 def spec_of(task, **options):
@@ -122,8 +138,8 @@ def test_interval_of_a_mean():
 
 def untrained(folder, config, steps=(0,)):
     """Makes a folder the workdir of a run of this config, with checkpoints after these updates."""
-    experiment, place = build(config), Workdir(folder)
-    write(place.config, to_json(experiment.config.to_dict()))
+    experiment, place = build(config, allow_code=True), Workdir(folder)
+    write(place.config, to_json(_code.record(experiment.config)))
     state = numbers(jax.eval_shape(experiment.start))
     with contextlib.closing(Checkpoints(place.checkpoints)) as checkpoints:
         for step in steps:
@@ -135,10 +151,28 @@ def untrained(folder, config, steps=(0,)):
 def workdir(tmp_path_factory):
     config = default.get_config()
     config.model.hidden_size, config.train.length = 3, 10
-    config.cache_dir = "/proc/elsewhere"  # of another machine: it cannot be made here
+    config.cache_dir = "/somewhere"  # where others may have put compiled programs
     folder = tmp_path_factory.mktemp("run")
     untrained(folder, config, steps=(7, 8, 9))
     return folder
+
+
+def test_load_in_float64(tmp_path):
+    """A model of ids, in x64: float32 with the same bits, until its params are cast, by README's line."""
+    config = tiny(**{"task.name": "s3", "model.feedback": "probabilities"})
+    untrained(tmp_path, config)
+    ids = np.array([[0, 1], [2, 3], [4, 5]], np.int32)
+    predict = lambda model, params: model.chunk(params, model.start(params, (2,)), ids)[1]
+    model, params, _ = experiments.load(tmp_path)
+    single = np.asarray(predict(model, params))
+    with jax.enable_x64(True):
+        model, params, _ = experiments.load(tmp_path)
+        again = predict(model, params)
+        (line,) = re.findall(r"^    double = (.*)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+        params = eval(line, {"jax": jax, "jnp": jnp, "params": params})
+        double = np.asarray(predict(model, params))
+    np.testing.assert_array_equal(again, single, strict=True)
+    assert double.dtype == jnp.float64 and 0 < np.abs(double - single).max() < 1e-6
 
 
 def run(capsys, *arguments):
@@ -147,10 +181,16 @@ def run(capsys, *arguments):
     return status, *capsys.readouterr()
 
 
-def test_what_the_program_leaves(workdir, capsys):
+def test_what_the_program_leaves(workdir, tmp_path, capsys, caches):
     small = ("--sequences=5", "--batch=5", "--chunk=8")
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    links = [workdir / f"evaluation.{kind}.part" for kind in ("json", "png")]
+    for link in links:  # of somebody who hopes that they are followed
+        link.symlink_to(victim)
     status, out, err = run(capsys, f"--workdir={workdir}", "--lengths=16,4,8", *small)
     assert (status, err) == (0, "")
+    assert caches == ["auto"]  # the reader's own, whatever config.json says
     assert [line.split()[0] for line in out.splitlines()[2:5]] == ["4", "8", "16"]
     assert out.splitlines()[-2:] == [f"{workdir}/evaluation.json", f"{workdir}/evaluation.png"]
     assert (workdir / "evaluation.png").read_bytes().startswith(b"\x89PNG")
@@ -159,15 +199,112 @@ def test_what_the_program_leaves(workdir, capsys):
     assert "--lengths=16,4,8" in report["command"] and "jax" in report["versions"]
     assert set(report["lengths"]["16"]) == {"mse", "within_tolerance"}
     assert report["lengths"]["16"]["mse"]["baseline"] == pytest.approx(1 / 6)
-    assert not list(workdir.glob("*.part"))
+    assert report["damaged"] == {} and victim.read_text() == "mine"
+    assert sorted(workdir.glob("*.part")) == links
+    for link in links:
+        link.unlink()
 
 
-def test_a_damaged_best_checkpoint_is_passed_over(workdir, tmp_path, capsys):
+def test_a_damaged_best_checkpoint_is_named(workdir, tmp_path, capsys):
+    """Its arrays, its description or all of it; and where the newest cannot say which is the best."""
     folder = shutil.copytree(workdir, tmp_path / "copy")
     for path in folder.glob("checkpoints/7/state/**/*"):
         if path.is_file():
             path.write_bytes(bytes(255 - byte for byte in path.read_bytes()))
     arguments = (f"--workdir={folder}", "--lengths=4,8,16", "--sequences=5", "--chunk=8")
     assert run(capsys, *arguments, "--step=7")[0] == 2
-    assert run(capsys, *arguments)[0] == 0
-    assert json.loads((folder / "evaluation.json").read_text())["step"] == 9
+    status, _, err = run(capsys, *arguments)
+    report = json.loads((folder / "evaluation.json").read_text())
+    assert status == 0 and report["step"] == 9 and [*report["damaged"]] == ["7"]
+    assert "checkpoint 7 is damaged (" in err and "checkpoint 9 is taken instead" in err
+
+
+@pytest.mark.parametrize(
+    "harm, named",
+    [
+        (lambda checkpoints: os.truncate(checkpoints / "7" / "about" / "metadata", 100), "7"),
+        (lambda checkpoints: shutil.rmtree(checkpoints / "7"), "7 is damaged .it is not there"),
+        (lambda checkpoints: os.truncate(checkpoints / "9" / "about" / "metadata", 100), "9"),
+    ],
+    ids=["description", "gone", "of the newest"],
+)
+def test_load_names_what_it_passes_over(harm, named, workdir, tmp_path, capsys):
+    folder = shutil.copytree(workdir, tmp_path / "copy")
+    harm(folder / "checkpoints")
+    learned = restore(folder)
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and re.match(f"checkpoint {named}.* is taken instead", err)
+    assert [str(step) for step in learned.damaged] == [named[0]]
+
+
+def test_a_checkpoint_that_cannot_be_read_is_not_passed_over(workdir, tmp_path, capsys, monkeypatch):
+    folder = shutil.copytree(workdir, tmp_path / "copy")
+    before, read = everything(folder), ocp.CheckpointManager.restore
+
+    def failing(self, step, args):
+        if step == 7 and "state" in args:
+            raise ValueError("Error reading local file: [OS error 5: EIO Input/output error]")
+        return read(self, step, args=args)
+
+    monkeypatch.setattr(ocp.CheckpointManager, "restore", failing)
+    status, _, err = run(capsys, f"--workdir={folder}", "--lengths=4", "--sequences=5")
+    assert status == 4 and err.count("\n") == 1 and f"{folder}/checkpoints/7 cannot be read" in err
+    with pytest.raises(NotRead):
+        experiments.load(folder)
+    assert everything(folder) == before
+
+
+# Code that a folder names.
+
+
+def edited(workdir, folder, **fields):
+    """A copy of a run's folder, with other fields in config.json."""
+    shutil.copytree(workdir, folder)
+    record = json.loads((folder / "config.json").read_text())
+    for name, value in fields.items():
+        *groups, field = name.split("__")
+        (record[groups[0]] if groups else record)[field] = value
+    (folder / "config.json").write_text(json.dumps(record))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "field, name",
+    [
+        *(("model__cell", "{}:x"), ("model__depth_cell", "{}:x"), ("task__name", "{}:x")),
+        ("model__cell", "heads({}:x, 3)"),
+    ],
+)
+def test_a_folder_runs_no_code(field, name, workdir, tmp_path, capsys):
+    file = tmp_path / "evil.py"
+    file.write_text("import pathlib\npathlib.Path(__file__).with_name('ran').touch()\n")
+    folder = edited(workdir, tmp_path / "run", **{field: name.format(file)})
+    status, out, err = run(capsys, f"--workdir={folder}", "--lengths=4")
+    assert (status, out) == (2, "") and err.count("\n") == 1
+    assert all(word in err for word in (f"config.{field.replace('__', '.')}", str(file), "--allow_code"))
+    with pytest.raises(BadInput, match=r"names the Python file .*allow_code=True"):
+        experiments.load(folder)
+    with pytest.raises(ValueError):  # also where nobody asks before
+        build(Workdir(folder).read_config())
+    assert not (tmp_path / "ran").exists()
+
+
+def test_code_that_the_caller_allows(tmp_path, capsys, monkeypatch):
+    file, folder = tmp_path / "mine.py", tmp_path / "run"
+    file.write_text("from r3nn.cells import elman as mine\n")
+    config = default.get_config()
+    config.model.hidden_size, config.train.length = 3, 10
+    monkeypatch.chdir(tmp_path)
+    config.model.cell = "mine.py:mine"
+    folder.mkdir()
+    untrained(folder, config)
+    monkeypatch.chdir("/")
+    record = json.loads((folder / "config.json").read_text())
+    assert record["model"]["cell"] == f"{file}:mine"
+    assert record["code_sha256"] == {"model.cell": hashlib.sha256(file.read_bytes()).hexdigest()}
+    status, _, err = run(capsys, f"--workdir={folder}", "--lengths=1", "--allow_code")
+    assert status == 2 and err.startswith("--lengths: ")  # the run was read
+    changed = edited(folder, tmp_path / "changed", code_sha256={"model.cell": 64 * "0"})
+    _, _, read = experiments.load(changed, allow_code=True)
+    assert read.model.cell == f"{file}:mine"
+    assert f"{file} has changed since the run in {changed} began" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,15 +16,17 @@ from jax.experimental.compilation_cache import compilation_cache
 
 import experiments
 from configs import default
-from experiments import _devices, train
-from experiments._config import load
+from experiments import _devices, evaluate, sweep, train
+from experiments._config import complete, load
 from experiments._report import duration, screen
 from experiments._run import run
 from experiments._turn import mean
+from experiments._workdir import Workdir
 from experiments.errors import BadInput
 from r3nn.cells import CELLS
 from r3nn.tasks import TASKS
-from tests.runs import ROOT, everything, tiny, train_line
+from scripts import stress
+from tests.runs import ROOT, TINY, everything, tiny, train_line
 
 pytestmark = pytest.mark.usefixtures("at_the_root")
 
@@ -126,6 +129,65 @@ def test_load(finished):
     jax.tree.map(np.testing.assert_array_equal, params, same)
 
 
+# Paths, and commands to paste.
+
+
+def with_code(folder, name: str, text: str = "from r3nn.cells import ugrnn as mine\n") -> str:
+    """A cell in a file of that name."""
+    (folder / name).write_text(text)
+    return f"{folder / name}:mine"
+
+
+def test_what_comes_next_can_be_pasted(finished, tmp_path, capsys):
+    """Also where the folder's name means something to a shell, and the run needs code of the user's."""
+    cell, workdir = with_code(tmp_path, "mine.py"), tmp_path / "it's `touch here` & $HOME"
+    shutil.copytree(finished, workdir)
+    record = json.loads((workdir / "config.json").read_text())
+    record["model"]["cell"] = cell  # as older versions wrote it, without the sum of its content
+    (workdir / "config.json").write_text(json.dumps(record))
+    assert main(workdir, **{"model.cell": cell}) == 0
+    words = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert words[:2] == ["scripts/run", "experiments/evaluate.py"]
+    asked = evaluate.parse(words[1:])
+    assert (asked.workdir, asked.lengths, asked.allow_code) == (str(workdir), [6, 12, 24, 48], True)
+    assert main(finished) == 0
+    assert "--allow_code" not in capsys.readouterr().out
+
+
+def test_home(finished, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copytree(finished, tmp_path / "run")
+    assert experiments.load("~/run")[2].train.updates == 14
+    (tmp_path / "mine.py").write_text("from configs.default import get_config\n")
+    fields = [f"--config.{name}={value}" for name, value in TINY.items()]
+    assert train.main(["train.py", "--config=~/mine.py", "--workdir=~/run", *fields]) == 0
+    asked = sweep.parse(["sweep.py", "--config=~/mine.py:full", "--workdir=~/sweep"])
+    assert (asked.config, asked.workdir) == (f"{tmp_path}/mine.py:full", f"{tmp_path}/sweep")
+    assert stress.parse(["stress.py", "--workdir=~/new"]).workdir == f"{tmp_path}/new"
+
+
+def test_a_run_knows_its_code_by_content(tmp_path):
+    """Another path with the same content is the same run; another content is not."""
+    mine, same = with_code(tmp_path, "mine.py"), with_code(tmp_path, "same.py")
+    other = with_code(tmp_path, "other.py", "from r3nn.cells import ugrnn\n\nmine = ugrnn\n")
+    place = Workdir(tmp_path / "run")
+    for cell in (mine, same, os.path.relpath(mine)):
+        with place.claimed(complete(tiny(**{"model.cell": cell}))):
+            pass
+    place.metrics.write_text("{}\n")  # something was trained
+    refused = r"config.model.cell \(the content of the Python file counts\); take that config"
+    with pytest.raises(BadInput, match=refused), place.claimed(complete(tiny(**{"model.cell": other}))):
+        pass
+    with_code(tmp_path, "mine.py", "mine = 3\n")
+    with (
+        pytest.raises(BadInput, match=refused),
+        place.claimed(complete(tiny(**{"model.cell": mine}))),
+    ):
+        pass
+    with place.claimed(complete(tiny(**{"model.cell": same}))):
+        pass
+
+
 def test_load_refuses(finished, tmp_path):
     with pytest.raises(BadInput, match="step=3: .* has "):
         experiments.load(finished, step=3)
@@ -199,6 +261,21 @@ def test_the_best_state_is_tested_and_the_last_where_that_is_damaged(tmp_path, c
     assert main(workdir, **fields) == 0
     assert "the best checkpoint is damaged" in capsys.readouterr().out
     assert json.loads((workdir / "result.json").read_text())["tested_update"] == 14
+
+
+def test_a_run_whose_log_is_lost_ends_all_the_same(finished, tmp_path, capsys):
+    """It says which lines are missing, deletes nothing, and draws what there is."""
+    workdir = shutil.copytree(finished, tmp_path / "run")
+    (workdir / "result.json").unlink(), (workdir / "loss_curve.png").unlink()
+    lines = (workdir / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    (workdir / "metrics.jsonl").write_bytes(b"\xff" + b"".join(lines[:3]))
+    before = everything(workdir / "checkpoints")
+    assert main(workdir) == 0
+    out = capsys.readouterr().out
+    assert "metrics.jsonl lacks lines of update 4, 12 to 14" in out and "damaged" not in out
+    assert everything(workdir / "checkpoints") == before and (workdir / "loss_curve.png").exists()
+    results = [json.loads((folder / "result.json").read_text()) for folder in (finished, workdir)]
+    assert results[0]["metrics"] == results[1]["metrics"]
 
 
 def test_a_result_that_is_not_whole_is_made_again(finished, tmp_path):

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import errors, nnx
 from flax import linen as nn
-from flax import nnx
 
 import r3nn.linen
 import r3nn.nnx
-from r3nn import chain, convert, deep, norm, unroll
+from r3nn import Noise, chain, convert, deep, norm, unroll, variational_dropout, zoneout
 from r3nn.cells import CELLS, GatedParams, gru, ugrnn
 from r3nn.model import build
 from tests.helpers import assert_close
@@ -42,6 +42,8 @@ FLAX = {
     "OptimizedLSTMCell": nn.OptimizedLSTMCell(H),
     "MGUCell": nn.MGUCell(H),
     "MGUCell, no reset": nn.MGUCell(H, reset_gate=False),
+    "SimpleCell, relu": nn.SimpleCell(H, activation_fn=nn.relu),
+    "LSTM, silu": nn.OptimizedLSTMCell(H, activation_fn=nn.silu),
     "bare": nn.SimpleCell(H, residual=True),
 }
 
@@ -185,6 +187,175 @@ def test_mask_and_reset_are_those_of_unroll():
     assert_close(*both())
 
 
+# Cells of which more is there than a step on params.
+
+
+class Doubled(r3nn.linen.Cell):
+    """A call of its own."""
+
+    def __call__(self, carry, x):
+        carry, y = super().__call__(carry, x)
+        return carry, 2 * y
+
+
+class Counted(r3nn.linen.Cell):
+    """A carry of its own, of another shape."""
+
+    @nn.nowrap
+    def initialize_carry(self, rng, input_shape):
+        state = super().initialize_carry(rng, input_shape)
+        return state + 0.5, state[..., :1]
+
+    def __call__(self, carry, x):
+        state, y = super().__call__(carry[0], x)
+        return (state, carry[1] + 1), y * carry[1]
+
+
+class Holding(nn.GRUCell):
+    """Holds statistics, in nn.remat, and a count. change: of which its step changes one, or draws noise."""
+
+    change: str | None = None
+
+    @nn.compact
+    def __call__(self, carry, x):
+        x = nn.remat(nn.BatchNorm)(use_running_average=self.change != "statistics")(x)
+        count = self.variable("state", "count", lambda: jnp.full((), 3.0))
+        if self.change == "count" and self.is_mutable_collection("state"):
+            count.value += 1
+        x = nn.Dropout(0.5, deterministic=self.change != "noise")(x * count.value)
+        return super().__call__(carry, x)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [Doubled("gru", H), Counted("gru", H), nn.remat(r3nn.linen.Cell)("gru", H), Holding(H)],
+    ids=["call", "carry", "remat", "holding"],
+)
+def test_cells_of_ones_own_run_as_in_flax(cell):
+    """Where all that they hold may be changed, and where nothing may."""
+    options = dict(variable_broadcast=["params", "batch_stats", "state"], return_carry=True)
+    ours, flaxs = r3nn.linen.RNN(cell, return_carry=True), nn.RNN(cell, **options)
+    variables = filled(flaxs, XS)
+    assert jax.tree.map(jnp.shape, jax.eval_shape(ours.init, KEY, XS)) == jax.tree.map(jnp.shape, variables)
+
+    @jax.jit
+    def both(variables):
+        runs = [rnn.apply(variables, XS, seq_lengths=LENGTHS) for rnn in (ours, flaxs)]
+        runs.append(ours.apply(variables, XS, seq_lengths=LENGTHS, mutable=["batch_stats", "state"])[0])
+        return [(carry, valid(ys)) for carry, ys in runs]
+
+    one, desired, other = both(variables)
+    assert_close((one, other), (desired, desired))
+
+
+# Noise.
+
+
+KEYS = [jax.random.key(seed) for seed in range(2)]
+
+
+class Asks(nn.Module):
+    """Draws a key, as a module of its name and place does."""
+
+    def __call__(self):
+        return self.make_rng("dropout")
+
+
+class Within(nn.Module):
+    """The same in the place of an RNN's cell."""
+
+    @nn.compact
+    def __call__(self):
+        return Asks(name="cell")()
+
+
+def test_noise_follows_make_rng_and_deterministic():
+    """Of RNN and Bidirectional, also in nn.remat; against `unroll` with the keys that Flax gives."""
+    cell = zoneout(ugrnn, 0.5)
+    make = lambda rnn, **how: rnn(r3nn.linen.Cell(cell, H, **how), mode="plain")
+    rnn, quiet = make(r3nn.linen.RNN), make(r3nn.linen.RNN, deterministic=True)
+    params = fill(jax.eval_shape(lambda key: cell.init(key, D, H), KEY))
+    variables = {"params": {"cell": convert.to_dict(params)}}
+    both = nn.Bidirectional(make(r3nn.linen.RNN), make(r3nn.linen.RNN))
+    twice = {"params": dict.fromkeys(("forward_rnn", "backward_rnn"), variables["params"])}
+
+    @jax.jit
+    def calls(key):
+        stream = {"rngs": {"dropout": key}}
+        outputs = lambda key: unroll(cell, params, None, XS.swapaxes(0, 1), key=key, mode="plain")[1]
+        run = lambda key: outputs(key).swapaxes(0, 1)
+        noisy = [rnn.apply(variables, XS, **stream), run(Within().apply({}, **stream))]
+        noisy.append(make(nn.remat(r3nn.linen.RNN)).apply(variables, XS, **stream))
+        noisy += [rnn.apply(variables, XS, key=key), run(key)]
+        still = [quiet.apply(variables, XS, key=key), rnn.apply(variables, XS, deterministic=True), run(None)]
+        return noisy, still, both.apply(twice, XS, **stream)
+
+    (noisy, still, sides), (others, _, _) = map(calls, KEYS)
+    stream, expected, remat, given, with_key = noisy
+    assert_close((stream, remat, given), (expected, expected, with_key))
+    assert_close(still[:2], still[2:] * 2)
+    assert not np.allclose(stream, others[0]) and not np.allclose(stream, still[0])
+    ahead, back = sides[..., :H], sides[..., H:]
+    assert not np.allclose(ahead, still[0]) and not np.allclose(back[:, -1], ahead[:, 0])
+
+
+def test_noise_of_models():
+    """As of RNN; also in nn.remat, which makes a class."""
+    spec = dict(in_size=D, out_size=O, hidden_size=H, cell="ugrnn", dropout_h=0.4, mode="plain")
+    module, key = r3nn.linen.R3NN(**spec), KEYS[0]
+    variables, model, xs = filled(module, XS), module.model, XS.swapaxes(0, 1)
+
+    @jax.jit
+    def calls(variables):
+        params = convert.from_dict(jax.eval_shape(model.init, KEY), variables["params"])
+        run = lambda key: model.chunk(params, model.start(params, (B,)), xs, key=key)[1].swapaxes(0, 1)
+        stream = {"rngs": {"dropout": key}}
+        noisy = [
+            m(**spec).apply(variables, XS, **stream) for m in (r3nn.linen.R3NN, nn.remat(r3nn.linen.R3NN))
+        ]
+        quiet = r3nn.linen.R3NN(**spec, deterministic=True)
+        still = [quiet.apply(variables, XS, key=key), module.apply(variables, XS, deterministic=True)]
+        _, piece = module.apply(variables, model.start(params, (B,)), xs, method="chunk", **stream)
+        return (*noisy, piece.swapaxes(0, 1), run(Asks().apply({}, **stream))), (*still, run(None))
+
+    noisy, still = calls(variables)
+    assert_close((noisy[:-1], still[:-1]), (noisy[-1:] * 3, still[-1:] * 2))
+    assert not np.allclose(noisy[0], still[0])
+
+
+def test_noise_step_by_step():
+    """Flax's RNN draws each step anew where it splits the stream; Noise(key, t) draws what `unroll` draws."""
+    cell = r3nn.linen.Cell(variational_dropout(ugrnn, 0.0, 0.4), H)
+    params = fill(jax.eval_shape(lambda key: cell.cell.init(key, D, H), KEY))
+    variables, key = r3nn.linen.variables(params), KEYS[0]
+
+    @jax.jit
+    def both():
+        carry, outputs = cell.cell.initial_state(params, (B,)), []
+        for t in range(2):
+            carry, y = cell.apply(variables, carry, XS[:, t], key=Noise(key, t))
+            outputs.append(y)
+        xs = XS[:, :2].swapaxes(0, 1)
+        return outputs, list(unroll(cell.cell, params, None, xs, key=key, mode="plain")[1])
+
+    assert_close(*both())
+    split = {"params": False, "dropout": True}
+    flaxs = nn.RNN(r3nn.linen.Cell(zoneout(ugrnn, 0.5), H), split_rngs=split)
+    inside = {"params": {"cell": variables["params"]}}
+    apply = jax.jit(lambda key: flaxs.apply(inside, XS, rngs={"dropout": key}))
+    one, other = map(apply, KEYS)
+    assert not np.allclose(one, other)
+    with pytest.raises(ValueError, match="noise that is drawn once a sequence .* key=Noise"):
+        nn.RNN(cell, split_rngs=split).apply(inside, XS, rngs={"dropout": key})
+
+
+@pytest.mark.parametrize("module", [r3nn.linen.RNN(r3nn.linen.Cell(zoneout(gru, 0.5), H)), None])
+def test_no_stream_is_flax_error(module):
+    module = module or r3nn.linen.R3NN(in_size=D, out_size=O, hidden_size=H, dropout=0.5)
+    with pytest.raises(errors.InvalidRngError, match='needs PRNG for "dropout"'):
+        module.apply(filled(module, XS), XS)
+
+
 # Whole models.
 
 SPEC = dict(in_size=D, out_size=O, hidden_size=H, cell="gru", depth_cell="ugrnn", depth=2, feedback="values")
@@ -271,7 +442,13 @@ def test_model_of_ids_generates():
         (lambda: convert.from_dict(GatedParams(1, 2, 3, None, None), {"input": 1}), "lack recurrent, bias"),
         (lambda: filled(r3nn.linen.RNN(FLAX["GRUCell"]), XS, seq_lengths=jnp.ones(2, int)), "seq_lengths"),
         (lambda: filled(r3nn.linen.RNN(FLAX["GRUCell"], mode="fast"), XS), "mode must be"),
-        (lambda: filled(r3nn.linen.RNN(Counting(H)), XS), "variables besides 'params'"),
+        (lambda: filled(r3nn.linen.RNN(Holding(H, change="count")), XS), "Holding changes state.count: r3nn"),
+        (lambda: filled(r3nn.linen.RNN(Holding(H, change="noise")), XS), "a step of Holding draws noise"),
+        (
+            lambda: filled(r3nn.linen.RNN(Holding(H, change="statistics")), XS),
+            "Holding changes batch_stats.*.mean, batch_stats.*.var: r3nn",
+        ),
+        (lambda: filled(r3nn.linen.RNN(FLAX["bare"]), XS, key=jax.random.key(0)), "key: SimpleCell runs as"),
         (lambda: filled(r3nn.linen.R3NN(vocab=D, out_size=O), XS), "integer ids"),
     ],
 )
@@ -279,12 +456,3 @@ def test_errors_are_one_sentence(make, words):
     with pytest.raises((TypeError, ValueError), match=words) as error:
         make()
     assert "\n" not in str(error.value)
-
-
-class Counting(nn.GRUCell):
-    """A cell that keeps more than params."""
-
-    @nn.compact
-    def __call__(self, carry, x):
-        self.variable("state", "count", lambda: jnp.zeros(()))
-        return super().__call__(carry, x)

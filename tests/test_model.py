@@ -1,12 +1,18 @@
-"""Whole models: encoders under a mask, pieces against the whole, teacher forcing, generation."""
+"""Whole models: encoders under a mask, pieces against the whole, teacher forcing, generation, dtypes."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
+import r3nn.linen
+import r3nn.nnx
+from r3nn import feedback, initializers
+from r3nn.cells import CELLS
+from r3nn.encoders import Embedding, Linear, OneHot, Readout
 from r3nn.model import build, count_params, fit_hidden_size
-from tests.helpers import assert_close, compiled
+from tests.helpers import TanhReadout, assert_close, compiled
 
 T, B, D, O = 7, 3, 4, 2
 
@@ -97,6 +103,79 @@ def test_hidden_size_for_a_number_of_parameters():
     assert hidden == nearest
 
 
+# One dtype for all of a model.
+
+MODELS = {
+    "features": {"in_size": D, "layer_norm": True, "zoneout_h": 0.1, "slow": 2},
+    "linear, values": {"in_size": D, "encoder": "linear", "feedback": "values", "norm_depth": "layer"},
+    "one hot, probabilities": {"vocab": 5, "feedback": "probabilities", "delay_depth": True},
+    "embedding": {"vocab": 5, "encoder": "embedding", "predict_depths": True, "depth": 2, "refine": 2},
+}
+
+
+def everything(model, features):
+    """Parameters, carry and predictions of a model, in shapes; float inputs of the dtype `features`."""
+    ids = model.encoder.__class__.__name__ in ("OneHot", "Embedding")
+    xs = jnp.zeros((T, B), jnp.int32) if ids else jnp.zeros((T, B, D), features)
+    classes = model.readout.feeds == "probabilities"
+    targets = jnp.zeros((T, B), jnp.int32) if classes else jnp.zeros((T, B, O), features)
+
+    def run(key):
+        params = model.init(key)
+        start = model.start(params, (B,))
+        taught = model.chunk_depths(params, start, xs, targets=targets) if model.looped else None
+        return params, model.chunk(params, start, xs, key=key), taught
+
+    return jax.eval_shape(run, jax.random.key(0))
+
+
+def dtypes(tree):
+    return {leaf.dtype.name for leaf in jax.tree.leaves(tree)}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_dtype_for_all_of_a_model(name, x64):
+    """float32, or the one that is given; whatever JAX's default is, and whatever the inputs are."""
+    model = lambda **init: build(out_size=O, hidden_size=6, init=init, **MODELS[name])
+    counts = {"float32"} if "slow" in MODELS[name] else set()  # the state of `slow` counts steps
+    assert dtypes(everything(model(), "float32")) == {"float32"}
+    assert dtypes(everything(model(), "float64")) == {"float32"}
+    assert dtypes(everything(model(dtype="bfloat16"), "float32")) - counts == {"bfloat16"}
+    assert dtypes(everything(model(dtype=jnp.float64), "float32")) - counts == {"float64"}
+    assert model(dtype="bfloat16") == model(dtype=jnp.bfloat16)
+
+
+def test_parts_are_float32_unless_told_otherwise(x64):
+    """Drawn by themselves."""
+    parts = lambda key: (
+        Linear(D, 5).init(key),
+        Embedding(3, 5).init(key),
+        Readout(O).init(key, 5),
+        OneHot(3)(None, jnp.arange(3)),
+        Readout(3, "probabilities").encode(jnp.arange(3)),
+        feedback(CELLS["gru"], TanhReadout()).init(key, D, 5),  # whose readout draws in JAX's default
+        [getattr(initializers, name)(key, (4, 4)) for name in ("lecun_normal", "glorot_uniform", "zeros")],
+        [initializers.unit_uniform(key, (4, 4)), initializers.normal(0.5)(key, (4, 4))],
+    )
+    assert dtypes(jax.eval_shape(parts, jax.random.key(0))) == {"float32"}
+
+
+@pytest.mark.parametrize("kind", ["nnx", "linen"])
+def test_modules_keep_the_dtype(kind, x64):
+    xs = np.ones((B, T, D), np.float32)
+    make = lambda **init: {"in_size": D, "out_size": O, "hidden_size": 5, "init": init}
+    for dtype in ("float32", "bfloat16"):
+        init = {} if dtype == "float32" else {"dtype": jnp.bfloat16}
+        if kind == "nnx":
+            module = nnx.eval_shape(lambda init=init: r3nn.nnx.R3NN(**make(**init), rngs=nnx.Rngs(0)))
+            held = nnx.state(module)
+            ys = nnx.eval_shape(lambda module: module(xs), module)
+        else:
+            module = r3nn.linen.R3NN(**make(**init))
+            ys, held = jax.eval_shape(lambda module=module: module.init_with_output(jax.random.key(0), xs))
+        assert dtypes((held, ys)) == {dtype}
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
@@ -111,6 +190,8 @@ def test_hidden_size_for_a_number_of_parameters():
         ({"depth": 2, "tie": "full"}, "in_size=4 must equal hidden_size"),
         ({"vocab": 3}, "exactly one of the two"),
         ({"hidden_size": 0}, "hidden_size"),
+        ({"init": {"dtype": "int32"}}, "init dtype=int32: must be a floating dtype"),
+        ({"cell": type(CELLS["gru"])}, r"did you mean GRU\(\)\?"),
     ],
 )
 def test_bad_models_are_refused(options, complaint):

@@ -10,7 +10,7 @@ from flax import nnx
 from jax.sharding import Mesh, PartitionSpec
 
 import r3nn.nnx
-from r3nn import chain, convert, deep, norm, unroll
+from r3nn import Noise, chain, convert, deep, norm, unroll, variational_dropout, zoneout
 from r3nn.cells import CELLS, gru, lstm, ugrnn
 from r3nn.model import build
 from tests.helpers import assert_close
@@ -41,6 +41,8 @@ FLAX = {
     "SimpleCell": nnx.SimpleCell,
     "LSTMCell": nnx.LSTMCell,
     "OptimizedLSTMCell": nnx.OptimizedLSTMCell,
+    "GRUCell, relu": partial(nnx.GRUCell, activation_fn=nnx.relu),
+    "LSTM, silu": partial(nnx.OptimizedLSTMCell, activation_fn=nnx.silu),
     "bare": partial(nnx.GRUCell, activation_fn=jnp.sin),
 }
 
@@ -91,6 +93,12 @@ def test_orders_and_lengths_equal_flax():
     assert_close(orders(r3nn.nnx.RNN, state), orders(nnx.RNN, state))
 
 
+def test_no_ranks_or_dtypes_are_promoted():
+    rnn, how = r3nn.nnx.RNN(flax_cell("bare")), dict(seq_lengths=LENGTHS, reverse=True)
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        jax.eval_shape(lambda xs: rnn(xs, **how), XS)
+
+
 def test_length_zero_and_padding():
     rnn = r3nn.nnx.RNN(flax_cell("GRUCell"), return_carry=True)
     # Two batch axes, which Flax's return_carry does not take together with seq_lengths.
@@ -105,6 +113,7 @@ def test_params_to_and_from_flax(name):
     flax = flax_cell(name)
     cell, params = r3nn.nnx.from_flax(flax)
     back = r3nn.nnx.to_flax(cell, params)
+    assert cell.activation is flax.activation_fn is back.activation_fn
     assert_close(r3nn.nnx.from_flax(back)[1], params, 0, 0)
     if type(back) is type(flax):
         assert_close(nnx.to_pure_dict(nnx.state(back)), nnx.to_pure_dict(nnx.state(flax)), 0, 0)
@@ -187,6 +196,202 @@ def test_params_are_named_as_in_the_named_tuples():
     inside = lambda where: gates(f"{where}.input") | gates(f"{where}.recurrent")
     assert paths(cell) == inside("0") | inside("1.first") | inside("1.rest")
     assert cell[1].rest.input.update.shape == (2, H, H)
+
+
+# Cells of which more is there than a step on params.
+
+
+class Doubled(r3nn.nnx.Cell):
+    """A call of its own."""
+
+    def __call__(self, carry, x):
+        carry, y = super().__call__(carry, x)
+        return carry, 2 * y
+
+
+class Counted(r3nn.nnx.Cell):
+    """A carry of its own, of another shape."""
+
+    def initialize_carry(self, input_shape, rngs=None, carry_init=None):
+        state = super().initialize_carry(input_shape)
+        return state + 0.5, state[..., :1]
+
+    def __call__(self, carry, x):
+        state, y = super().__call__(carry[0], x)
+        return (state, carry[1] + 1), y * carry[1]
+
+
+class Holding(nnx.GRUCell):
+    """Holds streams, statistics, an array. change: of which its step changes one."""
+
+    def __init__(self, change=None, wrap=lambda step: step, *, rngs):
+        super().__init__(D, H, rngs=rngs)
+        self.norm = nnx.BatchNorm(D, use_running_average=True, rngs=rngs)
+        self.norm.mean[...] += 0.5
+        self.dropout = nnx.Dropout(0.5, deterministic=change != "stream", rngs=rngs)
+        self.streams, self.array = rngs, jnp.arange(1.0, 1 + D)
+        self.change, self.wrap = change, wrap
+
+    def __call__(self, carry, x):
+        if self.change == "array":
+            self.array = 2 * self.array
+        if self.change == "statistics":
+            self.norm.mean[...] += 1
+        if self.change == "param":
+            self.dense_i.bias[...] += 1
+        step = lambda self, h, x: nnx.GRUCell.__call__(self, h, self.array * self.dropout(self.norm(x)))
+        return self.wrap(step)(self, carry, x)
+
+
+def test_cells_of_ones_own_run_as_in_flax():
+    """Also through nnx.remat, behind which all that a cell holds is new, and nothing has changed."""
+    subclasses = [kind("gru", D, H, rngs=nnx.Rngs(0)) for kind in (Doubled, Counted)]
+    holding = [Holding(wrap=wrap, rngs=nnx.Rngs(0)) for wrap in (lambda step: step, nnx.remat)]
+    options = dict(seq_lengths=LENGTHS, return_carry=True)
+
+    @nnx.jit
+    def both(cells):
+        each = ([kind(cell)(XS, **options) for cell in cells] for kind in (r3nn.nnx.RNN, nnx.RNN))
+        return [[(carry, valid(ys)) for carry, ys in runs] for runs in each]
+
+    assert_close(*both(nnx.List([*subclasses, *holding])))
+
+
+@pytest.mark.parametrize(
+    "change, name",
+    [
+        ("array", "array"),
+        ("statistics", "norm.mean"),
+        ("param", "dense_i.bias"),
+        ("stream", "dropout.rngs.count"),
+    ],
+)
+def test_what_a_step_changes_is_refused_by_name(change, name):
+    rnn = r3nn.nnx.RNN(Holding(change, rngs=nnx.Rngs(0)))
+    with pytest.raises(ValueError, match=f"a step of Holding changes {name}: r3nn.nnx.RNN cannot"):
+        rnn(XS)
+
+
+# Noise.
+
+NOISY = variational_dropout(ugrnn, 0.0, 0.4)  # once a sequence
+
+
+def stream_keys(number):
+    """What a module made with nnx.Rngs(0, dropout=1) draws."""
+    stream = nnx.Rngs(dropout=1).dropout.fork()
+    return [stream() for _ in range(number)]
+
+
+def noisy_cell(cell=NOISY):
+    return r3nn.nnx.Cell(cell, D, H, rngs=nnx.Rngs(0, dropout=1))
+
+
+def noisy_rnn():
+    """Two of one cell and one stream, for both directions; with its function of a key."""
+    cell, xs = zoneout(ugrnn, 0.5), jnp.swapaxes(XS, 0, 1)
+    rnns = [r3nn.nnx.RNN(noisy_cell(cell), mode="plain") for _ in range(2)]
+    run = partial(unroll, cell, rnns[0].cell.params, None, xs, mode="plain")
+    return nnx.Bidirectional(*rnns), lambda key: jnp.concatenate(
+        [run(key=key, reverse=i)[1] for i in (0, 1)], -1
+    )
+
+
+def noisy_model():
+    """With its function of a key."""
+    spec = dict(in_size=D, out_size=O, hidden_size=H, cell="ugrnn", dropout_h=0.4, mode="plain")
+    module = r3nn.nnx.R3NN(**spec, rngs=nnx.Rngs(0, dropout=1))
+    model, params, xs = module.model, module.params, jnp.swapaxes(XS, 0, 1)
+    return module, lambda key: model.chunk(params, model.start(params, (B,)), xs, key=key)[1]
+
+
+@pytest.mark.parametrize("make", [noisy_rnn, noisy_model])
+def test_noise_follows_the_stream_train_and_eval(make):
+    """Within nnx.jit; against the functions, with the keys that the stream gives."""
+    module, run = make()
+    call = nnx.jit(lambda module: module(XS))
+    first, second = call(module), call(module)
+    module.eval()
+    quiet = call(module)
+    module.train()
+    third = call(module)
+    keys = jnp.stack(stream_keys(3))
+    expected = jax.jit(lambda: (*jax.vmap(run)(keys), run(None)))()
+    assert_close((first, second, third, quiet), tuple(ys.swapaxes(0, 1) for ys in expected))
+    assert not np.allclose(first, second) and not np.allclose(first, quiet)
+
+
+def test_noise_of_one_call():
+    """key= and deterministic=; where evaluation wins over key=, as in Flax's Dropout, also in a view."""
+    key, cell, model = jax.random.key(5), noisy_cell(zoneout(ugrnn, 0.5)), noisy_model()[0]
+    rnn, xs = r3nn.nnx.RNN(cell, mode="plain"), XS.swapaxes(0, 1)
+
+    @jax.jit
+    def all_calls():
+        quiet = partial(nnx.view, deterministic=True)
+        with_key = [rnn(XS, key=key), model(XS, key=key)]
+        still = [quiet(rnn)(XS, key=key), quiet(model)(XS, key=key)]
+        return with_key, still, [rnn(XS, deterministic=True), model(XS, deterministic=True)]
+
+    @jax.jit
+    def reference(key):
+        ys = unroll(cell.value, cell.params, None, xs, key=key, mode="plain")[1]
+        predictions = model.model.chunk(model.params, model.start((B,)), xs, key=key)[1]
+        return [ys.swapaxes(0, 1), predictions.swapaxes(0, 1)]
+
+    with_key, *silent = all_calls()
+    assert_close(with_key, reference(key))
+    assert_close(silent, [reference(None)] * 2)
+
+
+def test_noise_step_by_step():
+    """Flax's RNN draws each step anew; with key=Noise(key, t) a cell draws what `unroll` draws."""
+    cell, whole, given, steps = noisy_cell(zoneout(ugrnn, 0.5)), noisy_cell(), jax.random.key(5), range(2)
+    with pytest.raises(ValueError, match="noise that is drawn once a sequence .* key=Noise"):
+        nnx.RNN(whole)(XS)
+
+    @jax.jit
+    def reference():
+        state, outputs = cell.initialize_carry((B, D)), []
+        for t, key in zip(steps, stream_keys(2), strict=True):
+            state, y = cell(state, XS[:, t], key=key)
+            outputs.append(y)
+        xs = jnp.swapaxes(XS[:, :2], 0, 1)
+        return outputs, list(unroll(NOISY, whole.params, None, xs, key=given, mode="plain")[1])
+
+    @nnx.jit
+    def one_by_one(cell, whole):
+        state, outputs = whole.initialize_carry((B, D)), []
+        for t in steps:
+            state, y = whole(state, XS[:, t], key=Noise(given, t))
+            outputs.append(y)
+        return list(nnx.RNN(cell)(XS[:, :2]).swapaxes(0, 1)), outputs
+
+    assert_close(one_by_one(cell, whole), reference())
+
+
+def test_functional_holds_no_stream():
+    """Whatever the module has: noise goes by key alone, and what is merged is in evaluation."""
+    model = build(in_size=D, out_size=O, hidden_size=H, cell="ugrnn", zoneout_h=0.5)
+    params = fill(jax.eval_shape(model.init, jax.random.key(0)))
+    bare = r3nn.nnx.R3NN.from_params(model, params)
+    module = r3nn.nnx.R3NN.from_params(model, params, rngs=nnx.Rngs(0, dropout=1))
+    assert len(jax.tree.leaves(nnx.state(bare))) == len(jax.tree.leaves(params))
+    assert len(jax.tree.leaves(nnx.state(module))) == len(jax.tree.leaves(params)) + 2
+    (functional, state), (same, _) = map(r3nn.nnx.Functional.split, (module, bare))
+    assert functional == same and functional.noisy
+    assert_close(nnx.to_pure_dict(state), convert.to_dict(params), 0, 0)
+    assert not module.deterministic and module.rngs is not None
+
+    @jax.jit
+    def both(state, params):
+        xs, keys = jnp.swapaxes(XS, 0, 1), (jax.random.key(5), None)
+        carry = model.start(params, (B,))
+        ours = [functional.chunk(state, carry, xs, key=key)[1] for key in keys]
+        ours.append(jnp.swapaxes(nnx.merge(functional.graphdef, state)(XS), 0, 1))
+        return ours, [model.chunk(params, carry, xs, key=key)[1] for key in (*keys, None)]
+
+    assert_close(*both(state, params))
 
 
 # Transformations.
@@ -284,10 +489,15 @@ def test_functional_is_static_and_merges_while_tracing():
         (lambda: r3nn.nnx.RNN(flax_cell("GRUCell"))(XS, mode="fast"), "mode .* must be"),
         (lambda: r3nn.nnx.RNN(flax_cell("GRUCell"))(XS[0, 0]), "time axis"),
         (lambda: r3nn.nnx.RNN(flax_cell("bare"))(XS, reset=jnp.ones((B, T), bool)), "reset"),
+        (lambda: r3nn.nnx.RNN(silent_cell())(XS), "no `rngs` argument was provided to Cell"),
+        (lambda: silent_cell()(None, XS[:, 0]), "no `rngs` argument was provided to Cell"),
+        (lambda: filled_model(**SPEC, zoneout_h=0.5)(XS), "no `rngs` argument was provided to R3NN"),
         (
-            lambda: r3nn.nnx.RNN(nnx.eval_shape(lambda: Noisy(D, H, rngs=nnx.Rngs(0))))(XS),
-            "variables that are not nnx.Param",
+            lambda: filled_model(**SPEC, zoneout_h=0.5).chunk(None, XS),
+            "no `rngs` argument was provided to R3NN",
         ),
+        (lambda: r3nn.nnx.RNN(flax_cell("bare"))(XS, key=jax.random.key(0)), "key: GRUCell runs as a bare"),
+        (lambda: r3nn.nnx.RNN(flax_cell("bare"))(XS, deterministic=True), "deterministic: GRUCell runs as"),
         (lambda: filled_model(vocab=D, out_size=O)(XS), "integer ids"),
     ],
 )
@@ -297,9 +507,6 @@ def test_errors_are_one_sentence(make, words):
     assert "\n" not in str(error.value)
 
 
-class Noisy(nnx.GRUCell):
-    """A cell that keeps more than params."""
-
-    def __init__(self, *sizes, rngs):
-        super().__init__(*sizes, rngs=rngs)
-        self.dropout = nnx.Dropout(0.5, rngs=rngs)
+def silent_cell():
+    """Noise, and no stream to draw it from."""
+    return r3nn.nnx.Cell(NOISY, D, H, rngs=nnx.Rngs(params=0))

@@ -1,5 +1,6 @@
 """Noise: the same in every mode, order, block length, number of pieces and of devices; as the keys say."""
 
+import dataclasses
 import functools
 
 import jax
@@ -40,9 +41,10 @@ from r3nn.cells import (
     ugrnn,
 )
 from r3nn.compose import WithOutputParams
+from r3nn.compose._layer_norm import LayerNorm
 from r3nn.model import build
 from r3nn.time import Linear, Newton
-from tests import oracles
+from tests import oracles, transform_oracles
 from tests.helpers import TanhReadout, assert_close, compiled, in_size, outcome, pad, problem
 
 T, B, D, H = 7, 3, 2, 4
@@ -196,6 +198,42 @@ def test_a_clock_slower_than_bfloat16_counts():
     assert np.flatnonzero(np.diff(np.asarray(ys[:, 0], np.float32))).tolist() == [k - 1]
 
 
+@pytest.mark.parametrize(
+    "oracle, cell",
+    [
+        (transform_oracles.lstm, lstm),
+        (lambda p, *rest: transform_oracles.lstm(p.cell, *rest, norm=p), layer_norm(lstm)),
+        (transform_oracles.gru, gru),
+    ],
+    ids=["lstm", "layer norm", "gru"],
+)
+def test_dropout_of_the_candidate_of_another_activation(oracle, cell, monkeypatch):
+    """The candidate alone: an LSTM shows silu(c), and that is not dropped."""
+    gated = lambda cell: dataclasses.replace(cell, activation=jax.nn.silu)
+    changed = dataclasses.replace(cell, cell=gated(cell.cell)) if isinstance(cell, LayerNorm) else gated(cell)
+    p = problem(cell, 1, (), D, H)
+    key = jax.random.key(2)
+    how = dict(key=key, mode="plain")
+    final, _ = compiled(lambda: unroll(recurrent_dropout(changed, 0.5), p.params, p.state, p.xs, **how))()
+    monkeypatch.setattr(np, "tanh", lambda a: a / (1 + np.exp(-a)))
+    (x,) = transform_oracles.inputs(p.xs, None, key)
+    m = transform_oracles.mask(x.step, 1, 0.5, H)
+    assert set(m) == {0, 2}
+    params, state = jax.tree.map(np.asarray, (p.params, p.state))
+    assert_close(final, oracle(params, state, x.x, 1.0, m))
+
+
+def test_dropout_of_the_candidates_of_opaque_cells(monkeypatch):
+    """One mask for both of lem; the force of cornn."""
+    monkeypatch.setattr(np, "tanh", lambda a, tanh=np.tanh: m * tanh(a))
+    for cell in (lem, cornn):
+        p = problem(cell, 1, (), D, H)
+        final, _ = unroll(recurrent_dropout(cell, 0.5), p.params, p.state, p.xs, key=jax.random.key(2))
+        (x,) = transform_oracles.inputs(p.xs, None, jax.random.key(2))
+        m = transform_oracles.mask(x.step, 1, 0.5, H)
+        assert_close(final, oracles.step(cell, *jax.tree.map(np.asarray, (p.params, p.state)), x.x))
+
+
 def test_bounds_hold_what_dropout_stretches():
     """Newton keeps its iterates within them."""
     cell = recurrent_dropout(ugrnn, 0.75)
@@ -223,8 +261,9 @@ def test_bounds_hold_what_dropout_stretches():
         (lambda: recurrent_dropout(deep(gru, 2), 0.1), TypeError, "takes a gated cell, not Deep"),
         *(
             (lambda cell=cell: recurrent_dropout(cell, 0.1), TypeError, r"has no candidate φ\(a\) to drop")
-            for cell in (mingru, rglru, scornn, cornn, lem, m2rnn, zoneout(mingru, 0.1))
+            for cell in (mingru, rglru, scornn, zoneout(mingru, 0.1))
         ),
+        (lambda: problem(recurrent_dropout(m2rnn, 0.1), T, (B,), D, H), TypeError, "per sequence: M2RNN"),
         (
             lambda: layer_norm(gru_reset_before),
             TypeError,

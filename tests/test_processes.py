@@ -7,19 +7,22 @@ import os
 import signal
 import socket
 import sys
+import threading
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
-from experiments import train
+from experiments import _processes, train
 from experiments._build import build
 from experiments._cluster import LAUNCHERS, Cluster
 from experiments._config import complete, parse
+from experiments._signals import Signals
 from experiments._turn import mean
 from experiments._workdir import to_json
 from r3nn import training
+from tests.runs import wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,17 +36,24 @@ TINY = [
     *("--config.train.tbptt=4", "--config.model.cell=elman", "--config.model.mode=plain"),
 ]
 
+STOPPING = "stopping after the updates under way; {} again drops them"
+
 # A child of this server is a process of its own, but need not import JAX again.
 children = multiprocessing.get_context("forkserver")
 children.set_forkserver_preload(["experiments._run", "experiments._processes"])
 
 
-def program(argv: list[str], said: Path, stop_at: int, number: int):
-    """experiments/train.py, which gets a signal, if any, behind an update; its words go to a file."""
-    os.chdir(ROOT)
+def say_in(said: Path):
+    """All words of this process go to a file."""
     with open(said, "wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+
+
+def program(argv: list[str], said: Path, stop_at: int, number: int):
+    """experiments/train.py, which gets a signal, if any, behind an update; its words go to a file."""
+    os.chdir(ROOT)
+    say_in(said)
     if stop_at:
         from experiments._session import Session
 
@@ -58,10 +68,13 @@ def program(argv: list[str], said: Path, stop_at: int, number: int):
     sys.exit(train.main(argv))
 
 
-def launch(folder: Path, count: int, *arguments: str, stop_at: int = 0, kill=(-1, signal.SIGTERM)):
+def launch(
+    folder: Path, count: int, *arguments: str, stop_at: int = 0, kill=(-1, signal.SIGTERM), last: str = ""
+):
     """A run of `count` processes -> their exit statuses and words.
 
-    stop_at: the update behind which one of them gets a signal; kill: which one, and which signal.
+    stop_at: the update behind which one of them gets a signal; kill: which one, and which signal. last: an
+    argument that the last one has alone.
     Each has a folder of its own: FOLDER/0 is the run's, and no other shall exist.
     """
     folder.mkdir(exist_ok=True)
@@ -71,6 +84,7 @@ def launch(folder: Path, count: int, *arguments: str, stop_at: int = 0, kill=(-1
     started = []
     for i in range(count):
         mine = [*argv, f"--workdir={folder / str(i)}", *([f"--process={i}"] if count > 1 else [])]
+        mine += [last] if last and i == count - 1 else []
         stop = stop_at if i == kill[0] % count else 0
         started.append(children.Process(target=program, args=(mine, said[i], stop, kill[1])))
         started[-1].start()
@@ -106,7 +120,7 @@ def test_processes_train_as_one_and_go_on_as_others(cache, tmp_path):
     assert launch(whole, 1, cache, "--config.devices=2")[0] == [0]
 
     statuses, (first, second) = launch(run, 2, cache, stop_at=20)
-    assert statuses == [143, 143] and not second
+    assert statuses == [143, 143] and second in ("", f"{STOPPING.format('SIGTERM')}\n")
     assert "on 2 cpu of 2 processes" in first and "SIGTERM: stopped and saved after update 20" in first
     statuses, (first,) = launch(run, 1, cache, "--config.devices=2", stop_at=40)
     assert statuses == [143] and "going on after update 20" in first
@@ -132,6 +146,12 @@ def test_bad_input_of_process_0_ends_all(tmp_path):
     statuses, (first, second) = launch(tmp_path / "run", 2, "--config.cache_dir=")
     assert statuses == [2, 2] and not second
     assert "notes.txt" in first.splitlines()[-1] and "Traceback" not in first
+
+
+def test_another_config_of_one_process_ends_all_and_leaves_nothing(tmp_path):
+    statuses, said = launch(tmp_path / "run", 2, "--config.cache_dir=", last="--config.train.batch=8")
+    assert statuses == [2, 2] and not list((tmp_path / "run").glob("0*"))
+    assert "config.train.batch differs between process 0 and process 1" in said[0]
 
 
 def alone(said: Path, number: int):
@@ -164,12 +184,62 @@ def test_processes_that_do_not_find_each_other_say_so(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_process_that_is_killed_ends_the_other(killed, cache, tmp_path):
-    def statuses(number):
+    def ended(number):
         return launch(tmp_path, 2, cache, "--config.train.updates=100000", stop_at=20, kill=(killed, number))
 
-    ended, _ = statuses(signal.SIGKILL)
-    assert ended[killed] == -signal.SIGKILL and ended[1 - killed] not in (0, None)
-    assert statuses(signal.SIGTERM)[0] == [143, 143]
+    statuses, words = ended(signal.SIGKILL)
+    assert statuses[killed] == -signal.SIGKILL and statuses[1 - killed] == 1
+    assert words[1 - killed].splitlines()[-1] == _processes.GONE and "stack" not in words[1 - killed]
+    statuses, words = ended(signal.SIGTERM)
+    assert statuses == [143, 143] and "".join(words).count(STOPPING.format("SIGTERM")) <= 1
+
+
+def wait_in(said: Path, place: str, number: int, killed: bool):
+    """One of two processes, which waits without end, as in a call of the device, once both are there."""
+    say_in(said)
+    with _processes.joined(Cluster(place, 2, number)), Signals():
+        _processes.meet()
+        print("here", flush=True)
+        if killed and number == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        threading.Event().wait()
+
+
+@contextlib.contextmanager
+def waiting(folder: Path, killed=False):
+    """Two such processes, and the files of their words."""
+    said, place = [folder / f"said{number}" for number in range(2)], f"127.0.0.1:{free_port()}"
+    started = [children.Process(target=wait_in, args=(said[i], place, i, killed)) for i in range(2)]
+    for process in started:
+        process.start()
+    try:
+        yield started, said
+    finally:
+        for process in started:
+            process.kill()
+
+
+def test_the_end_of_process_0_is_heard_of(tmp_path):
+    """Though JAX would abort, also where no call of the device comes to grief over it."""
+    with waiting(tmp_path, killed=True) as (started, said):
+        for process in started:
+            process.join(300)
+        assert [process.exitcode for process in started] == [-signal.SIGKILL, 1]
+        assert said[1].read_text().removeprefix("here\n") == f"{_processes.GONE}\n"
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_second_signal_to_any_ends_all(number, tmp_path):
+    with waiting(tmp_path) as (started, said):
+        words = lambda: "".join(path.read_text() for path in said if path.exists())
+        wait_for(lambda: words().count("here") == 2)
+        os.kill(started[number].pid, signal.SIGINT)
+        wait_for(lambda: STOPPING.format("Ctrl-C") in said[number].read_text())
+        os.kill(started[number].pid, signal.SIGINT)
+        for process in started:
+            process.join(300)
+        assert [process.exitcode for process in started] == [130, 130]
+        assert words().count("stopping") == 1 and "SIGINT: dropped" in words()
 
 
 ROUNDS = {"sync_every": 5, "outer_lr": 0.7, "outer_momentum": 0.9}
@@ -247,14 +317,15 @@ def test_a_port_that_is_taken(tmp_path, capsys, monkeypatch):
 
 
 def test_replicas_of_another_number_are_refused(tmp_path, capsys, monkeypatch):
-    """The folder of a run whose config has two, by its config.json alone."""
+    """The folder of a run whose config has two, by its config.json and a log that has begun."""
     monkeypatch.chdir(ROOT)
     argv = ["train.py", *TINY, "--config.cache_dir=", "--config.train.sync_every=5"]
     config = complete(parse([*argv, "--workdir=x", "--config.devices=2"], "").config)
     (tmp_path / "config.json").write_text(to_json(config.to_dict()))
+    (tmp_path / "metrics.jsonl").write_text("a line\n")
     assert train.main([*argv, f"--workdir={tmp_path}", "--config.devices=4"]) == 2
     assert "config.devices" in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "metrics.jsonl"]
 
 
 @pytest.mark.parametrize(

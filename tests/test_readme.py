@@ -57,6 +57,20 @@ def test_snippets_run(tmp_path, monkeypatch, quick_compilation):
         exec(compile(snippet, "README.md", "exec"), program)
 
 
+def test_the_example_of_a_cell_takes_all_that_gated_cells_do():
+    """Another activation, and noise on it: without it, and from 0, nothing but the leak remains."""
+    program = {"__name__": "my"}
+    exec(next(snippet for snippet in blocks("python") if snippet.startswith("# my.py")), program)
+    cell = program["Leaky"](activation=jax.nn.relu)
+    assert program["leaky"].bounds == (-1, 1) and cell.bounds is None
+    noisy, xs = r3nn.recurrent_dropout(cell, 0.5), jax.numpy.ones((2, 3, 1))
+    params = jax.tree.map(jax.numpy.ones_like, cell.init(jax.random.key(0), 1, 4))
+    _, (first, second) = r3nn.unroll(noisy, params, None, xs, key=jax.random.key(1), mode="plain")
+    written = (second - 0.9 * first) / 0.1  # 2 relu(x + 4 means + b), or 0
+    allowed = 2 * (2 + first.sum(-1, keepdims=True)) * jax.numpy.array([[[0]], [[1]]])
+    assert (abs(written - allowed) < 1e-4).any(0).all() and (written == 0).any() and (written > 2).any()
+
+
 # Commands.
 
 
@@ -83,7 +97,7 @@ def test_commands_are_understood(words, tmp_path, monkeypatch):
     if words[1:2] == ["experiments/train.py"]:
         for name, path in users_files(tmp_path).items():
             words = [word.replace(f"={name}:", f"={path}:") for word in words]
-        build(_config.parse(words[1:], "").config)
+        build(_config.parse(words[1:], "").config, allow_code=True)
     if words[1:2] == ["experiments/evaluate.py"]:
         evaluate.parse(words[1:])
 
@@ -152,7 +166,7 @@ def test_table_of_the_article():
 def test_exit_statuses_are_those_of_the_programs():
     text = (ROOT / "experiments" / "errors.py").read_text("utf-8")
     statuses = [word for row in tables()["status"] for word in re.findall(r"\d+", row[0])]
-    assert statuses == ["0", "1", "2", "3", "4", "130", "143"]
+    assert statuses == ["0", "1", "2", "3", "4", "130", "143", "134"]
     assert all(re.search(rf"\b{status}\b", text) for status in statuses)
 
 

@@ -2,8 +2,10 @@
 
 import contextlib
 import datetime
+import errno
 import gc
 import itertools
+import json
 import os
 import random
 import resource
@@ -14,19 +16,23 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
-from experiments import train
+from experiments import _session, plots, train
+from experiments._build import build
 from experiments._checkpoint import Checkpoints, Counters
 from experiments._report import Events
-from experiments._workdir import Log, write
-from experiments.errors import BadInput, NotSaved
+from experiments._workdir import Log, Workdir, read_lines, to_json, write
+from experiments.errors import BadInput, NotRead, NotSaved
 from r3nn.training import TrainState
 from scripts import _killed, stress
+from tests.runs import everything, tiny, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 YEARS = 10 * 365.25 * 24 * 3600
@@ -159,22 +165,65 @@ def test_signals_and_the_lock(cache, whole, tmp_path, capsys, monkeypatch):
     assert len((place / "metrics.jsonl").read_text().splitlines()) <= lines + 2
 
 
-def wait_for(condition):
-    for _ in range(1200):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise TimeoutError
+def run_and_wait(arguments, moment, there, said):
+    """The program, which waits without end in a call of the device, or half-way in its second save."""
+    from experiments import _run
+
+    advance, rename = _run.advance, os.rename
+
+    def wait():
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))  # as if XLA had the thread
+        sys.stdout = sys.stderr = open(said, "w")
+        there.set()
+        threading.Event().wait()
+
+    def advancing(session, count):
+        if moment == "updating" and session.counters.step + count == 20:
+            wait()
+        advance(session, count)
+
+    def renaming(source, *rest, **named):
+        if moment == "saving" and Path(source).name.startswith("20."):
+            wait()
+        rename(source, *rest, **named)
+
+    _run.advance, os.rename = advancing, renaming
+    run(arguments)
+
+
+@pytest.mark.parametrize("moment, number", [("updating", signal.SIGINT), ("saving", signal.SIGTERM)])
+def test_a_signal_is_answered_at_once_and_a_second_one_drops_the_updates(moment, number, cache, tmp_path):
+    said, there = tmp_path / "said", _killed.children.Event()
+    arguments = (_killed.command(tmp_path / "run", cache), moment, there, said)
+    child = _killed.children.Process(target=run_and_wait, args=arguments)
+    child.start()
+    again = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}[number]
+    stopping = f"stopping after the updates under way; {again} again drops them\n"
+    try:
+        assert there.wait(120)
+        os.kill(child.pid, number)
+        wait_for(lambda: said.read_text() == stopping)
+        os.kill(child.pid, number)
+        child.join(120)
+    finally:
+        child.kill()
+    assert child.exitcode == 128 + number and said.read_text() == (
+        f"{stopping}{number.name}: dropped the updates under way; "
+        "the same command goes on from the last checkpoint.\n"
+    )
+    with contextlib.closing(Checkpoints(tmp_path / "run" / "checkpoints", read_only=True)) as checkpoints:
+        assert checkpoints.steps() == [10]
+    assert _killed.verify(tmp_path / "run") == 0
 
 
 # A full disk.
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path):
+def small_disk(folder: Path, options: str = "size=10m"):
     """A file system in memory, whose size `fill` decides."""
     folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", folder], capture_output=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True)
     if done.returncode:
         pytest.skip("no file system can be mounted here: only root may")
     try:
@@ -232,6 +281,71 @@ def test_what_a_full_disk_leaves(lack, tmp_path, caplog):
         assert same(state, state_at(30)) and not said and steps == [10, 20, 30]
 
 
+#: all that a run makes or writes in its folder, each by what it is called there
+WRITERS = {
+    "config.json": lambda folder: write(folder / "config.json", "all"),
+    "loss_curve.png": lambda folder: plots.save(plots.axes()[0], folder / "loss_curve.png"),
+    "checkpoints": lambda folder: Checkpoints(folder / "checkpoints").close(),
+    "metrics.jsonl": lambda folder: Log(folder / "metrics.jsonl", 0).close(),
+    "tensorboard": lambda folder: Events(folder / "tensorboard", 0).close(),
+    ".lock": lambda folder: Workdir(folder).claimed(tiny()).__enter__(),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_file_system_without_inodes(name, tmp_path):
+    with small_disk(tmp_path / "disk", "size=4m,nr_inodes=2") as disk:
+        (disk / "last.part").touch()
+        with pytest.raises(NotSaved, match=f"{disk}/{name}.* cannot be written .No space left on device"):
+            WRITERS[name](disk)
+        assert os.listdir(disk) == ["last.part"]
+
+
+@pytest.mark.parametrize(
+    "name, call, code",
+    [
+        *[(name, "rename", errno.EROFS) for name in ("config.json", "loss_curve.png")],
+        *[(name, "fsync", errno.EIO) for name in ("config.json", "loss_curve.png")],
+        *[(name, "mkdir", errno.EACCES) for name in ("checkpoints", "tensorboard")],
+        *[(name, "open", errno.EACCES) for name in ("metrics.jsonl", "tensorboard", ".lock")],
+        *[(name, "open", errno.EMFILE) for name in ("metrics.jsonl", "config.json")],
+    ],
+)
+def test_what_the_system_refuses_to_write(name, call, code, tmp_path, monkeypatch):
+    def refused(path, *_, **__):
+        raise OSError(code, os.strerror(code), path)
+
+    monkeypatch.setattr(os, call, refused)
+    if call == "rename":
+        monkeypatch.setattr(os, "replace", refused)
+    with pytest.raises(NotSaved, match=f"{name}.* cannot be written .{os.strerror(code)}"):
+        WRITERS[name](tmp_path)
+
+
+def test_a_folder_is_synced_behind_a_file(tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.fstat(file).st_ino), fsync(file)))
+    write(tmp_path / "config.json", "all")
+    assert synced == [(tmp_path / "config.json").stat().st_ino, tmp_path.stat().st_ino]
+
+
+def test_no_link_is_followed(tmp_path):
+    """A file that is written whole takes the place of one; one that is added to is refused."""
+    victim, folder = tmp_path / "victim", tmp_path / "run"
+    victim.write_text("mine")
+    (folder / "tensorboard").mkdir(parents=True)
+    names = ("config.json", "config.json.part", "loss_curve.png", "loss_curve.png.part", "metrics.jsonl")
+    for name in (*names, "tensorboard/events.out.tfevents.0000000001", "other/.lock"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).symlink_to(victim)
+    WRITERS["config.json"](folder), WRITERS["loss_curve.png"](folder), WRITERS["tensorboard"](folder)
+    for name, place in (("metrics.jsonl", folder), (".lock", folder / "other")):
+        with pytest.raises(NotSaved, match=f"{name} cannot be written"):
+            WRITERS[name](place)
+    assert victim.read_text() == "mine" and (folder / "config.json").read_text() == "all"
+    assert not (folder / "config.json").is_symlink()
+
+
 def run_until_full(arguments, folder, stderr):
     """The program, whose disk is full from its second save on."""
     sys.stderr = open(stderr, "w")
@@ -282,11 +396,11 @@ def counters_at(step: int) -> Counters:
     return Counters(step, seconds=step / 3, best=0.1 + 0.2, best_step=10, log_bytes=step)
 
 
-def restore(folder, log_size=1000):
+def restore(folder):
     said = []
     like = jax.eval_shape(lambda: state_at(0))
     with contextlib.closing(Checkpoints(folder, said.append)) as checkpoints:
-        found = checkpoints.restore(like, log_size)
+        found = checkpoints.restore(like)
         return found, said, checkpoints.steps()
 
 
@@ -383,11 +497,159 @@ HARMS = {
 }
 
 
-def test_lines_that_are_gone_and_checkpoints_that_are_all_bad(saved):
-    (state, _), said, steps = restore(saved, log_size=25)
-    assert same(state, state_at(20)) and "metrics.jsonl" in said[0] and steps == [10, 20]
-    with pytest.raises(BadInput, match="no checkpoint"):
-        restore(saved, log_size=5)
+def test_a_damaged_checkpoint_is_set_aside(saved):
+    """Only the retention rule removes any, so that the bytes are there for who wants to look into them."""
+    for _ in range(2):
+        (saved / "30" / "about" / "metadata").write_text("{}")
+        (state, _), said, steps = restore(saved)
+        assert same(state, state_at(20)) and steps == [10, 20]
+        aside = Path(said[-1].removeprefix("checkpoint 30 is set aside as ").rstrip("."))
+        assert (aside / "about" / "metadata").read_text() == "{}"
+        with contextlib.closing(Checkpoints(saved)) as checkpoints:
+            checkpoints.save(state_at(30), counters_at(30), {})
+            assert checkpoints.steps() == [10, 20, 30]
+
+
+TOO_MANY = 'Error opening "zarr" driver: Failed to open: "d/245": [OS error 24: EMFILE Too many open files]'
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EIO, os.strerror(errno.EIO)),
+        ValueError(TOO_MANY),
+        ExceptionGroup("threads", [RuntimeError("[Errno 13] Permission denied: 'd/245'")]),
+    ],
+    ids=["EIO", "EMFILE", "EACCES"],
+)
+@pytest.mark.parametrize("item", ["about", "state"])
+def test_what_cannot_be_read_is_not_damaged(error, item, saved, monkeypatch):
+    """Nothing is deleted or renamed, and once the error is over the newest checkpoint is there."""
+    before, restoring = everything(saved), ocp.CheckpointManager.restore
+
+    def failing(self, step, args):
+        if item in args:
+            raise error
+        return restoring(self, step, args=args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ocp.CheckpointManager, "restore", failing)
+        with pytest.raises(NotRead, match="checkpoints/30 cannot be read .*nothing was changed"):
+            restore(saved)
+    assert everything(saved) == before and NotRead.status == 4
+    (state, _), said, _ = restore(saved)
+    assert same(state, state_at(30)) and not said
+
+
+def test_a_folder_that_cannot_be_listed_is_not_empty(saved, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with contextlib.closing(Checkpoints(saved)) as checkpoints:
+        monkeypatch.setattr(os, "listdir", refused)
+        with pytest.raises(NotRead):
+            checkpoints.restore(jax.eval_shape(lambda: state_at(0)))
+
+
+def test_a_sound_checkpoint_of_another_model_is_not_damaged(saved):
+    """As when the file of a cell was changed since."""
+    before = everything(saved)
+    other = jax.eval_shape(
+        lambda: state_at(0)._replace(params={"w": jnp.zeros((3, 5)), "b": jnp.bfloat16(0)})
+    )
+    with contextlib.closing(Checkpoints(saved)) as checkpoints:
+        with pytest.raises(BadInput, match=r"30 in .* is sound, but of another model: params/w is \[3, 4\]"):
+            checkpoints.restore(other)
+    assert everything(saved) == before
+
+
+def test_checkpoints_restore_under_either_setting_of_x64(tmp_path):
+    """Of a stateful run, with a schedule: counters, moments, carry and parameters."""
+    config, draw, like = tiny(**{"train.tbptt": 2, "optimizer.warmup": 3}), np.random.default_rng(0), {}
+    for x64 in (False, True):
+        with jax.enable_x64(x64):
+            like[x64] = jax.eval_shape(build(config).start)
+    for x64 in (False, True):
+        folder = tmp_path / str(x64)
+        with jax.enable_x64(x64), contextlib.closing(Checkpoints(folder)) as checkpoints:
+            fill = lambda leaf: jnp.asarray(draw.normal(0, 9, leaf.shape).astype(leaf.dtype))
+            state = jax.tree.map(fill, like[x64])
+            checkpoints.save(state, counters_at(10), {})
+        with jax.enable_x64(not x64), contextlib.closing(Checkpoints(folder)) as checkpoints:
+            restored, _ = checkpoints.restore(like[not x64])
+            assert checkpoints.steps() == [10]
+            expected = jax.tree.map(lambda x, like: np.asarray(x).astype(like.dtype), state, like[not x64])
+            assert same(restored, expected)
+
+
+# The log, and folders in which nothing was trained yet.
+
+LINES = [
+    {"kind": kind, "update": update, name: 0.5}
+    for kind, update, name in [
+        *(("train", 4, "loss"), ("train", 8, "loss"), ("eval", 8, "mse")),
+        *(("train", 12, "loss"), ("train", 14, "loss"), ("eval", 14, "mse")),
+    ]
+]
+TEXT = b"".join(json.dumps(line).encode() + b"\n" for line in LINES)
+
+
+@pytest.mark.parametrize(
+    "found, kept, gaps",
+    [
+        (TEXT, TEXT, None),
+        (TEXT + b'{"kind": "train", "update": 16}\n{"ki', TEXT, None),
+        (b"", b"", "4 to 14"),
+        (TEXT[:-1], TEXT, None),
+        (TEXT[:100], TEXT[: TEXT.find(b"\n", 50) + 1], "8 to 14"),
+        (b"\xff" + TEXT[1:], b"\xff" + TEXT[1:], "4"),
+        (TEXT.replace(b'"update": 12', b'"upd'), TEXT.replace(b'"update": 12', b'"upd'), "12"),
+        (TEXT.replace(b"0.5", b"\x00{", 1).replace(b"eval", b"\n"), None, "4 to 8, 14"),
+    ],
+    ids=["whole", "killed", "deleted", "no newline", "cut", "first byte", "middle", "several"],
+)
+def test_a_log_is_cut_to_the_checkpoint_and_its_gaps_are_named(found, kept, gaps, tmp_path):
+    place, config, said = Workdir(tmp_path), tiny(), []
+    place.metrics.write_bytes(found)
+    with contextlib.closing(Log(place.metrics, 14)) as log:
+        _session._tell_gaps(place, config.train, 14, SimpleNamespace(say=said.append))
+        if kept is not None:
+            assert place.metrics.read_bytes() == kept
+        log.add({"kind": "train", "update": 16})
+    assert read_lines(place.metrics)[-1]["update"] == 16
+    assert [sentence.split("update ")[1].split(", or")[0] for sentence in said] == ([gaps] if gaps else [])
+
+
+def test_a_folder_is_free_until_something_is_trained(tmp_path):
+    """A run that dies of memory before its first update leaves it to a smaller one; then it is taken."""
+    place, large, small = Workdir(tmp_path / "run"), tiny(**{"model.hidden_size": 4}), tiny()
+    with pytest.raises(MemoryError), place.claimed(large):
+        for name in ("checkpoints", "metrics.jsonl", "tensorboard"):
+            WRITERS[name](place.path)
+        raise MemoryError
+    with place.claimed(small), contextlib.closing(Log(place.metrics, 0)) as log:
+        assert place.read_config().model == small.model
+        with pytest.raises(BadInput, match="another process is training there"), place.claimed(large):
+            pass
+        log.add(LINES[0])
+    before = everything(place.path)
+    with (
+        pytest.raises(BadInput, match="another config, .* in config.model.hidden_size"),
+        place.claimed(large),
+    ):
+        pass
+    assert everything(place.path) == before
+
+
+@pytest.mark.parametrize("left", ["metrics.jsonl", "result.json", "checkpoints/10"])
+def test_what_is_left_of_a_run_keeps_its_folder(left, tmp_path):
+    write(tmp_path / "config.json", to_json(tiny().to_dict()))
+    (tmp_path / left).parent.mkdir(exist_ok=True)
+    (tmp_path / left).write_text("something")
+    before = everything(tmp_path)
+    with pytest.raises(BadInput, match="another config"), Workdir(tmp_path).claimed(tiny(seed=1)):
+        pass
+    assert everything(tmp_path) == before
 
 
 def test_another_format_is_refused(saved, monkeypatch):

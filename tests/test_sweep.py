@@ -1,6 +1,7 @@
 """experiments/sweep.py: what it plans, who runs what, and that nothing is lost when processes die."""
 
 import contextlib
+import io
 import json
 import os
 import pwd
@@ -16,7 +17,9 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from pathlib import Path
+from urllib.parse import quote
 
 import optuna
 import pytest
@@ -25,20 +28,29 @@ from optuna.trial import TrialState
 
 from configs import default
 from configs._space import Choice, Grid, Range, choice, grid, int_uniform, log_uniform, uniform
-from experiments import _config, sweep
-from experiments._sweep import launch, places, slots, study, supervise
+from experiments import _config, errors, sweep
+from experiments._signals import Signals
+from experiments._sweep import launch, outcomes, places, report, slots, study, supervise
 from experiments._sweep import worker as working
 from experiments._sweep.folder import Folder, file_system, free, locked
+from experiments._sweep.goals import Goals
 from experiments._sweep.plan import Sweep
 from experiments._sweep.slots import Worker, all_finished, claim, current, finished, give_back, trials_of
 from experiments._sweep.trial import Heart, Taken, settle, watch
 from experiments._sweep.worker import Post, run
 from experiments.errors import BadInput, Interrupted, NotFinite, NotSaved, Pruned
-from tests.runs import ROOT
+from tests.runs import ROOT, wait_for
 
 # Optuna calls its heartbeats and its samplers with some values given experimental; its version is pinned.
 EXPERIMENTAL = "ignore::optuna.exceptions.ExperimentalWarning"
 pytestmark = [pytest.mark.filterwarnings(EXPERIMENTAL), pytest.mark.usefixtures("at_the_root")]
+
+
+@pytest.fixture(autouse=True)
+def no_storage(monkeypatch):
+    """Whoever runs the tests may have a database of their own in the environment."""
+    monkeypatch.delenv("R3NN_STORAGE", raising=False)
+
 
 TINY = {
     **{"model.hidden_size": 3, "train.length": 6, "train.batch": 2, "train.updates": 40},
@@ -147,6 +159,26 @@ def test_a_sweep_survives_json_and_tells_what_differs():
     other = {**one.base, "train": {**one.base["train"], "batch": 3}}
     assert difference(one, tried(base=other)) == "config.train.batch"
     assert difference(one, tried(base=one.base | {"cache_dir": "elsewhere"})) is None
+
+
+def test_neither_the_folder_nor_the_database_of_a_sweep_names_code_to_run(tmp_path, monkeypatch):
+    """Workers run the sweep that their parent was given, and its tasks are measured, not those recorded."""
+    (tmp_path / "evil.py").write_text("import pathlib\npathlib.Path(__file__).with_name('ran').touch()\n")
+    one, seen = tried(axes=AXES | {"task.name": choice("adding", "parity")}), []
+    evil = tried(base=one.base | {"task": {"name": f"{tmp_path}/evil.py:x", "options": {}}})
+    folder = Folder(str(tmp_path / "sweep"))
+    folder.create(evil, "sweep.db")
+    monkeypatch.setattr(working, "work", lambda post: seen.append(post.sweep))
+    monkeypatch.setattr(study, "connected", contextlib.nullcontext)
+    monkeypatch.setattr(study, "opened", lambda *_: None)
+    job = working.Job(str(folder.path), one.to_dict(), "x", together=0, cores=[], workers=1)
+    working._main(job, threading.Event(), Signals())
+    assert seen == [one]
+    goals = Goals(one)
+    assert goals.of({"task.name": "adding"}).baseline == pytest.approx(1 / 6)
+    with pytest.raises(BadInput, match=r"config.task.name=.*evil.py:x: .* would run the code"):
+        goals.of({"task.name": f"{tmp_path}/evil.py:x"})
+    assert not (tmp_path / "ran").exists()
 
 
 def test_trials_can_be_raised_but_not_lowered(tmp_path):
@@ -332,27 +364,75 @@ def test_how_trials_end():
     watch(again)(10, 0.7)  # a resumed run evaluates again
 
 
-def test_what_the_storage_does_not_take_is_tried_again(monkeypatch):
-    """One run of two ends while the database is away: neither stays with a worker that has done with it."""
+def post_of(there: optuna.Study, one: Sweep) -> Post:
+    return Post(there, one, Folder("nowhere"), worker("a"), None, None, threading.Event(), Signals())
+
+
+def broken(*_):
+    raise StorageInternalError("An exception is raised during the commit.") from OSError(
+        "the server has gone"
+    )
+
+
+def test_a_worker_whose_database_is_away_saves_and_ends(monkeypatch):
+    """One run of two ends, and the database does not hear of it: the worker stops, which saves the other, and
+    says why. Both slots are taken up again, as those of any worker that is no more."""
     one = tried(trials=1, axes={"seed": grid(0, 1)})
     there = in_memory(one)
+    monkeypatch.setattr(study.random, "uniform", lambda *_: 0)  # no pauses
     group = [claim(there, one, worker("a")) for _ in range(2)]
-    post = Post(there, one, Folder("nowhere"), worker("a"), None, None, threading.Event())
-    away = [StorageInternalError("away")]
-
-    def settled(*arguments):
-        if away:
-            raise away.pop()
-        settle(*arguments)
-
+    asked = []
+    monkeypatch.setattr(working, "_stop", lambda signals: asked.append("to save"), raising=False)
     monkeypatch.setattr(working, "run_members", lambda members, done: done(0, outcome(0.5)))
-    monkeypatch.setattr(working, "settle", settled)
+    with monkeypatch.context() as patch:
+        patch.setattr(there._storage, "set_trial_state_values", broken)
+        with pytest.raises(NotSaved, match="the server has gone"):
+            run(post_of(there, one), group)
+    assert asked == ["to save"] and [t.state for t in there.trials] == [TrialState.RUNNING] * 2
+    for held in group:
+        assert give_back(there, held.trial._trial_id, "its worker died")
+    assert [claim(there, one, worker("b")).slot for _ in range(2)] == [0, 1]
+
+
+def test_a_run_whose_database_is_away_ends_with_a_sentence(monkeypatch):
+    """Such an end has a run save before it ends; it is not the trial's, whose slot stays to be done."""
+    one = tried(trials=1, axes={"seed": grid(0)})
+    there = in_memory(one)
+    monkeypatch.setattr(study.random, "uniform", lambda *_: 0)  # no pauses
+    held = claim(there, one, worker("a"))
+
+    def train(watch, **member):
+        monkeypatch.setattr(there._storage, "set_trial_intermediate_value", broken)
+        watch(10, 0.5)
+
+    monkeypatch.setattr(working._run, "run", train)
+    with pytest.raises(NotSaved, match="the server has gone"):
+        run(post_of(there, one), [held])
+    assert there.trials[0].state == TrialState.RUNNING
+
+
+def test_what_failed_because_of_its_folder_is_taken_up_again_by_the_same_command(monkeypatch):
+    one = tried(trials=1, axes={"seed": grid(0, 1)})
+    there = in_memory(one)
+    ends = [BadInput("--workdir=trials/00000: holds 'x' but no config.json."), NotFinite("update 2: bad.")]
+
+    def fail(**member):
+        raise ends[len(there.trials) - 1]
+
+    monkeypatch.setattr(working._run, "run", fail)
+    for _ in ends:
+        run(post_of(there, one), [claim(there, one, worker("a"))])
+    trials = trials_of(there)
+    assert all_finished(trials, one.total) and claim(there, one, worker("a")) is None
+    told = report.failures(outcomes.outcome(one, trials))
+    assert "holds 'x'" in told and "the same command tries 1 of them again" in told
+    slots.reopen(there, one)  # the command is repeated
+    held = claim(there, one, worker("a"))
+    assert held.slot == 0 and claim(there, one, worker("a")) is None
     monkeypatch.setattr(working._run, "run", lambda **member: outcome(0.5))
-    run(post, group)
-    assert [trial.state for trial in there.trials] == [TrialState.COMPLETE] * 2
-    post.stop.set()
-    run(post, [claim(there, tried(trials=2, axes=one.axes), worker("a"))])
-    assert not slots.finished(there.trials[2])
+    run(post_of(there, one), [held])
+    states = [trial.state for trial in current(trials_of(there), one.total)]
+    assert states == [TrialState.COMPLETE, TrialState.FAIL]
 
 
 def test_watching():
@@ -467,6 +547,27 @@ def check_whole(folder: Path, trials, total: int) -> None:
         assert evaluated == trial.intermediate_values
 
 
+@pytest.mark.slow
+def test_a_second_signal_ends_the_workers_too(tmp_path):
+    """In the midst of a call of the device that would take minutes."""
+    names = ("train.updates", "train.log_every", "train.eval_every", "train.checkpoint_every")
+    config = config_file(tmp_path, '{"seed": grid(0)}', cache_dir="", **dict.fromkeys(names, 5_000_000))
+    folder, log = tmp_path / "sweep", tmp_path / "log"
+    command = [sys.executable, "experiments/sweep.py", *program(folder, config)[1:]]
+    with open(log, "w") as file:
+        parent = subprocess.Popen(
+            command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=file, stderr=file
+        )
+    said = folder / "workers" / "0.log"
+    wait_for(lambda: said.exists() and "compiled in" in said.read_text())
+    (alive,) = folder.glob("workers/*.lock")
+    for again in ("stopping after the updates under way; Ctrl-C again drops them", "SIGINT: dropped"):
+        parent.send_signal(signal.SIGINT)
+        wait_for(lambda words=again: words in log.read_text())
+    assert parent.wait(60) == 130
+    wait_for(lambda: free(alive))
+
+
 # Long enough to be killed in between.
 LONG = {"train.updates": 1000, "train.log_every": 5, "train.eval_every": 250, "train.checkpoint_every": 250}
 
@@ -499,7 +600,8 @@ def test_a_sweep_that_is_killed_in_every_way(config, tmp_path, capfd):
     killer.start()
     assert sweep.main(argv) == 143
     killer.join()
-    error = capfd.readouterr().err
+    out, error = capfd.readouterr()
+    assert out.count("stopping after the updates under way; SIGTERM again drops them\n") == 1
     assert re.match(
         r"SIGTERM: stopped with \d of 2 runs done; the same command goes on from there.\n$", error
     )
@@ -517,9 +619,12 @@ def test_a_sweep_that_is_killed_in_every_way(config, tmp_path, capfd):
     assert "holds another sweep, which differs in --seed" in capfd.readouterr().err
 
 
+PASSWORD = "s%cret@1/{x}"
+
+
 @pytest.fixture(scope="module")
 def postgres():
-    """The URL of a PostgreSQL server on loopback."""
+    """The URL of a PostgreSQL server on loopback, without the password that it asks for."""
     found = [shutil.which("initdb"), *map(str, sorted(Path("/").glob("usr/lib/postgresql/*/bin/initdb")))]
     initdb = next(filter(None, found), None)
     if initdb is None:
@@ -531,8 +636,10 @@ def postgres():
         who = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
         shutil.chown(home, user)
     run = dict(cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **who)
-    data = home / "data"
-    subprocess.run([initdb, "-D", data, "-U", "r3nn", "-A", "trust", "--no-sync"], check=True, **run)
+    data, password = home / "data", home / "password"
+    password.write_text(PASSWORD)
+    options = ["-U", "r3nn", "-A", "scram-sha-256", f"--pwfile={password}", "--no-sync"]
+    subprocess.run([initdb, "-D", data, *options], check=True, **run)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
@@ -547,18 +654,19 @@ def postgres():
             return client.connect_ex(("127.0.0.1", int(port))) == 0
 
     until(listens)
-    yield f"postgresql://r3nn:secret@127.0.0.1:{port}/postgres"
+    yield f"postgresql://r3nn@127.0.0.1:{port}/postgres"
     server.send_signal(signal.SIGINT)
     server.wait()
     shutil.rmtree(home)
 
 
 def test_the_same_command_on_two_machines_joins_one_sweep(postgres, config, tmp_path, monkeypatch, capfd):
-    """Two parents in two folders with the same command; one of them dies."""
-    argv = program("runs/joined", config, "--trials=2", f"--storage={postgres}", "--together=1")
+    """Two parents in two folders; one of them, which has the URL from its environment, dies."""
+    argv = program("runs/joined", config, "--trials=2", "--together=1")
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir(), there.mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    url = postgres.replace("@", f":{quote(PASSWORD, safe='')}@")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "R3NN_STORAGE": url}
     command = [sys.executable, str(ROOT / "experiments" / "sweep.py"), *argv[1:]]
     with open(tmp_path / "log", "w") as log:
         other = subprocess.Popen(command, cwd=there, env=environment, stdout=log, stderr=log)
@@ -571,16 +679,185 @@ def test_the_same_command_on_two_machines_joins_one_sweep(postgres, config, tmp_
     killer = threading.Thread(target=kill)
     killer.start()
     monkeypatch.chdir(here)
-    assert sweep.main(argv) == 0
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    assert sweep.main([*argv, f"--storage={postgres}"]) == 0
     killer.join()
     # 0: this one was so fast that nothing was left to begin there.
     assert other.wait() in (-signal.SIGKILL, 0), (tmp_path / "log").read_text()
-    text = capfd.readouterr().out + (tmp_path / "log").read_text()
-    assert "secret" not in text + (here / "runs" / "joined" / "sweep.json").read_text()
+    text = [capfd.readouterr().out, *(path.read_text() for path in tmp_path.rglob("*.log"))]
+    text += [(tmp_path / "log").read_text(), *(path.read_text() for path in tmp_path.rglob("*.json"))]
+    assert not any(secret in one for one in text for secret in (PASSWORD, quote(PASSWORD, safe="")))
     chain = current(recorded(postgres, "runs/joined"), 4)
     assert len(chain) == 4 and {t.state for t in chain} == {TrialState.COMPLETE}
     ran = [path.parent.name for path in tmp_path.glob("*/runs/joined/trials/*/result.json")]
     assert sorted(set(ran)) == [f"{slot:05d}" for slot in range(4)]
+
+
+# Secrets.
+
+SECRET = [  # (URL, what is shown of it)
+    (
+        "postgresql://me:hunter2@host:5432/x?sslmode=require",
+        "postgresql://me:***@host:5432/x?sslmode=require",
+    ),
+    ("postgresql://me:hun%40ter2@host/x", "postgresql://me:***@host/x"),
+    ("postgresql://me:hun/ter2@host/x", "postgresql://me:***@host/x"),
+    ("postgresql://host/x?user=me&password=hunter2", "postgresql://host/x?user=me&***"),
+    ("postgresql://host/x?pass%77ord=hunter2", "postgresql://host/x?***"),
+    (
+        "postgresql://host/x?sslpassword=hunter2&application_name=ter2",
+        "postgresql://host/x?***&application_name=ter2",
+    ),
+]
+UNUSABLE = [
+    *(
+        "postgresql://me:hun@ter2@host/x",
+        "postgresql://me:hun?ter2@host/x",
+        "postgresql://me:hun ter2@host/x",
+    ),
+    *(
+        "postgresql:/me:hunter2@host/x",
+        "me:hunter2@host/x",
+        "host=h password=hunter2",
+        "postgresql://me:hunter2",
+    ),
+    *("postgresql://host:5432/x?password=hun@ter2", "nosuchkind://me:hunter2@host/x?token=hunter2"),
+    *("postgresql://me:hunter2@host:port/x", "sqlite:///x.db?password=hunter2"),
+]
+
+
+@pytest.mark.parametrize("url, wanted", SECRET)
+def test_a_url_is_shown_without_its_secrets(url, wanted, tmp_path):
+    found = study.database(url, tmp_path / "sweep.db")
+    assert found.shown == wanted and found.url == url
+    one = tried()
+    Folder(str(tmp_path)).create(one, found.shown)
+    again = study.database(re.sub("hun.*ter2@", "another@", url), tmp_path / "sweep.db")
+    Folder(str(tmp_path)).check(one, again.shown)  # the same database, whatever the password
+    with pytest.raises(BadInput, match="where its trials are recorded"):
+        Folder(str(tmp_path)).check(one, "sweep.db")
+
+
+@pytest.mark.parametrize("variable", [False, True])
+@pytest.mark.parametrize("url", UNUSABLE)
+def test_of_a_url_that_cannot_be_used_no_secret_is_told(url, variable, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("R3NN_TRACEBACK", "1")  # shows what libraries said, too
+    if variable:
+        monkeypatch.setenv("R3NN_STORAGE", url)
+    asked = "" if variable else url
+
+    def ask():
+        study.database(asked, tmp_path / "sweep.db")
+
+    assert errors.ending(ask) == 2
+    error = capsys.readouterr().err
+    assert ("R3NN_STORAGE=" if variable else "--storage=") in error
+    assert not any(part in error for part in ("hunter2", "ter2", "hun@", "hun?", "hun "))
+
+
+def test_what_libraries_say_of_a_url_is_told_without_its_secrets(tmp_path, capsys, monkeypatch):
+    url = "postgresql://me:hun%40ter2@127.0.0.1:9/x?password=s3cret"
+    words = f"no {url!r}: hun@ter2, s3cret"
+    monkeypatch.setenv("R3NN_TRACEBACK", "1")
+    there = study.database(url, tmp_path / "sweep.db")
+
+    def refuse(*_, **__):
+        raise RuntimeError(words) from ValueError(words)
+
+    def ask():
+        with study.connected(there) as storage:
+            storage.create_new_study()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.storages, "RDBStorage", refuse)
+        assert errors.ending(ask) == 2
+    patched = dict(remove_session=lambda self: None, engine=Engine, create_new_study=refuse)
+    monkeypatch.setattr(study, "_connect", lambda database: type("Storage", (), patched)())
+    with pytest.raises(RuntimeError) as raised:
+        ask()
+    text = capsys.readouterr().err + "".join(traceback.format_exception(raised.value))
+    assert text.count("***") > 4 and not any(secret in text for secret in ("hun%40", "hun@", "s3cret"))
+
+
+class Engine:
+    """Has nothing to let go of."""
+
+    dispose = staticmethod(lambda: None)
+
+
+def test_words_of_a_command_line_are_told_without_secrets(capsys):
+    for word in (
+        "storage=postgresql://me:hunter2@host/x",
+        "hunter2@host",
+        "password=hunter2",
+        "--workers=postgresql://me:hunter2@h/x",
+    ):
+        assert sweep.main(["sweep.py", "--config=x", "--workdir=y", word]) == 2
+        assert "hunter2" not in capsys.readouterr().err
+
+
+def test_a_worker_gets_the_url_by_the_environment(tmp_path, monkeypatch):
+    """Its command line, and what it is told, are for others to read."""
+    folder, url, told = Folder(str(tmp_path)), "postgresql://me:hunter2@host/x", {}
+    folder.create(tried(), "sweep.db")
+
+    def popen(command, env, **more):
+        told.update(command=command, env=env, order=io.BytesIO())
+        return type("Process", (), dict(stdin=told["order"], wait=lambda self: 0))()
+
+    monkeypatch.setattr(supervise.subprocess, "Popen", popen)
+    monkeypatch.setattr(supervise.Local, "close", lambda self: None)
+    for storage, wanted in ((url, url), ("", None)):
+        (local,) = supervise.hired(folder, tried(), study.database(storage, folder.database), "x", 1, 1)
+        local.start()
+        assert told["env"].get("R3NN_STORAGE") == wanted
+        assert "hunter2" not in f"{told['command']} {told['order'].getvalue()}"
+
+
+# A database that fails.
+
+
+def test_a_damaged_database_is_named(tmp_path, capsys):
+    folder = Folder(str(tmp_path / "sweep"))
+    argv = program(folder.path, config_file(tmp_path, GOOD))
+    one = launch.planned(sweep.parse(argv))
+    folder.create(one, "sweep.db")
+    there = study.database("", folder.database)
+    with study.connected(there) as storage:
+        study.record(study.opened(storage, "x", one), one)
+    whole = folder.database.read_bytes()
+
+    def ask():
+        with study.connected(there):
+            pass
+
+    for damaged, program_ in (
+        (b"no database, " * 1000, lambda: sweep.main(argv)),
+        (whole[:8192] + b"\xff" * 4096 + whole[12288:], lambda: errors.ending(ask)),
+        (whole[: len(whole) // 2], lambda: errors.ending(ask)),
+    ):
+        folder.database.write_bytes(damaged)
+        assert program_() == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"{folder.database}: is damaged (") and error.count("\n") == 1
+        assert "The runs are whole" in error and "--storage" not in error and "commit" not in error
+
+
+def test_a_launcher_whose_database_goes_away_says_that_nothing_is_lost(tmp_path, capsys, monkeypatch):
+    folder = Folder(str(tmp_path / "sweep"))
+
+    def gone(trials, *_):
+        trials._storage.remove_session()
+        trials._storage._backend.engine.dispose()
+        folder.database.rename(tmp_path / "elsewhere")
+        folder.database.mkdir()
+
+    monkeypatch.setattr(study.random, "uniform", lambda *_: 0)  # no pauses
+    monkeypatch.setattr(launch, "supervise", gone)
+    assert sweep.main(program(folder.path, config_file(tmp_path, GOOD))) == 4
+    error = capsys.readouterr().err
+    assert error.startswith(f"{folder.database}: cannot be used (") and error.count("\n") == 1
+    assert "Nothing is lost" in error and "the same command goes on" in error
 
 
 # Bad input: one sentence; nothing is created.
@@ -596,6 +873,12 @@ GOOD = '{"optimizer.lr": log_uniform(1e-4, 1e-2), "seed": grid(range(2))}'
         ('{"optimizer.lr": grid("fast")}', [], ["optimizer.lr", "float", "'fast'"]),
         ('{"train.batch": uniform(1, 2)}', [], ["config.train.batch", "int_uniform"]),
         ('{"optimizer.lr": uniform(-1, 1)}', [], ["optimizer.lr", "-1"]),
+        ('{"optimizer.lr": log_uniform(1e-60, 1)}', [], ["get_sweep()", "optimizer.lr", "1e-60"]),
+        (
+            '{"model.cell": grid("gru", "cornn(gamma=1e39)")}',
+            [],
+            ["get_sweep()['model.cell']", "gamma", "1e+39"],
+        ),
         ('{"optimizer.lr": uniform(1, -1)}', [], ["get_sweep()", "must rise, got 1 to -1"]),
         ('{"model.cell": choice("gru", "lstmm")}', [], ["get_sweep()['model.cell']", "lstmm", "'lstm'"]),
         ('{"optimizer.lr": unifrom(0, 1)}', [], ["get_sweep()", "unifrom", "not defined"]),
@@ -646,8 +929,10 @@ def test_bad_input(axes, arguments, words, tmp_path, capsys, monkeypatch):
 
 def test_dry_run_and_help_create_nothing(tmp_path, capsys):
     config = config_file(tmp_path, GOOD)
-    assert sweep.main(program("", config, "--dry_run", "--trials=5", "--workers=2")) == 0
+    storage = "--storage=postgresql://me:hunter2@host/x"
+    assert sweep.main(program("", config, "--dry_run", "--trials=5", "--workers=2", storage)) == 0
     out = capsys.readouterr().out
+    assert "R3NN_STORAGE keeps the password out" in out and "hunter2" not in out
     assert "10: 5 configurations x 2 cells" in out and "0.0001 to 0.01, logarithmic" in out
     assert "--config.optimizer.lr=0.0001 --config.seed=0" in out and list(tmp_path.iterdir()) == [config]
     with pytest.raises(SystemExit):

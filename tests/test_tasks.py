@@ -2,14 +2,18 @@
 
 import dataclasses
 import functools
+import hashlib
 import itertools
+import py_compile
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r3nn import losses
+from r3nn import losses, model
+from r3nn._names import sha256
 from r3nn.tasks import TASKS, Batch, CopyMemory, Parity, Task, WordProblem, get_task
 from r3nn.tasks._word_problem import multiplication_table, prefix_products
 
@@ -394,12 +398,38 @@ def test_wrong_names_and_options(name, options, message):
 def test_task_from_a_file(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text("from r3nn.tasks import CopyMemory\nshort = CopyMemory(recall=2)\nother = 3\n")
-    short = get_task(f"{file}:short", symbols=5)
+    short = get_task(f"{file}:short", allow_code=True, symbols=5)
     assert short == CopyMemory(symbols=5, recall=2)
     with pytest.raises(ValueError, match=r"'shrt' is unknown: did you mean 'short'\?"):
-        get_task(f"{file}:shrt")
+        get_task(f"{file}:shrt", allow_code=True)
     with pytest.raises(ValueError, match="must be a Task value, got 3"):
-        get_task(f"{file}:other")
+        get_task(f"{file}:other", allow_code=True)
+    with pytest.raises(ValueError, match="'zzz' is unknown: it must be one of short.$"):  # of tasks alone
+        get_task(f"{file}:zzz", allow_code=True)
+    with pytest.raises(ValueError, match=r"must be a Task value, .*: did you mean CopyMemory\(\)\?"):
+        get_task(f"{file}:CopyMemory", allow_code=True)
+
+
+@pytest.mark.parametrize(
+    "read", [get_task, model.as_cell, lambda name: model.build(in_size=1, out_size=1, cell=name)]
+)
+def test_a_file_is_run_only_where_that_is_allowed(read, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("import pathlib\npathlib.Path(__file__).with_name('ran').touch()\nmine = 3\n")
+    with pytest.raises(ValueError, match=f"'{file}:mine' would run the code of {file}: allow_code=True"):
+        read(f"{file}:mine")
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_the_file_itself_is_run(tmp_path):
+    """And not a compiled one beside it, which may be of another content."""
+    file = tmp_path / "mine.py"
+    file.write_text("from r3nn.tasks import CopyMemory\nmine = CopyMemory(recall=3)\n")
+    compiled = Path(py_compile.compile(file, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH))
+    file.write_text(file.read_text().replace("recall=3", "recall=4"))
+    assert get_task(f"{file}:mine", allow_code=True).recall == 4
+    assert sha256(file) == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert list(compiled.parent.iterdir()) == [compiled]
 
 
 def test_a_file_is_run_once(tmp_path):
@@ -413,4 +443,5 @@ def test_a_file_is_run_once(tmp_path):
         "    width: int = 3\n"
         "mine = Mine()\n"
     )
-    assert get_task(f"{file}:mine") == get_task(f"{file}:mine", width=3)
+    first, second = (get_task(f"{file}:mine", allow_code=True, **width) for width in ({}, {"width": 3}))
+    assert first == second

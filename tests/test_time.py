@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 from jax.flatten_util import ravel_pytree
 
 from r3nn import CELLS, chain, deep, feedback, residual, slow, unroll
@@ -26,6 +27,7 @@ from tests.helpers import (
     compiled,
     inner_loops,
     number,
+    open_sizes,
     outcome,
     pad,
     pairwise,
@@ -134,7 +136,9 @@ def test_gradients_equal_central_differences(name, x64):
         flags = dict(mask=p.mask, reset=p.reset)
         loss = lambda flat: number(unroll(cell, *unravel(flat), **flags, mode="plain"))
         steps = 1e-5 * jnp.eye(flat.size)
-        above, below = jax.vmap(loss)(jnp.concatenate([flat + steps, flat - steps])).reshape(2, -1)
+        above, below = jax.vmap(loss)(jnp.concatenate([flat[None] + steps, flat[None] - steps])).reshape(
+            2, -1
+        )
         return outcome(cell, *unravel(flat), **flags, mode="scan", chunk=4)[1], (above - below) / 2e-5
 
     gradients, differences = run(flat)
@@ -270,6 +274,51 @@ def test_no_steps(mode, cell, x64):
         close(d_state, jax.grad(number)(p.state))
 
 
+@pytest.mark.parametrize("name", REPRESENTATIVES)
+def test_no_sequences(name):
+    """An empty batch is traced in every mode, with its gradient."""
+    cell = CELLS[name]
+    p = problem(cell, 6, (0,), D, H)
+    for mode in {"plain", "linear", "newton"}.intersection(modes_of(cell)):
+        run = functools.partial(outcome, cell, mode=mode, mask=p.mask, reset=p.reset)
+        (final, ys), gradients = jax.eval_shape(run, *p[:3])
+        assert ys.shape == (6, 0, H)
+        assert jax.tree.map(jnp.shape, (final, gradients)) == jax.tree.map(jnp.shape, (p.state, p[:3]))
+
+
+@pytest.mark.parametrize("name, mode", [("m2rnn", "scan"), ("gru", "newton"), ("mgu", "newton")])
+def test_no_sequences_run(name, mode, x64):
+    p = problem(CELLS[name], 6, (0,), D, H)
+    _, (d_params, *_) = compiled(functools.partial(outcome, CELLS[name], mode=mode))(*p[:3])
+    close(d_params, jax.tree.map(np.zeros_like, p.params))
+
+
+@pytest.mark.parametrize(
+    "name, mode",
+    [
+        *(("gru", "scan"), ("diagonal_gru", "newton"), ("lru", "linear")),
+        *(pytest.param(*row, marks=pytest.mark.slow) for row in [("mgu", "plain"), ("m2rnn", "chunked")]),
+    ],
+)
+def test_a_program_of_any_length_and_batch(name, mode, x64):
+    """Exported with symbols for T and B, it gives the values and gradients of `plain` at sizes of its own."""
+    cell = CELLS[name]
+    p = problem(cell, T, (B,), D, H)
+
+    def run(mode, p):
+        return outcome(cell, *p[:3], mode=mode, mask=p.mask, reset=p.reset)
+
+    exported = export.export(compiled(functools.partial(run, mode)))(open_sizes(cell, p, "T, b"))
+    close(exported.call(p), compiled(functools.partial(run, "plain"))(p))
+
+
+def test_plain_measures_nothing(monkeypatch):
+    p = problem(gru, T, (B,), D, H)
+    monkeypatch.setattr(_pick, "_bytes", None)
+    _, ys = jax.eval_shape(functools.partial(unroll, gru, mode="plain"), *p[:3])
+    assert ys.shape == (T, B, H)
+
+
 @both_modes
 def test_no_inputs(mode, x64):
     """xs=None: a cell whose inputs have no features, or a bare function that ignores x."""
@@ -314,7 +363,7 @@ def test_a_bare_function_closing_over_arrays(mode, x64):
 
         def function(p, state, x):
             state, y = gru(params._replace(input=p), state, x)
-            return state, {"y": y[..., position] * scale}
+            return state, {"y": y[..., position] * scale[None]}
 
         how = dict(mask=p.mask, reverse=True, chunk=4)
         if as_function:
@@ -322,7 +371,7 @@ def test_a_bare_function_closing_over_arrays(mode, x64):
             ys = ys["y"]
         else:
             final, ys = unroll(gru, params, state, xs, mode="plain", **how)
-            ys = ys[..., position] * scale
+            ys = ys[..., position] * scale[None, None]
         exists = jnp.where(p.mask[..., None], ys, 0.0)
         return number((final, exists)), (final, exists)
 
@@ -394,7 +443,9 @@ def test_forward_over_reverse(x64):
     def run(params, direction):
         gradient = lambda params: outcome(ugrnn, params, p.state, p.xs, mode="scan", chunk=T)[1][0]
         steps = jnp.array([1e-6, -1e-6])
-        moved = jax.tree.map(lambda leaf, d: leaf + steps.reshape(2, *[1] * d.ndim) * d, params, direction)
+        moved = jax.tree.map(
+            lambda leaf, d: leaf[None] + steps.reshape(2, *[1] * d.ndim) * d[None], params, direction
+        )
         differences = jax.tree.map(lambda g: (g[0] - g[1]) / 2e-6, jax.vmap(gradient)(moved))
         return jax.jvp(gradient, (params,), (direction,))[1], differences
 

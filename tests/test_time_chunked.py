@@ -12,7 +12,7 @@ from r3nn.cells import gru, lstm, mgu, mingru
 from r3nn.compose import WithOutputParams
 from r3nn.time import Linear, explain
 from r3nn.time._pick import modes_of
-from tests.helpers import TanhReadout, assert_close, compiled, equations, outcome, problem, scans
+from tests.helpers import TanhReadout, assert_close, compiled, equations, open_sizes, outcome, problem, scans
 
 T, B, D, H = 23, 3, 2, 4
 
@@ -173,6 +173,16 @@ def test_bfloat16_products_have_bfloat16_operands_and_float32_sums():
     for product in products:
         assert {v.aval.dtype.name for v in product.invars} == {"bfloat16"}
         assert product.outvars[0].aval.dtype == jnp.float32
+
+
+def test_symbolic_sizes_are_unknown():
+    p = open_sizes(gru, problem(gru, 5, (B,), D, H), "T, b")
+    (pick,) = explain(gru, *p[:3])
+    assert (pick.mode, pick.bytes) == ("scan", None)
+    (pick,) = explain(gru, *open_sizes(gru, problem(gru, 5, (B,), D, H), "7*n, b")[:3], chunk=7)
+    assert pick.chunk == 7
+    with pytest.raises(ValueError, match="memory=1000: nothing is predicted for symbolic sizes; give chunk"):
+        explain(gru, *p[:3], memory=1000)
 
 
 # Errors, in one sentence each.

@@ -95,6 +95,13 @@ def test_values_and_gradients_of_every_kind(x64, monkeypatch, way):
         close(values, loop(*args, case[2], KINDS[case[0]][-1]))
 
 
+def test_no_sequences(monkeypatch):
+    """An empty batch, with chunks at once as on accelerators."""
+    monkeypatch.setattr(_linear_loops, "parallel", lambda: True)
+    b = np.zeros((2 * _linear_loops.STEPS, 0, 3), np.float32)
+    assert linear_scan(b, b).shape == b.shape
+
+
 def test_adjoint_is_that_of_the_recurrence(x64):
     a, b, h0, g = draw("diagonal", 7)
     for reverse in (False, True):

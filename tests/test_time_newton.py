@@ -1,5 +1,6 @@
 """Newton's method over time: the same numbers as step by step, whatever it takes."""
 
+import dataclasses
 import functools
 
 import jax
@@ -24,6 +25,7 @@ T, B, D, H = 13, 2, 4, 3
 CASES = {
     "diagonal_gru": (diagonal_gru, Newton(window=5)),
     "diagonal_lstm": (diagonal_lstm, Newton(window=13)),
+    "diagonal_gru, relu": (dataclasses.replace(diagonal_gru, activation=jax.nn.relu), Newton(window=13)),
     "gru, diagonal": (gru, Newton(window=13)),
     "gru, full": (gru, Newton(window=13, jacobian="full")),
     "lstm, full": (lstm, Newton(window=13, jacobian="full")),

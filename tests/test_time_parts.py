@@ -1,5 +1,6 @@
 """Compositions whose parts the backward pass takes each by its own structure."""
 
+import dataclasses
 import functools
 
 import jax
@@ -96,6 +97,7 @@ def test_the_backward_loop_forms_nothing_again():
     assert not {"tanh", "logistic"} & {e.primitive.name for e in body}
 
 
+@dataclasses.dataclass(frozen=True)
 class Twice(type(residual(gru))):
     """Takes two steps for each one."""
 

@@ -19,7 +19,7 @@ LENGTHS = ("train.updates", "train.length", "train.min_length")
 
 def about(found: Outcome, folder: Path) -> dict[str, Any]:
     """The content of best.json; there is a best run."""
-    group, run = next(group for group in found.groups if found.best in group.runs), found.best
+    group, run = found.winner, found.best
     return {
         "configuration": group.values,
         "metric": found.sweep.metric,
@@ -28,7 +28,7 @@ def about(found: Outcome, folder: Path) -> dict[str, Any]:
         "target": group.goal.target,
         "median": _finite(group.median),
         "worst": _finite(group.worst),
-        "test": group.test,
+        "test": _finite(group.test),
         "met": group.met,
         "runs": [_about(one) for one in group.runs],
         "best_run": _about(run),

@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 from configs import default
 from configs._space import Axis, Range
-from experiments import _config, _jax
-from experiments._build import build, vary
+from experiments import _build, _config, _jax
+from experiments._build import vary
 from experiments._config import complete
 from experiments._sweep import plan
 from experiments._sweep.plan import Sweep
 from experiments.errors import BadInput
+
+build = functools.partial(_build.build, allow_code=True)  # the command line names the files
 
 
 def names(axes: dict[str, Axis], overrides: tuple[str, ...]) -> None:

@@ -7,19 +7,23 @@ import numpy as np
 import optuna
 from matplotlib.figure import Figure
 from optuna.exceptions import ExperimentalWarning
+from optuna.importance import PedAnovaImportanceEvaluator
 
 from experiments import plots
+from experiments._disk import writing
 from experiments._sweep import figures_axes, figures_compare
-from experiments._sweep.figures_marks import goals, scale
+from experiments._sweep.figures_marks import bad_end, goals, scale
 from experiments._sweep.outcomes import Group, Outcome, Run
 
 LINES = 5  # configurations with a colour of their own
-ENOUGH = 8  # complete runs, from which importance is worth a look
+ENOUGH = 10  # configurations, from which importance is worth a look
+TOP = 1 / 3  # of them: in a smaller share of few configurations, any axis of numbers seems to decide all
 
 
 def draw(found: Outcome, folder: Path) -> list[str]:
     """All that there is something to show in -> the names of the files."""
-    folder.mkdir(exist_ok=True)
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
     made = {name: make(found) for name, make in FIGURES.items()} if found.groups else {}
     drawn = {f"{name}.png": figure for name, figure in made.items() if figure is not None}
     for name, figure in drawn.items():
@@ -42,15 +46,19 @@ def history(found: Outcome) -> Figure | None:
         pick = np.maximum.accumulate if found.sign > 0 else np.minimum.accumulate
         x, y = np.array(complete).T
         ax.step(
-            [*x, len(runs)], [*pick(y), pick(y)[-1]], where="post", color=plots.COLORS[0], label="best so far"
+            [*x, len(runs)],
+            [*pick(y), pick(y)[-1]],
+            where="post",
+            color=plots.COLORS[0],
+            label="best run so far",
         )
     if pruned := points("pruned"):
         ax.plot(
             *zip(*pruned, strict=True), "o", color=plots.PALE, markersize=5, fillstyle="none", label="pruned"
         )
     if failed := [i for i, run in numbered if run.state == "failed"]:
-        bottom = ax.get_xaxis_transform()
-        ax.plot(failed, [0.02] * len(failed), "x", color=plots.COLORS[1], transform=bottom, label="failed")
+        place, y = ax.get_xaxis_transform(), [bad_end(found.sign)] * len(failed)
+        ax.plot(failed, y, "x", color=plots.COLORS[1], transform=place, label="failed")
     ax.xaxis.get_major_locator().set_params(integer=True)
     scale(found, ax, [run.held_out for run in runs if run.held_out is not None])
     goals(found, ax)
@@ -60,17 +68,28 @@ def history(found: Outcome) -> Figure | None:
 
 
 def importance(found: Outcome) -> Figure | None:
-    """The share of each axis in whether a run is among the best (PED-ANOVA)."""
-    names = [*found.varied, *(["seed"] if "seed" in found.sweep.axes else [])]
-    runs = [run for run in found.runs if run.state == "complete"]
-    if len(names) < 2 or len(runs) < ENOUGH or len({run.held_out for run in runs}) == 1:
+    """The share of each axis in whether a configuration is among the best (PED-ANOVA).
+
+    The samples are configurations, placed as in the table, by their medians: seeds are no samples of an axis.
+    """
+    names, ranks = list(found.varied), [group.rank for group in found.groups]
+    if len(names) < 2 or len(ranks) < ENOUGH or ranks[0] == ranks[-1]:
         return None
-    direction = "maximize" if found.sign > 0 else "minimize"
-    study = optuna.create_study(direction=direction)
+    study = optuna.create_study()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=ExperimentalWarning)
-        study.add_trials([run.trial for run in runs])
-        shares = optuna.importance.get_param_importances(study, params=names)
+        for group in found.groups:
+            kinds = group.runs[0].trial.distributions
+            study.add_trial(
+                optuna.create_trial(
+                    value=ranks.index(group.rank),  # how many are better
+                    params={name: group.values[name] for name in names},
+                    distributions={name: kinds[name] for name in names},
+                )
+            )
+        shares = optuna.importance.get_param_importances(
+            study, evaluator=PedAnovaImportanceEvaluator(target_quantile=TOP), params=names
+        )
     figure, (ax,) = plots.axes(height=1.6 + 0.35 * len(names))
     words = [found.short[name] for name in shares][::-1]
     values = list(shares.values())[::-1]
@@ -80,7 +99,8 @@ def importance(found: Outcome) -> Figure | None:
     ax.grid(axis="y", visible=False)
     ax.set_xlim(0, max(values) * 1.12)
     ax.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
-    plots.name(ax, "what decides who is among the best", "share (PED-ANOVA)")
+    title = f"what decides which configurations are the best third (n = {len(ranks)})"
+    plots.name(ax, title, "share (PED-ANOVA)")
     return figure
 
 
@@ -112,14 +132,16 @@ def points_of(runs: tuple[Run, ...]) -> list[tuple[int, float]]:
 
 
 def spread(group: Group) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(updates, least, median, most) [N] each. A complete run that stopped early keeps its last value."""
+    """(updates, least, median, most) [N] each, of the same runs at all updates.
+
+    A run that stopped early keeps its last value; one that failed is infinitely bad from there on.
+    """
     x = np.array(sorted({update for update, _ in points_of(group.runs)}))
     rows = []
     for run in group.runs:
-        if run.curve:
-            updates, values = np.array(run.curve).T
-            after = values[-1] if run.state == "complete" else np.nan
-            rows.append(np.interp(x, updates, values, left=np.nan, right=after))
+        updates, values = np.array(run.curve or [(0, np.nan)]).T
+        after = -group.sign * np.inf if run.state == "failed" else values[-1]
+        rows.append(np.interp(x, updates, values, left=np.nan, right=after))
     table = np.array(rows)
     return x, np.nanmin(table, 0), np.nanmedian(table, 0), np.nanmax(table, 0)
 

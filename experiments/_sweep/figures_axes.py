@@ -10,6 +10,7 @@ from matplotlib.ticker import NullLocator
 
 from configs._space import Axis, Range
 from experiments import plots
+from experiments._sweep.figures_marks import marks
 from experiments._sweep.outcomes import Outcome, number
 
 COLUMNS = 3  # of slices
@@ -25,7 +26,7 @@ def category(found: Outcome) -> str | None:
 
 
 def slices(found: Outcome) -> Figure | None:
-    """A panel for each axis: a dot for each run, the median of each value, the best run marked."""
+    """A panel for each axis: a dot for each run, the median of each value, the best configuration marked."""
     names = list(found.varied)
     if names in ([], [category(found)]):  # the chart by category shows that
         return None
@@ -46,7 +47,8 @@ def slices(found: Outcome) -> Figure | None:
         plots.log_values(panels.flat[0], values)
     for ax in panels[:, 0]:
         ax.set_ylabel(f"held-out {found.sweep.metric}")
-    title(figure, "one axis at a time: dots are runs, bars are medians, the star is the best configuration")
+    failed = ", crosses are failed ones" if any(run.state == "failed" for run in found.runs) else ""
+    title(figure, f"dots are runs{failed}, bars are medians, the star is the best configuration's median")
     return figure
 
 
@@ -56,24 +58,19 @@ def _values(axis: Axis) -> int:
 
 def _slice(found: Outcome, ax: Axes, name: str):
     axis = found.sweep.axes[name]
-    runs = [run for group in found.groups for run in group.runs if run.held_out is not None]
-    x = [position(axis, run.values[name]) for run in runs]
+    runs = [(group.values[name], y) for group in found.groups for y in group.held_out]
+    x, y = np.array([(position(axis, value), y) for value, y in runs]).T
     jitter = 0 if isinstance(axis, Range) else np.random.default_rng(0).uniform(-0.14, 0.14, len(x))
-    ax.plot(
-        np.add(x, jitter),
-        [run.held_out for run in runs],
-        "o",
-        color=plots.COLORS[0],
-        alpha=0.45,
-        markersize=5,
-    )
+    marks(ax, found.sign, x + jitter, y, "o", color=plots.COLORS[0], alpha=0.45, markersize=5)
     if not isinstance(axis, Range):
         for i, value in enumerate(axis.values):
-            if there := [run.held_out for run in runs if run.values[name] == value]:
-                ax.plot([i - 0.28, i + 0.28], [np.median(there)] * 2, color=plots.INK, linewidth=2)
-    if found.best is not None:
-        at = position(axis, found.best.values[name])
-        ax.plot([at], [found.best.held_out], "*", color=plots.COLORS[1], markersize=12, zorder=3)
+            if there := [y for tried, y in runs if tried == value]:
+                across = [i - 0.28, i + 0.28]
+                marks(ax, found.sign, across, [np.median(there)] * 2, "-", color=plots.INK, linewidth=2)
+    if found.winner is not None:
+        at = [position(axis, found.winner.values[name])]
+        style = dict(color=plots.COLORS[1], markersize=12, zorder=3)
+        marks(ax, found.sign, at, [found.winner.median], "*", **style)
     ax.set_xlabel(found.short[name])
     _ticks(ax, axis)
 
@@ -122,16 +119,20 @@ def parallel(found: Outcome) -> Figure | None:
     tall = max(4.2, 1 + 0.2 * max(_values(axis) for axis in found.varied.values()))
     figure, (ax,) = plots.axes(width=wide, height=tall)
     colors = matplotlib.colormaps[MAP](np.linspace(0, 0.9, len(groups)))[::-1]
-    for i, group in reversed(list(enumerate(groups))):
+    for group, color in reversed(list(zip(groups, colors, strict=True))):
         y = [*(unit(group.values[name]) for name, unit in axes.items()), metric(group.median)]
-        style = dict(linewidth=2.6, zorder=3) if i == 0 else dict(linewidth=1.1, alpha=0.75)
-        ax.plot(range(len(y)), y, **{"color": plots.COLORS[1] if i == 0 else colors[i], **style})
+        style = dict(color=color, linewidth=1.1, alpha=0.75)
+        if group is found.winner:
+            style = dict(color=plots.COLORS[1], linewidth=2.6, zorder=3)
+        ax.plot(range(len(y)), y, **style)
     for i, (name, unit) in enumerate(axes.items()):
         _rail(ax, i, _labels(found.sweep.axes[name], unit))
     _rail(ax, len(axes), [(metric(value), number(value)) for value in metric.ticks()])
     ends = [*(found.short[name] for name in axes), f"median {found.sweep.metric}"]
     _bare(ax, ends)
-    title(figure, "configurations: the best in orange, dark is better than light")
+    failed = len(found.groups) - len(groups)
+    without = f"; {failed} that failed are left out" if failed else ""
+    title(figure, f"{len(groups)} configurations: the best in orange, dark is better than light{without}")
     return figure
 
 

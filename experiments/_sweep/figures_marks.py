@@ -1,9 +1,35 @@
 """What figures of a sweep share: scales, and the lines at trivial predictions and at the target."""
 
+from collections.abc import Sequence
+
+import numpy as np
 from matplotlib.axes import Axes
 
 from experiments import plots
 from experiments._sweep.outcomes import Outcome
+
+
+def bad_end(sign: int) -> float:
+    """Where runs without a value stand, from 0 to 1 along an axis of values: past the worst of the others.
+
+    sign: 1 where higher is better, -1 where lower is.
+    """
+    return 0.02 if sign > 0 else 0.98
+
+
+def marks(ax: Axes, sign: int, at: Sequence, values: Sequence, marker: str, upright: bool = True, **style):
+    """values [N] at the places `at` [N] of the other axis; what is infinitely bad stands at the bad end.
+
+    upright: values lie along y. Dots that stand at the bad end are crosses.
+    """
+    at, values = np.asarray(at, float), np.asarray(values, float)
+    there, pair = np.isfinite(values), lambda x, y: (x, y) if upright else (y, x)
+    ax.plot(*pair(at[there], values[there]), marker, **style)
+    if not there.all():
+        end = np.full(np.sum(~there), bad_end(sign))
+        place = ax.get_xaxis_transform() if upright else ax.get_yaxis_transform()
+        marker, color = ("x", plots.COLORS[1]) if marker == "o" else (marker, style["color"])
+        ax.plot(*pair(at[~there], end), marker, **{**style, "color": color, "transform": place})
 
 
 def logarithmic(values: list[float]) -> bool:

@@ -9,7 +9,9 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from experiments._config import first_difference, merge
+from experiments._disk import append, make, writing
 from experiments._sweep.plan import Sweep
+from experiments._sweep.secrets import VARIABLE, place, shown
 from experiments._workdir import LOCK, to_json, write
 from experiments.errors import BadInput
 
@@ -52,7 +54,9 @@ class Folder:
 
     def _check_same(self, sweep: Sweep, storage: str) -> None:
         before, kept = self.read()
-        field = difference(sweep, before) or ("--storage" if storage != kept else None)
+        field = difference(sweep, before)
+        if field is None and place(storage) != place(kept):
+            field = f"where its trials are recorded ({shown(kept)}: --storage, or {VARIABLE})"
         if field is not None:
             raise BadInput(
                 f"--workdir={self.path}: holds another sweep, which differs in {field}; repeat its command, "
@@ -70,13 +74,13 @@ class Folder:
             raise BadInput(f"{self.record}: is not the record of a sweep ({error}).") from error
 
     def create(self, sweep: Sweep, storage: str) -> None:
-        """The folder and its sweep.json. Raises: BadInput where they cannot be written."""
-        try:
-            self.workers.mkdir(parents=True, exist_ok=True)
-            if not self.record.exists() or self.read()[0].trials < sweep.trials:
-                write(self.record, to_json({**sweep.to_dict(), "storage": storage}))
-        except OSError as error:
-            raise BadInput(f"--workdir={self.path}: cannot be written ({error.strerror}).") from error
+        """The folder and its sweep.json. Raises: BadInput for a path that no folder can have; NotSaved."""
+        make(self.path)
+        with writing(self.workers):
+            self.workers.mkdir(exist_ok=True)
+        before = self.read() if self.record.exists() else None
+        if before is None or before[0].trials < sweep.trials or before[1] != storage:
+            write(self.record, to_json({**sweep.to_dict(), "storage": storage}))
 
 
 def difference(asked: Sweep, before: Sweep) -> str | None:
@@ -98,14 +102,16 @@ def difference(asked: Sweep, before: Sweep) -> str | None:
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """A lock among the processes of a machine; one that dies lets go of it."""
-    with open(path, "ab") as file:
+    with writing(path):
+        file = append(path)
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def free(path: Path) -> bool:
     """Whether no process holds the lock of a file that is there."""
-    with open(path, "ab") as file:
+    with append(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from experiments._sweep.plan import Sweep, Values
+from experiments._config import running
+from experiments._sweep.plan import Sweep, Values, edges
 from r3nn.tasks import get_task
 
 
@@ -19,16 +20,19 @@ class Goals:
 
     def __init__(self, sweep: Sweep):
         self._sweep, self._known = sweep, {}
+        named = edges(sweep.axes["task.name"]) if "task.name" in sweep.axes else ()
+        self._named = (sweep.base["task"]["name"], *named)  # not what the database may have in their place
 
     def of(self, values: Values) -> Goal:
-        """Of a configuration."""
+        """Of a configuration. Raises: BadInput where its task is in a file that the sweep does not name."""
         matter = {
             k: v for k, v in values.items() if k.startswith("task.") or k in ("train.length", "train.target")
         }
         key = tuple(matter.items())
         if key not in self._known:
             config = self._sweep.config_of(matter)
-            task = get_task(config.task.name, **config.task.options)
+            with running("config.task.name", name := config.task.name):
+                task = get_task(name, allow_code=name in self._named, **config.task.options)
             baseline = float(task.baseline(config.train.length)[task.metric])
             self._known[key] = Goal(baseline, config.train.target or None)
         return self._known[key]

@@ -1,5 +1,6 @@
 """From a command line to a running sweep: everything is checked before anything is created."""
 
+import contextlib
 import os
 
 import jax
@@ -12,7 +13,8 @@ from experiments._config import complete
 from experiments._sweep import checks, places, plan, report, slots, study
 from experiments._sweep.folder import Folder, difference, file_system
 from experiments._sweep.plan import Sweep
-from experiments._sweep.study import Database
+from experiments._sweep.secrets import MARK, VARIABLE
+from experiments._sweep.study import Away, Database
 from experiments._sweep.supervise import supervise
 from experiments.errors import BadInput, Ending, Interrupted
 from experiments.sweep import Asked
@@ -43,7 +45,8 @@ def launch(asked: Asked) -> None:
         try:
             supervise(trials, sweep, folder, database, asked.workers, asked.together)
         except Interrupted:
-            report.save(trials, sweep, folder.path)
+            with contextlib.suppress(Away):
+                report.save(trials, sweep, folder.path)
             raise
         found = report.finish(trials, sweep, folder.path)
     if found.best is None:
@@ -57,7 +60,7 @@ def planned(asked: Asked) -> Sweep:
     axes = plan.space(asked.config)
     checks.names(axes, asked.overrides)
     config = complete(base)
-    task = get_task(config.task.name, **config.task.options)
+    task = get_task(config.task.name, allow_code=True, **config.task.options)
     sweep = Sweep(
         config=asked.config,
         overrides=asked.overrides,
@@ -91,13 +94,13 @@ def _trials(asked: Asked, axes: dict[str, Axis]) -> int:
 
 def prepare(asked: Asked, sweep: Sweep, folder: Folder, database: Database) -> None:
     """The folder, where the database is a file in it; others are asked first. Raises: BadInput."""
-    if asked.storage:
+    if not database.file:
         return
     kind = file_system(folder.path)
     if kind in NETWORKED:
         print(
             f"{folder.path} is on a network file system ({kind}), where SQLite may lose trials: take a "
-            "folder on a local disk, or --storage=postgresql://user:password@host/name."
+            "folder on a local disk, or --storage=postgresql://user@host/name."
         )
     folder.create(sweep, database.shown)
 
@@ -109,7 +112,7 @@ def joined(asked: Asked, sweep: Sweep, storage: RDBStorage, database: Database) 
     field = before and difference(sweep, before)
     if field is not None:
         raise BadInput(
-            f"--storage={database.shown}: has a sweep of --workdir={asked.workdir} that differs in {field}; "
+            f"{database.said}: has a sweep of --workdir={asked.workdir} that differs in {field}; "
             "repeat its command, or take another folder."
         )
     if before is None or before.trials < sweep.trials:
@@ -121,12 +124,14 @@ def describe(sweep: Sweep, asked: Asked, database: Database) -> str:
     """The plan, in words."""
     cells = len(sweep.cells)
     first = {name: plan.edges(axis)[0] for name, axis in sweep.axes.items()}
+    note = f" (all on this machine can read command lines: {VARIABLE} keeps the password out)"
+    note = note if asked.storage and MARK in database.shown else ""
     rows = {
         "runs": f"{sweep.total}: {sweep.trials} configurations x {cells} cells of the grids",
         **{f"  {name}": _words(axis) for name, axis in sweep.axes.items()},
         "sampler, pruner": f"{sweep.sampler}, {sweep.pruner}; "
         f"{'highest' if sweep.higher_is_better else 'lowest'} held-out {sweep.metric}",
-        "trials kept in": database.shown,
+        "trials kept in": database.shown + note,
         "workers": "; ".join(_place(place) for place in places.places(asked.workers)),
         "a run": sweep.command(f"{asked.workdir or 'DIR'}/{plan.workdir(0)}", first),
     }

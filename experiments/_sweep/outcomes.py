@@ -63,14 +63,20 @@ class Group:
         return min(self.held_out) if self.sign > 0 else max(self.held_out)
 
     @property
-    def test(self) -> float | None:
-        """Median of the test metric over the runs that were tested."""
-        return middle([run.test for run in self.runs])
+    def test(self) -> float:
+        """Median of the test metric."""
+        return self._median("test", -self.sign * math.inf)
 
     @property
-    def updates(self) -> float | None:
+    def updates(self) -> float:
         """Median."""
-        return middle([run.updates for run in self.runs])
+        return self._median("updates", math.inf)
+
+    def _median(self, name: str, worst: float) -> float:
+        """Over all runs: one that did not complete counts as the worst, or else the luckiest alone would."""
+        return float(
+            np.median([getattr(run, name) if run.state == "complete" else worst for run in self.runs])
+        )
 
     @property
     def met(self) -> int:
@@ -89,8 +95,7 @@ class Group:
         values = [self.sign * value for value in self.held_out]
         if self.goal.target is not None:
             values = [min(value, self.sign * self.goal.target) for value in values]
-        updates = math.inf if self.updates is None else self.updates
-        return -float(np.median(values)), -self.met, updates, -self.sign * self.median
+        return -float(np.median(values)), -self.met, self.updates, -self.sign * self.median
 
     def count(self, state: str) -> int:
         """Of its runs."""
@@ -116,13 +121,15 @@ class Outcome:
         return [run for run in self.runs if run.state in ("complete", "pruned", "failed")]
 
     @property
+    def winner(self) -> Group | None:
+        """The best configuration, of those that have a complete run."""
+        return next((group for group in self.groups if group.count("complete")), None)
+
+    @property
     def best(self) -> Run | None:
-        """The complete run with the best held-out value, of the best configuration that has one."""
-        for group in self.groups:
-            complete = [run for run in group.runs if run.state == "complete"]
-            if complete:
-                return max(complete, key=lambda run: self.sign * run.held_out)
-        return None
+        """The complete run of the winner with the best held-out value."""
+        complete = [run for run in self.winner.runs if run.state == "complete"] if self.winner else []
+        return max(complete, key=lambda run: self.sign * run.held_out, default=None)
 
     @functools.cached_property
     def varied(self) -> dict[str, Axis]:
@@ -189,12 +196,6 @@ def _groups(found: Outcome) -> list[Group]:
             by_values.setdefault(known, []).append(run)
     goals = Goals(found.sweep)
     return [Group(dict(key), tuple(runs), goals.of(dict(key)), found.sign) for key, runs in by_values.items()]
-
-
-def middle(numbers: Sequence[float | None]) -> float | None:
-    """The median of those that are there."""
-    there = [value for value in numbers if value is not None]
-    return float(np.median(there)) if there else None
 
 
 def number(value: Any) -> str:

@@ -69,8 +69,12 @@ def table(found: Outcome) -> str:
 def failures(found: Outcome) -> str:
     """Why the first run failed, on a line of its own; "" where none did."""
     failed = [run for run in found.runs if run.state == "failed"]
+    if not failed:
+        return ""
     more = f" ({len(failed) - 1} more failed: trials.csv says why)" if len(failed) > 1 else ""
-    return f"\nslot {failed[0].slot} failed: {failed[0].ending}{more}" if failed else ""
+    again = [run for run in failed if slots.GIVEN_UP in run.trial.user_attrs]
+    mend = f"\nOnce that is mended, the same command tries {len(again)} of them again." if again else ""
+    return f"\nslot {failed[0].slot} failed: {failed[0].ending}{more}{mend}"
 
 
 def _title(found: Outcome, goals: set) -> list[str]:

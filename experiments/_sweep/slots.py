@@ -25,7 +25,7 @@ RETRIES = "retries"  # attribute: the number of the trial that this one is a ret
 ENDING = "ending"  # attribute of a failed trial: why that is final
 LOST = "lost"  # attribute of a failed trial: why it is to be tried again, unless it was asked to stop
 REOPENED = "reopened"  # attribute: it was given up, and the command was repeated
-GIVEN_UP = "given_up"  # attribute: its ending is that it was lost too often
+GIVEN_UP = "given_up"  # attribute: its ending can be mended, as a folder's, or that it was lost too often
 RESULT = "result"  # attribute of a complete trial
 
 

@@ -3,7 +3,9 @@
 import contextlib
 import functools
 import importlib.util
+import os
 import random
+import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -33,53 +35,81 @@ from optuna.samplers import (
 )
 
 from configs._space import Axis, Range
+from experiments._sweep import secrets
 from experiments._sweep.plan import Sweep
-from experiments.errors import BadInput
+from experiments._sweep.secrets import VARIABLE, hide
+from experiments.errors import BadInput, NotSaved
 
 HEARTBEAT, GRACE = 15, 120  # seconds between two signs of life, and without one until a trial counts as lost
 TRIES = 8  # of a call of the database; pauses double from 0.1 s, 13 s in all
 ATTRIBUTE = "sweep"  # of the study: what is tried
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it warns of when a database fails, we say
 # What is experimental there is pinned here: heartbeats, samplers with some values given.
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
 
 
-class Database(NamedTuple):
-    """A URL, as SQLAlchemy takes it and as it may be shown: without the password."""
+class Away(NotSaved):
+    """The database of a sweep fails for longer than `patiently` waits."""
 
-    url: str
-    shown: str
+
+class Database(NamedTuple):
+    """Where trials are recorded."""
+
+    url: str  # as SQLAlchemy takes it
+    shown: str  # as people and sweep.json may have it: without secrets
+    said: str  # how a sentence begins that is about it
+
+    @property
+    def file(self) -> bool:
+        """Whether it is an SQLite file, which is in the sweep's folder."""
+        return self.url.startswith("sqlite")
 
 
 def database(storage: str, file: Path) -> Database:
-    """The database of --storage, or, where that is empty, an SQLite file. Raises: BadInput."""
-    if not storage:
+    """The database of --storage, or else of R3NN_STORAGE, or else an SQLite file. Raises: BadInput."""
+    asked = storage or os.environ.get(VARIABLE, "")
+    if not asked:
         url = sqlalchemy.URL.create("sqlite", database=str(file.resolve()))
-        return Database(url.render_as_string(), "sweep.db")
+        return Database(url.render_as_string(), "sweep.db", str(file))
+    said = f"{'--storage' if storage else VARIABLE}={secrets.shown(asked)}"
+    if not secrets.URL.fullmatch(asked):
+        raise BadInput(
+            f"{said}: is no database's URL; it must be such as postgresql://user@host/name, and in it "
+            "%40 stands for an @ of the password, %3F for a ? and %20 for a space."
+        )
     try:
-        url = sqlalchemy.make_url(storage)
+        url = sqlalchemy.make_url(asked)
         url.get_dialect().import_dbapi()
-    except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError, ImportError) as error:
+    except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError, ImportError, ValueError) as error:
+        secrets.clean(error, asked)
         text = " ".join(str(error).split())
         raise BadInput(
-            f"--storage={storage}: is no database that can be used here ({text}); it must be a URL such as "
-            "postgresql://user:password@host/name."
+            f"{said}: is no database that can be used here ({text}); it must be a URL such as "
+            "postgresql://user@host/name."
         ) from error
     if url.get_backend_name() == "sqlite":
         raise BadInput(
-            f"--storage={storage}: SQLite is for one machine, and the default: leave --storage out, or name "
-            "a server, as in postgresql://user:password@host/name."
+            f"{said}: SQLite is for one machine, and the default: leave {said.partition('=')[0]} out, or "
+            "name a server, as in postgresql://user@host/name."
         )
-    return Database(storage, url.render_as_string(hide_password=True))
+    return Database(asked, secrets.shown(asked), said)
 
 
 @contextlib.contextmanager
 def connected(database: Database) -> Iterator[optuna.storages.RDBStorage]:
-    """The storage, its tables made where there are none. Raises: BadInput where nobody answers."""
+    """The storage, its tables made where there are none.
+
+    Raises: BadInput where nobody answers, Away where it fails later; no exception says a secret of the URL.
+    """
     storage = _connect(database)
     try:
         yield storage
+    except Away as away:
+        raise Away(_told(database, away, KEPT)) from away
+    except Exception as error:
+        secrets.clean(error, database.url)
+        raise
     finally:
         storage.remove_session()
         storage.engine.dispose()
@@ -87,30 +117,67 @@ def connected(database: Database) -> Iterator[optuna.storages.RDBStorage]:
 
 def _connect(database: Database) -> optuna.storages.RDBStorage:
     # SQLite: wait for others who write. Servers: notice a connection that has gone.
-    file = database.url.startswith("sqlite")
-    options = {"connect_args": {"timeout": 60}} if file else {"pool_pre_ping": True}
-    make = lambda: optuna.storages.RDBStorage(
-        database.url.replace("{", "{{").replace("}", "}}"),
-        engine_kwargs=options,
-        heartbeat_interval=HEARTBEAT,
-        grace_period=GRACE,
-    )
+    options = {"connect_args": {"timeout": 60}} if database.file else {"pool_pre_ping": True}
+
+    def make() -> optuna.storages.RDBStorage:
+        storage = optuna.storages.RDBStorage(
+            database.url.replace("{", "{{").replace("}", "}}"),
+            engine_kwargs=options,
+            heartbeat_interval=HEARTBEAT,
+            grace_period=GRACE,
+        )
+        if database.file:  # damage in the middle of it would show later, or never
+            with storage.engine.connect() as connection:
+                found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+            if found != "ok":
+                raise sqlite3.DatabaseError(found)
+        return storage
+
     try:
         # Several who make the tables at the same time get in each other's way.
         return patiently(make, tries=4)
     except Exception as error:
-        text = " ".join(str(getattr(error, "orig", error)).split())
-        raise BadInput(f"--storage={database.shown}: cannot be used ({text}).") from error
+        raise BadInput(_told(database, error, AGAIN)) from error
+
+
+KEPT = (
+    "Nothing is lost: each run is saved in its folder; once the database is in order, the same command goes "
+    "on from there."
+)
+AGAIN = "Once it is in order, repeat the command."
+
+
+def _told(database: Database, error: Exception, otherwise: str) -> str:
+    """What to say of a database that fails. otherwise: what follows from that where it is not damaged."""
+    secrets.clean(error, database.url)
+    cause = _cause(error)
+    reason = " ".join(str(cause).split())
+    if _damaged(cause):
+        return (
+            f"{database.said}: is damaged ({reason}). The runs are whole, each in its own folder in trials/: "
+            "put back a copy of that file, or begin again in another --workdir."
+        )
+    return f"{database.said}: cannot be used ({reason}). {otherwise}"
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What the driver of the database said: SQLAlchemy and Optuna put words of their own around it."""
+    return error if error.__cause__ is None else _cause(error.__cause__)
+
+
+def _damaged(cause: BaseException) -> bool:
+    """Whether it is what SQLite says of a file that is broken, or no database; all else is a subclass."""
+    return type(cause) is sqlite3.DatabaseError or "Could not decode to UTF-8" in str(cause)
 
 
 def patiently(call: Callable[[], Any], tries: int = TRIES) -> Any:
-    """call(), again and again where the database fails: a lock, a server that restarts."""
+    """call(), again and again where the database fails: a lock, a server that restarts. Raises: Away."""
     for trial in range(tries):
         try:
             return call()
-        except (StorageInternalError, sqlalchemy.exc.SQLAlchemyError):
-            if trial == tries - 1:
-                raise
+        except (StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
+            if trial == tries - 1 or _damaged(_cause(error)):
+                raise Away(hide(f"the database fails ({_cause(error)}).")) from error
             time.sleep(0.1 * 2**trial * random.uniform(0.5, 1.5))
 
 
@@ -131,13 +198,13 @@ def opened(storage: optuna.storages.RDBStorage, name: str, sweep: Sweep) -> optu
 
 def recorded(study: optuna.Study) -> Sweep | None:
     """The sweep that the study is of; None where it is new."""
-    known = study.user_attrs.get(ATTRIBUTE)
+    known = patiently(lambda: study.user_attrs).get(ATTRIBUTE)
     return known and Sweep.from_dict(known)
 
 
 def record(study: optuna.Study, sweep: Sweep) -> None:
     """Says what the study is of."""
-    study.set_user_attr(ATTRIBUTE, sweep.to_dict())
+    patiently(lambda: study.set_user_attr(ATTRIBUTE, sweep.to_dict()))
 
 
 def suggest(trial: optuna.Trial, name: str, axis: Axis) -> Any:

@@ -14,11 +14,13 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from experiments._disk import append
 from experiments._signals import Signals
 from experiments._sweep import progress, slots
 from experiments._sweep.folder import Folder, free
 from experiments._sweep.places import Place, places
 from experiments._sweep.plan import Sweep
+from experiments._sweep.secrets import VARIABLE
 from experiments._sweep.study import GRACE, HEARTBEAT, Database, patiently
 from experiments._sweep.worker import Job
 from experiments.errors import Ending, Interrupted
@@ -34,6 +36,7 @@ class Local:
 
     place: Place
     job: Job
+    database: Database
     log: Path
     process: subprocess.Popen | None = None
 
@@ -41,13 +44,15 @@ class Local:
         """As a process in a session of its own: Ctrl-C reaches the parent alone."""
         self.close()
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        with open(self.log, "ab") as log:
+        # The URL goes by the environment, as a command line is for everybody to read.
+        where = {} if self.database.file else {VARIABLE: self.database.url}
+        with append(self.log) as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-u", "-m", "experiments._sweep.worker"],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **self.place.environment, "PYTHONPATH": path},
+                env={**os.environ, **self.place.environment, **where, "PYTHONPATH": path},
                 start_new_session=True,
             )
         with contextlib.suppress(BrokenPipeError):  # it is dead already
@@ -59,6 +64,11 @@ class Local:
         """Whether there is no process."""
         return self.process is None or self.process.poll() is not None
 
+    def kill(self) -> None:
+        """Ends it at once: what it has saved is intact, and the next sweep gives back what it held."""
+        if self.process is not None:
+            self.process.kill()
+
     def close(self) -> None:
         """Ends its input, upon which it saves and stops."""
         if self.process is not None:
@@ -66,19 +76,26 @@ class Local:
                 self.process.stdin.close()
 
 
-@contextlib.contextmanager
-def crew(folder: Folder, database: Database, name: str, workers: int, together: int) -> Iterator[list[Local]]:
-    """Workers that are not started yet; at the end of the block all stop."""
+def hired(
+    folder: Folder, sweep: Sweep, database: Database, name: str, workers: int, together: int
+) -> list[Local]:
+    """Workers that are not started yet."""
     found = []
     for place in places(workers):
-        job = Job(str(folder.path), database.url, name, together, place.cores, workers)
-        found.append(Local(place, job, folder.workers / f"{place.index}.log"))
+        job = Job(str(folder.path), sweep.to_dict(), name, together, place.cores, workers)
+        found.append(Local(place, job, database, folder.workers / f"{place.index}.log"))
+    return found
+
+
+@contextlib.contextmanager
+def stopping(there: list[Local]) -> Iterator[None]:
+    """At the end of the block all stop."""
     try:
-        yield found
+        yield
     finally:
-        for local in found:
+        for local in there:
             local.close()
-        for local in found:
+        for local in there:
             if local.process is not None:
                 local.process.wait()
 
@@ -102,8 +119,9 @@ def supervise(
 ) -> None:
     """Until all slots are done. Raises: Interrupted on a signal; Ending where the workers keep dying."""
     elsewhere, count = Elsewhere(study, folder), Count()
-    crew_here = crew(folder, database, study.study_name, workers, together)
-    with Signals() as signals, progress.screen(sweep) as screen, crew_here as there:
+    there = hired(folder, sweep, database, study.study_name, workers, together)
+    drop = lambda: [local.kill() for local in there]
+    with Signals(drop) as signals, progress.screen(sweep) as screen, stopping(there):
         while True:
             recover(study, folder)
             elsewhere.look()
@@ -112,7 +130,6 @@ def supervise(
             if slots.all_finished(trials, sweep.total):
                 return
             if signals.received:
-                screen.say(f"{signals.received.name}: the workers save and stop ...")
                 raise Interrupted(_remark(trials, sweep, signals.received.name), signals.received)
             dead = [local for local in there if local.ended]
             begun = sum(local.process is not None for local in dead)
@@ -169,5 +186,5 @@ class Elsewhere:
                 patiently(lambda trial=trial: storage.record_heartbeat(trial._trial_id))
                 self._seen.add(trial._trial_id)
         for trial_id in patiently(lambda: storage._get_stale_trial_ids(study._study_id)):
-            if _lock(self._folder, storage.get_trial(trial_id)) is None:
+            if _lock(self._folder, patiently(lambda trial_id=trial_id: storage.get_trial(trial_id))) is None:
                 slots.give_back(study, trial_id, f"no sign of life for {GRACE} seconds.")

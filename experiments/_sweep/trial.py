@@ -10,9 +10,10 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from experiments._sweep.slots import ENDING, RESULT, Claim, give_back
-from experiments._sweep.study import HEARTBEAT, patiently
-from experiments.errors import Ending, Interrupted, NotSaved, Pruned
+from experiments._sweep.secrets import clean
+from experiments._sweep.slots import ENDING, GIVEN_UP, RESULT, Claim, give_back
+from experiments._sweep.study import HEARTBEAT, Away, patiently
+from experiments.errors import DiskError, Ending, Interrupted, NotFinite, Pruned
 
 #: of result.json, in the storage
 SHOWN = ("value", "held_out", "updates", "seconds", "parameters", "reached_target")
@@ -39,21 +40,27 @@ def watch(claim: Claim) -> Callable[[int, float], None]:
 
 
 def settle(study: optuna.Study, claim: Claim, outcome: dict[str, Any] | Exception) -> None:
-    """Records how a trial ended. A trial that was taken away meanwhile stays as it is."""
+    """Records how a trial ended. A trial that was taken away meanwhile stays as it is. Raises: Away."""
     with contextlib.suppress(UpdateFinishedTrialError):
         match outcome:
             case Taken():
                 print(outcome)
+            case Away():
+                raise outcome
             case Interrupted():
                 give_back(study, claim.trial._trial_id, None)
             case Pruned():
                 _tell(study, claim, TrialState.PRUNED)
-            case NotSaved():  # a full disk is not the trial's fault
+            case DiskError():  # a full disk is not the trial's fault
                 print(outcome)
                 give_back(study, claim.trial._trial_id, " ".join(str(outcome).split()))
-            case Ending():
+            case NotFinite():
+                _fail(study, claim, " ".join(str(outcome).split()))
+            case Ending():  # its folder, or another thing that can be mended
+                _attribute(claim, GIVEN_UP, True)
                 _fail(study, claim, " ".join(str(outcome).split()))
             case Exception():
+                clean(outcome)
                 traceback.print_exception(outcome)
                 give_back(study, claim.trial._trial_id, f"unforeseen: {type(outcome).__name__}: {outcome}")
             case {"held_out": None}:

@@ -1,6 +1,7 @@
 """A process that runs one trial after another, until all slots of the sweep are done.
 
-The first line of its standard input says what to do, in JSON; when the input ends, it saves and stops.
+The first line of its standard input says what to do, in JSON; when the input ends, it saves and stops. A
+database server's URL comes in R3NN_STORAGE, of the environment.
 """
 
 import fcntl
@@ -10,17 +11,19 @@ import signal
 import socket
 import sys
 import threading
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import optuna
 
 from experiments import _run
+from experiments._disk import append
 from experiments._members import Member, run_members, together
 from experiments._signals import Signals
 from experiments._sweep import slots, study
 from experiments._sweep.folder import Folder, in_use, locked
 from experiments._sweep.plan import Sweep, workdir
 from experiments._sweep.slots import Claim, Worker
+from experiments._sweep.study import Away
 from experiments._sweep.trial import Heart, settle, watch
 from experiments.errors import Interrupted, ending
 
@@ -31,7 +34,7 @@ class Job(NamedTuple):
     """What a parent tells its worker."""
 
     folder: str
-    storage: str  # URL
+    sweep: dict[str, Any]  # as `Sweep.to_dict` has it: whatever the folder says, no other code is run
     name: str  # of the study
     together: int  # trials side by side, at most
     cores: list[int]  # of this machine, that it may use; none: as it is
@@ -48,6 +51,7 @@ class Post(NamedTuple):
     job: Job
     heart: Heart
     stop: threading.Event
+    signals: Signals
 
 
 def main() -> int:
@@ -57,30 +61,34 @@ def main() -> int:
     if job.cores:
         os.sched_setaffinity(0, job.cores)  # before JAX starts, and counts them
     stop = threading.Event()
-    threading.Thread(target=_until_alone, args=(stop,), daemon=True).start()
-    with Signals():
-        return ending(lambda: _main(job, stop))
+    with Signals() as signals:
+        threading.Thread(target=_until_alone, args=(stop, signals), daemon=True).start()
+        return ending(lambda: _main(job, stop, signals))
 
 
-def _until_alone(stop: threading.Event) -> None:
+def _until_alone(stop: threading.Event, signals: Signals) -> None:
     """Waits for the end of the input: the parent closed it, or died."""
     while os.read(0, 4096):
         pass
     stop.set()
-    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:  # or else it is stopping: a second one kills
+    _stop(signals)
+
+
+def _stop(signals: Signals) -> None:
+    """Asks this process to stop, as a signal does."""
+    if not signals.received:  # or else it is stopping: a second one kills
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _main(job: Job, stop: threading.Event) -> None:
-    folder = Folder(job.folder)
-    sweep, _ = folder.read()
+def _main(job: Job, stop: threading.Event, signals: Signals) -> None:
+    folder, sweep = Folder(job.folder), Sweep.from_dict(job.sweep)
     identity = f"{os.getpid()}-{os.urandom(4).hex()}"
     alive = folder.lock_of(identity)
-    there = study.connected(study.Database(job.storage, "..."))
-    with open(alive, "ab") as lock, there as storage, Heart(storage) as heart:
+    there = study.connected(study.database("", folder.database))
+    with append(alive) as lock, there as storage, Heart(storage) as heart:
         fcntl.flock(lock, fcntl.LOCK_EX)  # as long as this process lives
         worker = Worker(socket.gethostname(), identity, job.folder)
-        work(Post(study.opened(storage, job.name, sweep), sweep, folder, worker, job, heart, stop))
+        work(Post(study.opened(storage, job.name, sweep), sweep, folder, worker, job, heart, stop, signals))
         alive.unlink()
 
 
@@ -132,12 +140,19 @@ def even(count: int, most: int) -> int:
 
 
 def run(post: Post, group: list[Claim]) -> None:
-    """Trains a group and records how each of its trials ended, as soon as that is known."""
-    left = dict(enumerate(group))
+    """Trains a group and records how each of its trials ended, as soon as that is known.
+
+    Raises: Away, once all are saved; trials of which the database has not heard are taken up again.
+    """
+    left, away = dict(enumerate(group)), []
 
     def done(number, outcome):
-        settle(post.study, left[number], outcome)
-        del left[number]  # only now: what the storage did not take is tried again
+        try:
+            settle(post.study, left[number], outcome)
+            del left[number]  # only now: what the storage did not take is tried again
+        except Away as error:
+            away.append(error)
+            _stop(post.signals)  # saves the others
 
     try:
         members = [member(post, claim) for claim in group]
@@ -145,6 +160,8 @@ def run(post: Post, group: list[Claim]) -> None:
             done(0, _run.run(**vars(members[0])))
         else:
             run_members(members, done)
+    except Away:
+        raise
     except Interrupted as stopped:
         post.stop.set()
         for claim in left.values():
@@ -154,6 +171,8 @@ def run(post: Post, group: list[Claim]) -> None:
             return settle(post.study, group[0], error)
         for claim in left.values():  # what is wrong with one is not to be the end of the others
             run(post, [claim])
+    if away:
+        raise away[0]
 
 
 def member(post: Post, claim: Claim) -> Member:

@@ -6,6 +6,7 @@ are functions cell -> cell that change how a cell reads its state.
 
 from collections.abc import Callable
 
+from r3nn.cells._activations import ACTIVATIONS
 from r3nn.cells._base import Cell
 from r3nn.cells._cornn import CoRNNState, cornn
 from r3nn.cells._elman import elman
@@ -54,6 +55,7 @@ CELLS: dict[str, Cell] = {
 TRANSFORMS: dict[str, Callable] = {"heads": heads, "multiplicative": multiplicative}
 
 __all__ = [
+    "ACTIVATIONS",
     "CELLS",
     "TRANSFORMS",
     "Cell",

@@ -19,13 +19,13 @@ class Affine(NamedTuple):
 class AffineCell(GatedCell):
     """h_t = decay_t ⊙ h_{t-1} + drive_t, both of x_t alone: a subclass writes `coefficients`.
 
-    No recurrent weights (params.recurrent is None); the time axis can be a prefix scan.
+    No recurrent weights (params.recurrent is None), no activation; the time axis can be a prefix scan.
     """
 
     reads: Dense = dataclasses.field(default=Unread(), kw_only=True)
+    activation: None = dataclasses.field(default=None, init=False)
 
     affine = True
-    φ = None
 
     def _init_recurrent(self, keys, hidden_size, draw, dtype):
         return None

@@ -6,18 +6,22 @@ from typing import Any, ClassVar
 
 import jax
 
+from r3nn._names import did_you_mean
+from r3nn._value import Value
+
 Params = Any  # a NamedTuple of arrays, one array per gate
 State = Any  # an array [..., H] or a NamedTuple of such arrays
 Array = jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class Cell(Value):
     """One step of a recurrence. A frozen, hashable value: it can be a static argument of `jax.jit`.
 
-    A subclass gives `init`, `initial_state`, and either `recur` and `core` (a *structured* cell, from
-    which every mode derives its adjoint) or `step` whole (an *opaque* one). x is floating, [..., D];
-    states are [..., H]; leading batch axes of any number broadcast through every method.
+    A subclass is a frozen dataclass itself (or its first value is a TypeError). It gives `init`,
+    `initial_state`, and either `recur` and `core` (a *structured* cell, from which every mode derives its
+    adjoint) or `step` whole (an *opaque* one). x is floating, [..., D]; states are [..., H]; leading batch
+    axes of any number broadcast through every method.
 
         u = project(params, x)              all that depends on x alone: hoisted out of the loop
         r = recur(params, state, u)         the only matrices inside the loop
@@ -137,4 +141,4 @@ def parts(cell: Cell) -> Iterator[Cell]:
 def check_cell(cell) -> None:
     """Raises TypeError, in one sentence, unless it is a cell."""
     if not isinstance(cell, Cell):
-        raise TypeError(f"{cell!r} is no Cell: take a value such as r3nn.CELLS['gru']")
+        raise TypeError(f"{cell!r} is no Cell: take a value such as r3nn.CELLS['gru']{did_you_mean(cell)}")

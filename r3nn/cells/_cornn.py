@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from r3nn import initializers
+from r3nn._serialize import serializable
 from r3nn.cells._base import Array
 from r3nn.cells._elman import ElmanGates
 from r3nn.cells._gated import GatedCell
 
 
+@serializable
 class CoRNNState(NamedTuple):
     """y [..., H], position and output, and z [..., H], velocity."""
 
@@ -25,9 +27,10 @@ class CoRNN(GatedCell):
     y_n = y_{n-1} + Δt z_n
 
     Oscillators y'' = tanh(W y + W' y' + V x + b) - γ y - ε y', a step of Δt at a time, with the damping term
-    explicit. W is recurrent.y, W' is recurrent.z. The products read two different parts of the state: the
-    cell is opaque. dt, gamma, epsilon: Δt, γ, ε; the defaults are the authors' for permuted MNIST; for adding
-    they have 0.06, 66 and 15. Weights and bias start as U(-k, k), k = 1/√(D + 2H).
+    explicit; `activation` is that of the driving force. W is recurrent.y, W' is recurrent.z. The products
+    read two different parts of the state: the cell is opaque. dt, gamma, epsilon: Δt, γ, ε; the defaults are
+    the authors' for permuted MNIST; for adding they have 0.06, 66 and 15. Weights and bias start as
+    U(-k, k), k = 1/√(D + 2H).
     Source: Rusch & Mishra 2021, "Coupled oscillatory recurrent neural network (coRNN)", arXiv 2010.00951,
     eq. 3, the explicit variant.
     """
@@ -38,9 +41,9 @@ class CoRNN(GatedCell):
 
     recurrence = "opaque"
     gates = ElmanGates
-    φ = None
 
     def __post_init__(self):
+        super().__post_init__()
         for name in ("dt", "gamma", "epsilon"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"cornn: {name}={getattr(self, name)} must be above 0")
@@ -70,7 +73,7 @@ class CoRNN(GatedCell):
     def step(self, params, state, u):
         """The two equations above."""
         (y, z), w = state, params.recurrent
-        force = jnp.tanh(u.candidate + y @ w.y + z @ w.z)
+        force = self.activation(u.candidate + y @ w.y + z @ w.z)
         z = z + self.dt * (force - self.gamma * y - self.epsilon * z)
         return CoRNNState(y + self.dt * z, z)
 

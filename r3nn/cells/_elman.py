@@ -3,10 +3,12 @@
 import dataclasses
 from typing import NamedTuple
 
+from r3nn._serialize import serializable
 from r3nn.cells._base import Array
 from r3nn.cells._gated import GatedCell
 
 
+@serializable
 class ElmanGates(NamedTuple):
     """One array per pre-activation."""
 
@@ -26,7 +28,7 @@ class Elman(GatedCell):
 
     def core(self, params, state, u, r):
         """The update above, elementwise."""
-        return self.φ(u.candidate + r.candidate)
+        return self.activation(u.candidate + r.candidate)
 
 
 elman = Elman()

@@ -1,6 +1,7 @@
 """What the gated cells have in common."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -8,10 +9,14 @@ import jax.numpy as jnp
 
 from r3nn import initializers
 from r3nn._names import check_int
+from r3nn._ranks import plus
+from r3nn._serialize import serializable
+from r3nn.cells._activations import ACTIVATIONS, activation_field, name_of, shown
 from r3nn.cells._base import Array, Cell, State
 from r3nn.cells._reads import Dense
 
 
+@serializable
 class GatedParams(NamedTuple):
     """Parameters of a gated cell: `input.update` is W of the update gate, and so on."""
 
@@ -27,10 +32,14 @@ class GatedCell(Cell):
     """A cell whose gates each see x @ input + bias and h @ recurrent.
 
     A subclass names its gates in a NamedTuple and writes `core` (or `step`). reads: what stands for
-    h @ recurrent; `heads` and `multiplicative` change it.
+    h @ recurrent; `heads` and `multiplicative` change it. activation: of the candidate, an elementwise
+    function such as jax.nn.relu, which stands where the docstring shows tanh; `bounds` hold with tanh alone,
+    and are None with any other. A cell whose candidate has no activation says
+    `activation: None = dataclasses.field(default=None, init=False)`.
     """
 
     reads: Dense = dataclasses.field(default=Dense(), kw_only=True)
+    activation: Callable[[Array], Array] = activation_field(jnp.tanh)
 
     #: NamedTuple class with one field per gate
     gates: ClassVar[type]
@@ -43,6 +52,31 @@ class GatedCell(Cell):
     kernel_init = staticmethod(initializers.lecun_normal)
     recurrent_init = None
     bias_init = staticmethod(initializers.zeros)
+
+    def __post_init__(self):
+        if type(self).activation is not None and not callable(self.activation):
+            given = f"{type(self).__name__}: activation={self.activation!r}"
+            raise TypeError(f"{given} must be an elementwise function such as jax.nn.relu")
+        if self.activation not in (None, jnp.tanh):
+            object.__setattr__(self, "bounds", None)
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "__repr__" not in vars(cls):  # `dataclass` would write one, with functions by their addresses
+            cls.__repr__ = GatedCell.__repr__
+
+    def __repr__(self):
+        text = lambda name: (shown if name == "activation" else repr)(getattr(self, name))
+        fields = (f"{field.name}={text(field.name)}" for field in dataclasses.fields(self) if field.init)
+        return f"{type(self).__name__}({', '.join(fields)})"
+
+    def __getstate__(self):  # of pickle and copy: most functions of JAX do not pickle, but their names do
+        name = name_of(self.activation)
+        return vars(self) if name is None else vars(self) | {"activation": name}
+
+    def __setstate__(self, state):
+        function = ACTIVATIONS.get(state.get("activation"))
+        vars(self).update(state if function is None else state | {"activation": function})
 
     @property
     def recurrence(self) -> str:
@@ -67,8 +101,12 @@ class GatedCell(Cell):
         chrono: longest time constant, in steps, of the keeping and writing gates' biases
         (Tallec & Ollivier 2018); None: the cell's own. learn_initial: make the first state a parameter.
         kernel_init, recurrent_init: of the weights; None: the cell's own.
-        Raises: ValueError for sizes below 1, or chrono on a cell without gates or without biases.
+        Raises: ValueError for sizes below 1, or chrono on a cell without gates or without biases; TypeError
+        for a class without `gates`.
         """
+        if not hasattr(kind := getattr(self, "gates", None), "_fields"):
+            must = "must be a NamedTuple class with a field for each gate"
+            raise TypeError(f"{type(self).__name__}.gates is {kind!r}: {must}")
         check_int("in_size", in_size, 1)
         check_int("hidden_size", hidden_size, 1)
         if chrono is not None and not (bias and self.keeps + self.writes):
@@ -127,17 +165,16 @@ class GatedCell(Cell):
         return self.reads.extend_inputs(params, x, gates)
 
     def _of_input(self, params, gate, x):
-        product = x @ getattr(params.input, gate)
-        return product if params.bias is None else product + getattr(params.bias, gate)
+        return plus(x @ getattr(params.input, gate), params.bias and getattr(params.bias, gate))
 
     def recur(self, params: GatedParams, state: State, u):
         """What every gate reads of h, h @ U where dense: one [..., H] per gate."""
         h = self.reads.source(params, self.hidden(state), u)
         return type(params.recurrent)(*(self.reads.product(h, w) for w in params.recurrent))
 
-    def φ(self, a: Array) -> Array:
-        """The candidate from the sum it is of: tanh. `recurrent_dropout` replaces it; None: there is none."""
-        return jnp.tanh(a)
+    def squash(self, c: Array) -> Array:
+        """activation(c) of what a cell remembers, [..., H]: `recurrent_dropout` drops its candidate alone."""
+        return self.activation(c)
 
     def in_size(self, params: GatedParams) -> int:
         """D, the width of the inputs that these params take."""

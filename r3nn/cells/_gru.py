@@ -5,10 +5,13 @@ from typing import NamedTuple
 
 from jax.nn import sigmoid
 
+from r3nn._ranks import plus
+from r3nn._serialize import serializable
 from r3nn.cells._base import Array
 from r3nn.cells._gated import GatedCell
 
 
+@serializable
 class GRUGates(NamedTuple):
     """One array per pre-activation."""
 
@@ -38,8 +41,8 @@ class GRU(GatedCell):
         """The four equations above, elementwise."""
         reset = sigmoid(u.reset + r.reset)
         z = sigmoid(u.update + r.update)
-        recurrent = r.candidate if params.recurrent_bias is None else r.candidate + params.recurrent_bias
-        n = self.φ(u.candidate + reset * recurrent)
+        recurrent = plus(r.candidate, params.recurrent_bias)
+        n = self.activation(u.candidate + reset * recurrent)
         return (1 - z) * n + z * state
 
 
@@ -64,7 +67,7 @@ class GRUResetBefore(GatedCell):
         """The four equations above."""
         reset = sigmoid(u.reset + state @ params.recurrent.reset)
         z = sigmoid(u.update + state @ params.recurrent.update)
-        n = self.φ(u.candidate + (reset * state) @ params.recurrent.candidate)
+        n = self.activation(u.candidate + (reset * state) @ params.recurrent.candidate)
         return (1 - z) * n + z * state
 
 

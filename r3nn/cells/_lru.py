@@ -9,9 +9,12 @@ import jax.numpy as jnp
 
 from r3nn import initializers
 from r3nn._names import check_int
+from r3nn._ranks import along
+from r3nn._serialize import serializable
 from r3nn.cells._base import Array, Cell
 
 
+@serializable
 class Complex(NamedTuple):
     """A complex array as a pair of real ones."""
 
@@ -19,6 +22,7 @@ class Complex(NamedTuple):
     im: Array
 
 
+@serializable
 class LRUParams(NamedTuple):
     """ν and θ, γ by its logarithm, B, C and D of the paper; after `prepare`: λ, and B scaled by γ."""
 
@@ -91,7 +95,7 @@ class LRU(Cell):
     def prepare(self, params):
         """λ from its logarithms, and γ into B."""
         modulus, phase = jnp.exp(-jnp.exp(params.log_decay)), jnp.exp(params.log_phase)
-        scaled = jax.tree.map(lambda b: b * jnp.exp(params.log_scale), params.input)
+        scaled = jax.tree.map(lambda b: b * along(jnp.exp(params.log_scale), b), params.input)
         λ = Complex(modulus * jnp.cos(phase), modulus * jnp.sin(phase))
         nothing = dict.fromkeys(("log_decay", "log_phase", "log_scale"))
         return params._replace(input=scaled, eigenvalue=λ, **nothing)
@@ -106,7 +110,7 @@ class LRU(Cell):
 
     def core(self, params, state, u, r):
         """λ ⊙ s + u, elementwise."""
-        λ, s = params.eigenvalue, state
+        λ, s = jax.tree.map(along, params.eigenvalue, state), state
         return Complex(λ.re * s.re - λ.im * s.im + u.re, λ.re * s.im + λ.im * s.re + u.im)
 
     def hidden(self, state):

@@ -6,10 +6,12 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax.nn import sigmoid
 
+from r3nn._serialize import serializable
 from r3nn.cells._base import Array
 from r3nn.cells._gated import GatedCell
 
 
+@serializable
 class LSTMGates(NamedTuple):
     """One array per pre-activation."""
 
@@ -19,6 +21,7 @@ class LSTMGates(NamedTuple):
     output: Array
 
 
+@serializable
 class LSTMState(NamedTuple):
     """h [..., H], the output, and c [..., H], the cell. (Flax's carry is (c, h).)"""
 
@@ -47,7 +50,8 @@ class LSTM(HiddenAndCell, GatedCell):
     c_t = f_t ⊙ c_{t-1} + i_t ⊙ g_t
     h_t = o_t ⊙ tanh(c_t)
 
-    f *keeps*, i *writes*. b_f starts at `forget_bias` = 1: the cell remembers before it knows what.
+    f *keeps*, i *writes*. `activation` is that of g_t and of c_t, as in Flax and Keras. b_f starts at
+    `forget_bias` = 1: the cell remembers before it knows what.
     Source: Hochreiter & Schmidhuber 1997; forget gate: Gers, Schmidhuber & Cummins 2000; its bias:
     Jozefowicz, Zaremba & Sutskever 2015.
     """
@@ -68,10 +72,10 @@ class LSTM(HiddenAndCell, GatedCell):
         """The six equations above, elementwise."""
         i = sigmoid(u.input + r.input)
         f = sigmoid(u.forget + r.forget)
-        g = self.φ(u.cell + r.cell)
+        g = self.activation(u.cell + r.cell)
         o = sigmoid(u.output + r.output)
         c = f * state.c + i * g
-        return LSTMState(o * jnp.tanh(c), c)
+        return LSTMState(o * self.squash(c), c)
 
 
 lstm = LSTM()

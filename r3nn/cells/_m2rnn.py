@@ -8,10 +8,12 @@ import jax.numpy as jnp
 from jax.nn import sigmoid
 
 from r3nn._names import check_int
+from r3nn._serialize import serializable
 from r3nn.cells._base import Array
 from r3nn.cells._gated import GatedCell
 
 
+@serializable
 class M2RNNGates(NamedTuple):
     """One array per pre-activation, for n heads of K keys and V = H / n values."""
 
@@ -36,11 +38,11 @@ class M2RNN(GatedCell):
     S_t = f_t S_{t-1} + (1 - f_t) Z_t
     y_t = S_tᵀ q_t
 
-    for each of n heads, S [K, V]; f *keeps*. A key writes its value into rows of its own and a query reads it
-    back: recall by a state of K numbers per unit, which, unlike linear attention's, passes a nonlinearity at
-    every step. state [..., n, K, V], outputs [..., H = n*V]. heads: n, which must divide H; keys: K. (The
-    paper's f_t is a power α of a sigmoid; α = 1 here. Convolutions, gates and skips around y belong to its
-    block.)
+    for each of n heads, S [K, V]; f *keeps*; `activation` is that of Z_t. A key writes its value into rows of
+    its own and a query reads it back: recall by a state of K numbers per unit, which, unlike linear
+    attention's, passes a nonlinearity at every step. state [..., n, K, V], outputs [..., H = n*V]. heads: n,
+    which must divide H; keys: K. (The paper's f_t is a power α of a sigmoid; α = 1 here. Convolutions, gates
+    and skips around y belong to its block.)
     Source: Mishra, Tan, Stoica, Gonzalez & Dao 2026, "M²RNN: non-linear RNNs with matrix-valued states for
     scalable language modeling", arXiv 2603.14360.
     """
@@ -51,10 +53,10 @@ class M2RNN(GatedCell):
     recurrence = "opaque"
     bounds = (-1.0, 1.0)  # convex in S and a tanh
     gates = M2RNNGates
-    φ = None
     keeps = ("forget",)
 
     def __post_init__(self):
+        super().__post_init__()
         check_int("m2rnn: heads", self.heads, 1)
         check_int("m2rnn: keys", self.keys, 1)
 
@@ -75,7 +77,7 @@ class M2RNN(GatedCell):
         return jnp.zeros((*batch_shape, self.heads, self.keys, hidden_size // self.heads), dtype)
 
     def _by_head(self, a):
-        return a.reshape(*a.shape[:-1], self.heads, -1)
+        return a.reshape(*a.shape[:-1], self.heads, a.shape[-1] // self.heads)
 
     def project(self, params, x):
         """All of a step but the recurrence: [..., D] -> k vᵀ and f."""
@@ -84,14 +86,14 @@ class M2RNN(GatedCell):
 
     def step(self, params, state, u):
         """The third and fourth equation above."""
-        z = jnp.tanh(state @ params.recurrent + u.write)
+        z = self.activation(state @ params.recurrent + u.write)
         return u.forget * state + (1 - u.forget) * z
 
     def output(self, params, state, x):
         """y, [..., H]."""
         q = self._by_head(self._of_input(params, "query", x))
         y = jnp.einsum("...k,...kv->...v", q, state)
-        return y.reshape(*y.shape[:-2], -1)
+        return y.reshape(*y.shape[:-2], y.shape[-2] * y.shape[-1])
 
 
 m2rnn = M2RNN()

@@ -5,10 +5,13 @@ from typing import NamedTuple
 
 from jax.nn import sigmoid
 
+from r3nn._ranks import plus
+from r3nn._serialize import serializable
 from r3nn.cells._base import Array
 from r3nn.cells._gated import GatedCell
 
 
+@serializable
 class MGUGates(NamedTuple):
     """One array per pre-activation."""
 
@@ -35,7 +38,7 @@ class MGU(GatedCell):
     def step(self, params, state, u):
         """The three equations above."""
         f = sigmoid(u.forget + state @ params.recurrent.forget)
-        candidate = self.φ(u.candidate + (f * state) @ params.recurrent.candidate)
+        candidate = self.activation(u.candidate + (f * state) @ params.recurrent.candidate)
         return (1 - f) * state + f * candidate
 
 
@@ -58,8 +61,8 @@ class MGUResetAfter(GatedCell):
     def core(self, params, state, u, r):
         """The three equations above, elementwise."""
         f = sigmoid(u.forget + r.forget)
-        recurrent = r.candidate if params.recurrent_bias is None else r.candidate + params.recurrent_bias
-        candidate = self.φ(u.candidate + f * recurrent)
+        recurrent = plus(r.candidate, params.recurrent_bias)
+        candidate = self.activation(u.candidate + f * recurrent)
         return (1 - f) * candidate + f * state
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from jax.nn import log_sigmoid, sigmoid
 
+from r3nn._serialize import serializable
 from r3nn.cells._affine import Affine, AffineCell
 from r3nn.cells._base import Array
 from r3nn.cells._ugrnn import UGRNNGates
@@ -29,6 +30,7 @@ class MinGRU(AffineCell):
         return Affine(sigmoid(-gates.update), sigmoid(gates.update) * gates.candidate)
 
 
+@serializable
 class MinLSTMGates(NamedTuple):
     """One array per pre-activation."""
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from r3nn._serialize import serializable
 from r3nn.cells._base import Array, State
 from r3nn.cells._elman import elman
 from r3nn.cells._gated import GatedCell
@@ -14,6 +15,7 @@ from r3nn.cells._reads import Dense, check_dense
 from r3nn.cells._ugrnn import ugrnn
 
 
+@serializable
 class MultiplicativeParams(NamedTuple):
     """As `GatedParams`, and the two factors of m."""
 

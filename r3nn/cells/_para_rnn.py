@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax.nn import sigmoid
 
 from r3nn import initializers
+from r3nn._ranks import along
+from r3nn._serialize import serializable
 from r3nn.cells._base import Array, State
 from r3nn.cells._gated import GatedCell
 from r3nn.cells._gru import GRUGates
@@ -52,10 +54,11 @@ class DiagonalGRU(ParaCell):
         """The four equations above, elementwise. Convex in h and h̃: [-1, 1] is kept."""
         z = sigmoid(u.update + r.update)
         reset = sigmoid(u.reset + r.reset)
-        candidate = self.φ(u.candidate + r.candidate * reset)
+        candidate = self.activation(u.candidate + r.candidate * reset)
         return (1 - z) * state + z * candidate
 
 
+@serializable
 class DiagonalLSTMGates(NamedTuple):
     """One array per pre-activation."""
 
@@ -64,6 +67,7 @@ class DiagonalLSTMGates(NamedTuple):
     output: Array
 
 
+@serializable
 class Peepholes(NamedTuple):
     """[H] each."""
 
@@ -71,6 +75,7 @@ class Peepholes(NamedTuple):
     output: Array
 
 
+@serializable
 class DiagonalLSTMParams(NamedTuple):
     """As `GatedParams`, and the peepholes."""
 
@@ -90,8 +95,8 @@ class DiagonalLSTM(HiddenAndCell, ParaCell):
     o_t = σ(a_o ⊙ h_{t-1} + p_o ⊙ c_t + B_o x_t + b_o)
     h_t = o_t ⊙ tanh(c_t)
 
-    f *keeps*, and its complement writes (the gates are coupled); z is the gate `cell`. a and the peepholes p
-    are vectors: the Jacobian has a 2 x 2 block per unit.
+    f *keeps*, and its complement writes (the gates are coupled); z is the gate `cell`; `activation` is that
+    of z_t and of c_t. a and the peepholes p are vectors: the Jacobian has a 2 x 2 block per unit.
     Source: Danieli et al. 2025, "ParaRNN", arXiv 2510.21450, eq. 3.1b with the diagonal A and C of 3.3;
     coupled gates and peepholes: Greff et al. 2017.
     """
@@ -109,11 +114,12 @@ class DiagonalLSTM(HiddenAndCell, ParaCell):
 
     def core(self, params, state, u, r):
         """The five equations above, elementwise. c is convex in c and z, and |h| < |c|: [-1, 1] is kept."""
-        f = sigmoid(u.forget + r.forget + params.peephole.forget * state.c)
-        z = self.φ(u.cell + r.cell)
+        p = Peepholes(*(along(p, state.c) for p in params.peephole))
+        f = sigmoid(u.forget + r.forget + p.forget * state.c)
+        z = self.activation(u.cell + r.cell)
         c = f * state.c + (1 - f) * z
-        o = sigmoid(u.output + r.output + params.peephole.output * c)
-        return LSTMState(o * jnp.tanh(c), c)
+        o = sigmoid(u.output + r.output + p.output * c)
+        return LSTMState(o * self.squash(c), c)
 
 
 diagonal_gru = DiagonalGRU()

@@ -4,10 +4,12 @@ import dataclasses
 from typing import ClassVar
 
 from r3nn import initializers
+from r3nn._ranks import along
+from r3nn._value import Value
 
 
 @dataclasses.dataclass(frozen=True)
-class Dense:
+class Dense(Value):
     """Each gate reads h @ w, w [H, H]."""
 
     kind: ClassVar[str] = "dense"
@@ -48,7 +50,7 @@ class Diagonal(Dense):
 
     def product(self, h, w):
         """What one gate reads, [..., H]."""
-        return w * h
+        return along(w, h) * h
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,12 +7,15 @@ import jax
 import jax.numpy as jnp
 from jax.nn import log_sigmoid, sigmoid
 
+from r3nn._ranks import along
+from r3nn._serialize import serializable
 from r3nn.cells._affine import Affine, AffineCell
 from r3nn.cells._base import Array, State
 
 C = 8.0  # the paper's constant c
 
 
+@serializable
 class RGLRUGates(NamedTuple):
     """One array per pre-activation."""
 
@@ -21,6 +24,7 @@ class RGLRUGates(NamedTuple):
     candidate: Array
 
 
+@serializable
 class RGLRUParams(NamedTuple):
     """As `GatedParams`, and Λ."""
 
@@ -55,7 +59,7 @@ class RGLRU(AffineCell):
 
     def coefficients(self, params, gates):
         """a_t and √(1 - a_t²) ⊙ i_t ⊙ v_t."""
-        log_a = C * sigmoid(gates.recurrence) * log_sigmoid(params.decay)
+        log_a = C * sigmoid(gates.recurrence) * log_sigmoid(along(params.decay, gates.recurrence))
         # √ has no slope at 0, where r_t underflows.
         scale = jnp.sqrt(jnp.maximum(-jnp.expm1(2 * log_a), jnp.finfo(log_a.dtype).tiny))
         return Affine(jnp.exp(log_a), scale * sigmoid(gates.input) * gates.candidate)

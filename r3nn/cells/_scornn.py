@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from r3nn import initializers
+from r3nn._ranks import along, plus
 from r3nn.cells._elman import ElmanGates
 from r3nn.cells._gated import GatedCell
 
@@ -20,7 +21,7 @@ def orthogonal(skew, negative: float):
     size = skew.shape[-1]
     eye, a = jnp.eye(size, dtype=skew.dtype), skew - skew.mT
     signs = jnp.where(jnp.arange(size) < round(size * negative), -1, 1).astype(skew.dtype)
-    return jnp.linalg.solve(eye + a, eye - a) * signs
+    return jnp.linalg.solve(eye + a, eye - a) * along(signs, a)
 
 
 def cayley(key, shape, dtype=jnp.float32):
@@ -36,7 +37,7 @@ def cayley(key, shape, dtype=jnp.float32):
 
 def modrelu(z, bias):
     """sign(z) relu(|z| + b): keeps the sign, and the size but for b. Source: Arjovsky et al. 2016."""
-    return jnp.sign(z) * jax.nn.relu(jnp.abs(z) + bias)
+    return jnp.sign(z) * jax.nn.relu(plus(jnp.abs(z), bias))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,22 +46,23 @@ class ScoRNN(GatedCell):
     h_t = modReLU(V x_t + W h_{t-1}; b)
 
     No gate; W stays orthogonal, so that what is stored keeps its size over any number of steps. `prepare`
-    makes Wᵀ of params.recurrent.candidate, which holds S; b is in modReLU alone. negative: which part of D
-    is -1.
+    makes Wᵀ of params.recurrent.candidate, which holds S; b is in modReLU alone, which is part of the cell:
+    there is no `activation`. negative: which part of D is -1.
     Source: Helfrich, Willmott & Ye 2018, "Orthogonal recurrent neural networks with scaled Cayley transform",
     arXiv 1707.09520; modReLU: Arjovsky, Shah & Bengio 2016, "Unitary evolution recurrent neural networks",
     arXiv 1511.06464.
     """
 
+    activation: None = dataclasses.field(default=None, init=False)
     negative: float = 0.5
 
     gates = ElmanGates
-    φ = None
     kernel_init = staticmethod(initializers.glorot_uniform)
     recurrent_init = staticmethod(cayley)
     bias_init = staticmethod(initializers.uniform(0.01))
 
     def __post_init__(self):
+        super().__post_init__()
         if not 0 <= self.negative <= 1:
             raise ValueError(f"scornn: negative={self.negative} must be from 0 to 1")
 
@@ -75,8 +77,7 @@ class ScoRNN(GatedCell):
 
     def core(self, params, state, u, r):
         """The second equation above, elementwise."""
-        bias = 0 if params.bias is None else params.bias.candidate
-        return modrelu(u.candidate + r.candidate, bias)
+        return modrelu(u.candidate + r.candidate, params.bias and params.bias.candidate)
 
 
 scornn = ScoRNN()

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax.nn import log_sigmoid, sigmoid
 
+from r3nn._serialize import serializable
 from r3nn.cells._base import Array
 from r3nn.cells._lstm import LSTM
 
@@ -14,6 +15,7 @@ from r3nn.cells._lstm import LSTM
 NOTHING = -1e30
 
 
+@serializable
 class SLSTMState(NamedTuple):
     """h, the output, cell c and normaliser n in units of e^m, and the stabiliser m: [..., H] each."""
 
@@ -33,10 +35,10 @@ class SLSTM(LSTM):
     n_t = f_t ⊙ n_{t-1} + i_t
     h_t = o_t ⊙ c_t / n_t
 
-    f *keeps*, i *writes*; z is the gate `cell`. c/n is a weighted mean of all z so far and does not depend
-    on m, which only keeps i = exp(ĩ) from overflowing. Of the paper's two forget gates this is the sigmoid,
-    the one in the authors' code. `heads(slstm, n)` has the paper's block-diagonal recurrence. A learned first
-    state is h and c, with n = 1 and m = 0.
+    f *keeps*, i *writes*; z is the gate `cell`; `activation` is that of z_t alone. c/n is a weighted mean of
+    all z so far and does not depend on m, which only keeps i = exp(ĩ) from overflowing. Of the paper's two
+    forget gates this is the sigmoid, the one in the authors' code. `heads(slstm, n)` has the paper's
+    block-diagonal recurrence. A learned first state is h and c, with n = 1 and m = 0.
     Source: Beck et al. 2024, "xLSTM: extended long short-term memory", arXiv 2405.04517, eq. 8 to 17.
     """
 
@@ -52,7 +54,7 @@ class SLSTM(LSTM):
         log_i = u.input + r.input
         m = jnp.maximum(log_f + state.m, log_i)
         i, f = jnp.exp(log_i - m), jnp.exp(log_f + state.m - m)
-        c = f * state.c + i * self.φ(u.cell + r.cell)
+        c = f * state.c + i * self.activation(u.cell + r.cell)
         n = f * state.n + i
         return SLSTMState(sigmoid(u.output + r.output) * c / n, c, n, m)
 

@@ -5,10 +5,12 @@ from typing import NamedTuple
 
 from jax.nn import sigmoid
 
+from r3nn._serialize import serializable
 from r3nn.cells._base import Array
 from r3nn.cells._gated import GatedCell
 
 
+@serializable
 class UGRNNGates(NamedTuple):
     """One array per pre-activation."""
 
@@ -35,7 +37,7 @@ class UGRNN(GatedCell):
     def core(self, params, state, u, r):
         """(3.1.1) to (3.1.3), elementwise."""
         z = sigmoid(u.update + r.update)
-        candidate = self.φ(u.candidate + r.candidate)
+        candidate = self.activation(u.candidate + r.candidate)
         return (1 - z) * state + z * candidate
 
 

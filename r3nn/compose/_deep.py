@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from r3nn._names import check_choice, check_int
+from r3nn._serialize import serializable
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params, check_cell, in_turn
 from r3nn.compose._composed import Composed, take
@@ -24,6 +25,7 @@ TIES = ("none", "all", "full")
 TOGETHER = 4
 
 
+@serializable
 class DeepParams(NamedTuple):
     """first: level 1, in_size -> H. rest: levels 2 to L, H -> H, each leaf stacked [n, ...], or None.
 
@@ -225,7 +227,7 @@ class Deep(Composed):
         """(final state, deepest outputs [T, ...], outputs of levels 2 to L [L-1, T, ...], of level 1)."""
         if self.order == "stepwise":
             return None
-        if self.order == "wavefront" and self.depth > 1 and len(bare(xs)):
+        if self.order == "wavefront" and self.depth > 1 and bare(xs).shape[0] != 0:
             state, ys = wavefront(self, run, params, state, xs)
             return state, ys[:, -1], jnp.moveaxis(ys[:, 1:], 1, 0), ys[:, 0]
 

@@ -6,12 +6,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from r3nn._serialize import serializable
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, State, in_turn
 from r3nn.compose._wrapper import Wrapper
 from r3nn.time._noise import bare, put
 
 
+@serializable
 class DelayState(NamedTuple):
     """The inner state, the input that this step used [..., D], and the one that the next will."""
 

@@ -6,9 +6,11 @@ from typing import NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
+from r3nn._names import did_you_mean
+from r3nn._serialize import serializable
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params, State, check_cell, in_turn
-from r3nn.compose._composed import Composed, all_parts, output_shape
+from r3nn.compose._composed import Composed, all_parts, dtype_of, output_shape
 from r3nn.time._noise import bare, put
 
 
@@ -18,12 +20,13 @@ class Readout(Protocol):
     size: int  # O, the width of what is fed back
 
     def init(self, key: Array, in_size: int) -> Params:
-        """Fresh parameters for outputs [..., in_size]."""
+        """Fresh parameters for outputs [..., in_size]; the cell's dtype is made theirs."""
 
     def fed(self, params: Params, output: Array) -> Array:
         """What returns to the input, [..., O], from the cell's output."""
 
 
+@serializable
 class FeedbackParams(NamedTuple):
     """The inner cell's params, for inputs of width D + O, and the readout's."""
 
@@ -31,6 +34,7 @@ class FeedbackParams(NamedTuple):
     readout: Params
 
 
+@serializable
 class FeedbackState(NamedTuple):
     """The inner state, the inner output, and y_t = p(output) [..., O], which joins the next input."""
 
@@ -53,6 +57,8 @@ class Feedback(Composed):
 
     def __post_init__(self):
         check_cell(self.cell)
+        if isinstance(self.readout, type):
+            raise TypeError(f"readout={self.readout!r}: must be a value{did_you_mean(self.readout)}")
         for part in all_parts(self.cell):
             if (order := getattr(part, "order", "auto")) in ("layerwise", "wavefront"):
                 raise ValueError(f"order={order!r}: a cell under feedback runs stepwise (or 'auto')")
@@ -61,7 +67,8 @@ class Feedback(Composed):
         """The inner cell's params for inputs [..., in_size + O], and the readout's."""
         cell_key, readout_key = jax.random.split(key)
         cell = self.cell.init(cell_key, in_size + self.readout.size, hidden_size, **options)
-        return FeedbackParams(cell, self.readout.init(readout_key, hidden_size))
+        readout, dtype = self.readout.init(readout_key, hidden_size), dtype_of(self.cell, cell)
+        return FeedbackParams(cell, jax.tree.map(lambda leaf: leaf.astype(dtype), readout))
 
     def initial_state(self, params, batch_shape=()):
         """The inner initial state, and zeros."""

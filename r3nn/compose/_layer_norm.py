@@ -7,11 +7,14 @@ import jax
 import jax.numpy as jnp
 from jax.nn import sigmoid
 
+from r3nn._ranks import along, plus
+from r3nn._serialize import serializable
 from r3nn.cells import GatedCell, LSTMState
 from r3nn.cells._base import Array, Params
 from r3nn.compose._wrapper import Holder
 
 
+@serializable
 class ScaleShift(NamedTuple):
     """scale ⊙ a + shift, [H] each."""
 
@@ -19,6 +22,7 @@ class ScaleShift(NamedTuple):
     shift: Array
 
 
+@serializable
 class LayerNormParams(NamedTuple):
     """The inner params, whose biases are the shifts; of every gate the scales of W x and of U h, [H]; for
     cells with a c, scale and shift of its normalization."""
@@ -32,7 +36,7 @@ class LayerNormParams(NamedTuple):
 @dataclasses.dataclass(frozen=True)
 class LayerNorm(Holder):
     """The gated cell with, for each of its gates, LN(W x_t) + LN(U h_{t-1}) + b in place of
-    W x_t + U h_{t-1} + b, and for an LSTM h_t = o_t ⊙ tanh(LN(c_t)), where
+    W x_t + U h_{t-1} + b, and for an LSTM h_t = o_t ⊙ tanh(LN(c_t)) (or its `activation`), where
 
         LN(a) = scale ⊙ (a - mean(a)) / √(var(a) + 1e-5), over the H units
 
@@ -65,7 +69,7 @@ class LayerNorm(Holder):
         """LN(W x) + b for every gate: [..., D] -> one [..., H] per gate."""
         u = super().project(params._replace(cell=params.cell._replace(bias=None)), x)
         u = jax.tree.map(normalize, u, params.input)
-        return u if params.cell.bias is None else jax.tree.map(jnp.add, u, params.cell.bias)
+        return u if params.cell.bias is None else jax.tree.map(plus, u, params.cell.bias)
 
     def recur(self, params, state, u):
         """LN(U h) for every gate."""
@@ -76,8 +80,8 @@ class LayerNorm(Holder):
         new = self.cell.core(params.cell, state, u, r)
         if params.memory is None:
             return new
-        c = normalize(new.c, params.memory.scale) + params.memory.shift
-        return new._replace(h=sigmoid(u.output + r.output) * jnp.tanh(c))
+        c = plus(normalize(new.c, params.memory.scale), params.memory.shift)
+        return new._replace(h=sigmoid(u.output + r.output) * self.cell.squash(c))
 
     def step(self, params, state, u):
         """The equations above."""
@@ -87,7 +91,7 @@ class LayerNorm(Holder):
 def normalize(a: Array, scale: Array) -> Array:
     """LN above, [..., H] -> [..., H]."""
     a = a - jnp.mean(a, axis=-1, keepdims=True)
-    return scale * a * jax.lax.rsqrt(jnp.mean(a * a, axis=-1, keepdims=True) + 1e-5)
+    return along(scale, a) * a * jax.lax.rsqrt(jnp.mean(a * a, axis=-1, keepdims=True) + 1e-5)
 
 
 def layer_norm(cell: GatedCell) -> LayerNorm:

@@ -7,12 +7,16 @@ import jax
 import jax.numpy as jnp
 
 from r3nn._names import check_choice
+from r3nn._ranks import along, plus
+from r3nn._serialize import serializable
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params
+from r3nn.compose._composed import dtype_of
 from r3nn.compose._wrapper import Holder
 from r3nn.time._noise import bare, part, put
 
 
+@serializable
 class NormParams(NamedTuple):
     """The inner params, and the scale (and shift, for layer norm) of each input, [D]."""
 
@@ -39,7 +43,7 @@ class Norm(Holder):
     def init(self, key, in_size, hidden_size, **options):
         """Scale 1 and shift 0 around the inner cell's params."""
         cell = super().init(key, in_size, hidden_size, **options)
-        dtype = jax.tree.leaves(cell)[0].dtype
+        dtype = dtype_of(self.cell, cell)
         shift = jnp.zeros(in_size, dtype) if self.kind == "layer" else None
         return NormParams(cell, jnp.ones(in_size, dtype), shift)
 
@@ -47,8 +51,8 @@ class Norm(Holder):
         """The equation above, [..., D] -> [..., D]."""
         if self.kind == "layer":
             x = x - jnp.mean(x, axis=-1, keepdims=True)
-        x = params.scale * x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-6)
-        return x if params.shift is None else x + params.shift
+        x = along(params.scale, x) * x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-6)
+        return plus(x, params.shift)
 
     def project(self, params, x):
         """The inner projection of the normalised input."""

@@ -4,11 +4,13 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from r3nn._serialize import serializable
 from r3nn.cells._base import Cell, Params
 from r3nn.compose._wrapper import Holder, Structured
 from r3nn.time._noise import bare, put
 
 
+@serializable
 class WithOutputParams(NamedTuple):
     """The inner cell's params, and what f takes: any tree of arrays, or None."""
 

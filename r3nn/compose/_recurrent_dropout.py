@@ -13,6 +13,7 @@ from r3nn.time._noise import Keyed, bernoulli, fold, part
 class RecurrentDropout(Drawing):
     """The cell with its candidate φ(a) replaced by m ⊙ φ(a), m ~ Bernoulli(1 - rate) over 1 - rate, drawn
     anew at each step: LSTM c_t = f ⊙ c_{t-1} + i ⊙ (m ⊙ g), GRU h_t = z ⊙ h_{t-1} + (1 - z) ⊙ (m ⊙ n).
+    φ is the cell's `activation`; one m serves both candidates of `lem`.
 
     Without noise: the cell itself (the paper divides nothing in training, and scales here instead). The
     mask is elementwise, so the cell keeps all its modes.
@@ -26,7 +27,7 @@ class RecurrentDropout(Drawing):
         check_rate("recurrent_dropout rate", self.rate)
         if not isinstance(_innermost(self.cell), GatedCell):
             raise TypeError(f"recurrent_dropout takes a gated cell, not {type(self.cell).__name__}")
-        if _innermost(self.cell).φ is None:
+        if _innermost(self.cell).activation is None:
             raise TypeError(_no_candidate(self.cell))
 
     @property
@@ -34,6 +35,11 @@ class RecurrentDropout(Drawing):
         """The inner cell's, as far again as m stretches a candidate."""
         inner = self.cell.bounds
         return inner and tuple(bound / (1 - self.rate) for bound in inner)
+
+    def initial_state(self, params, batch_shape=()):
+        """The inner cell's. Raises: TypeError unless what it shows is [*batch_shape, H]."""
+        hidden_shape(self.cell, params)
+        return super().initial_state(params, batch_shape)
 
     def project(self, params, x):
         """The inner projection, and m."""
@@ -54,7 +60,7 @@ class RecurrentDropout(Drawing):
     def _dropped(self, u, take):
         if u.drawn is None:
             return take(self.cell)
-        φ, calls = _innermost(self.cell).φ, []
+        φ, calls = _innermost(self.cell).activation, []
         new = take(_with_candidate(self.cell, lambda a: calls.append(a) or u.drawn * φ(a)))
         if not calls:
             raise TypeError(_no_candidate(self.cell))
@@ -70,17 +76,19 @@ def _no_candidate(cell: Cell) -> str:
 
 
 def _with_candidate(cell: Cell, φ) -> Cell:
-    """The cell with another φ in the place of its method; not to be kept, or hashed."""
+    """The cell with φ for its candidate's activation; not to be kept, or hashed."""
     if isinstance(cell, Wrapper):
         return dataclasses.replace(cell, cell=_with_candidate(cell.cell, φ))
     twin = copy.copy(cell)
-    object.__setattr__(twin, "φ", φ)
+    object.__setattr__(twin, "squash", cell.activation)
+    object.__setattr__(twin, "activation", φ)
     return twin
 
 
 def recurrent_dropout(cell: Cell, rate: float) -> RecurrentDropout:
     """The gated cell with dropout of its candidate.
 
-    Raises: ValueError for a rate outside of [0, 1), TypeError for a cell that is not gated, or has no φ.
+    Raises: ValueError for a rate outside of [0, 1), TypeError for a cell that is not gated, or has no
+      activation; when run, TypeError for a state that is not [H] per sequence.
     """
     return RecurrentDropout(cell, rate)

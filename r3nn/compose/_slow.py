@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from r3nn._names import check_int
+from r3nn._serialize import serializable
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params, State
 from r3nn.compose._composed import output_shape
@@ -17,6 +18,7 @@ from r3nn.time._flags import where
 from r3nn.time._trees import batch_axes, vary_alike
 
 
+@serializable
 class SlowState(NamedTuple):
     """The inner state, the output that is held, and the time steps [...] until the next one that is taken: a
     float, so that the state is one of numbers alone, in float32 at least. Due at 0."""

@@ -5,6 +5,7 @@ from functools import partial
 
 import jax
 
+from r3nn._ranks import along
 from r3nn.cells import Cell
 from r3nn.compose._drawn import Drawing, Drawn, check_rate, hidden_shape
 from r3nn.time._noise import Keyed, bernoulli, fold, part, put
@@ -65,7 +66,7 @@ class VariationalDropout(Drawing):
     def products(self, packed):
         """The inner cell's, of h ⊙ m_h."""
         inner = self.cell.products(packed)
-        masked = lambda m, h: h if m is None else m * h
+        masked = lambda m, h: h if m is None else m * along(h, m)
         return inner._replace(
             forward=lambda h, v: inner.forward(masked(v[0], h), v[1]),
             diagonals=lambda v: jax.tree.map(partial(masked, v[0]), inner.diagonals(v[1])),

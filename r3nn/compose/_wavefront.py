@@ -118,10 +118,11 @@ class Wavefront(Composed):
 
 def wavefront(deep, run, params, state, xs):
     """All levels over T + L - 1 diagonals -> (final state, outputs of all levels [T, L, ...])."""
-    steps, batch, depth = len(bare(xs)), bare(xs).shape[1:-1], deep.depth
-    lag = jnp.arange(depth)[::-1] if run.reverse else jnp.arange(depth)
+    steps, batch, depth = bare(xs).shape[0], bare(xs).shape[1:-1], deep.depth
+    levels = jnp.arange(depth)[None]
+    lag = levels[:, ::-1] if run.reverse else levels
     time = jnp.arange(steps + depth - 1)[:, None] - lag  # of each level on each diagonal
-    there = ((time >= 0) & (time < steps)).reshape(-1, *[1] * len(batch), depth)
+    there = jnp.expand_dims((time >= 0) & (time < steps), range(1, 1 + len(batch)))
     time = jnp.clip(time, 0, steps - 1)
     aligned = lambda leaf: jnp.moveaxis(leaf[time], 1, -1)
     mask, reset = run.flags
@@ -130,7 +131,7 @@ def wavefront(deep, run, params, state, xs):
         keys = tuple(fold(aligned(k)[..., 1:], jnp.arange(1, depth)) for k in (xs.step, xs.sequence))
     fronts = Front(
         take(part(deep.cell, xs, 0), time[:, 0]),
-        jnp.broadcast_to(there, (len(time), *batch, depth)) if mask is None else aligned(mask) & there,
+        jnp.broadcast_to(there, (time.shape[0], *batch, depth)) if mask is None else aligned(mask) & there,
         None if reset is None else aligned(reset) & there,
         keys,
     )
@@ -139,4 +140,4 @@ def wavefront(deep, run, params, state, xs):
     start = FrontState(state, jnp.zeros(outputs.shape, outputs.dtype))
     along = dataclasses.replace(run, flags=Flags(None, None))
     final, ys = along.stepwise(cell, params, start, fronts)
-    return final.levels, ys[jnp.arange(steps)[:, None] + lag, jnp.arange(depth)]
+    return final.levels, ys[jnp.arange(steps)[:, None] + lag, levels]

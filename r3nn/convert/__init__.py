@@ -1,8 +1,8 @@
 """Params by name, and from and to other libraries: pure functions of arrays, without those libraries.
 
 from_flax, to_flax      Flax's cells, as nested dicts of arrays (r3nn.nnx and r3nn.linen: as modules)
-from_torch, to_torch    torch.nn.RNN, GRU and LSTM of any number of layers, as state dicts
-from_keras, to_keras    Keras's SimpleRNN, GRU and LSTM, as `layer.get_weights()` returns them
+from_torch, to_torch    torch.nn.RNN, GRU, LSTM of any number of layers, and cells: modules or state dicts
+from_keras, to_keras    Keras's SimpleRNN, GRU and LSTM: layers, or what `layer.get_weights()` returns
 levels, stack           params of deep(...) level by level
 to_dict, from_dict      params of any cell as nested dicts, by name
 """
@@ -17,10 +17,11 @@ from r3nn.convert._flax import (
     to_flax,
 )
 from r3nn.convert._keras import from_keras, to_keras
-from r3nn.convert._torch import from_torch, to_torch
+from r3nn.convert._torch import Directions, from_torch, to_torch
 from r3nn.convert._trees import build, fields, from_dict, levels, stack, to_dict
 
 __all__ = [
+    "Directions",
     "build",
     "carry_to_flax",
     "check_options",

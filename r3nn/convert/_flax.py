@@ -5,14 +5,15 @@ the input's and "h" + letter for the hidden state's. The other nnx cells: all ga
 columns of `dense_i` and `dense_h`.
 """
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from r3nn.cells import CELLS, Cell, GatedParams, LSTMState
-from r3nn.convert._names import name_among, refuse_initial
+from r3nn.cells import ACTIVATIONS, CELLS, Cell, GatedParams, LSTMState
+from r3nn.convert._names import check_said, is_named, name_among, refuse_initial
 
 # Our gates, in the order of Flax's columns, and Flax's letters for them.
 GATES = {
@@ -24,10 +25,9 @@ GATES = {
 }
 NEGATED = {"ugrnn": "update"}
 SIGMOIDS = (jax.nn.sigmoid,)
-TANHS = (jnp.tanh, jax.nn.tanh)
 
 
-def from_flax(tree: Mapping[str, Any]) -> tuple[Cell, GatedParams]:
+def from_flax(tree: Mapping[str, Any], activation: Callable = jnp.tanh) -> tuple[Cell, GatedParams]:
     """The params of one of Flax's cells, and the cell here that computes the same.
 
     GRUCell -> gru, SimpleCell -> elman, LSTMCell and OptimizedLSTMCell -> lstm, MGUCell ->
@@ -36,12 +36,13 @@ def from_flax(tree: Mapping[str, Any]) -> tuple[Cell, GatedParams]:
     Args:
       tree: variables["params"] of a Linen cell, or nnx.to_pure_dict(nnx.state(cell, nnx.Param)); arrays in
         Flax's default form (kernels [in, out]).
+      activation: the cell's activation_fn, which arrays cannot say.
 
     Raises: ValueError where the names are those of no such cell, and for a part without a kernel.
     """
     tree = _per_gate(tree)
     name = _recognize(tree)
-    cell, letters = CELLS[name], GATES[name]
+    cell, letters = dataclasses.replace(CELLS[name], activation=activation), GATES[name]
 
     def gates(read):
         arrays = {gate: read(gate, letter) for gate, letter in letters.items()}
@@ -63,12 +64,15 @@ def from_flax(tree: Mapping[str, Any]) -> tuple[Cell, GatedParams]:
     )
 
 
-def to_flax(cell: Cell, params: GatedParams) -> dict[str, dict[str, jax.Array]]:
+def to_flax(
+    cell: Cell, params: GatedParams, activation: Callable = jnp.tanh
+) -> dict[str, dict[str, jax.Array]]:
     """The inverse of `from_flax`, as variables["params"] of a Linen cell; absent biases are zeros.
 
-    Raises: ValueError for a cell that Flax does not have, and for a learned initial state.
+    Raises: ValueError for a cell that Flax does not have, another activation, and a learned initial state.
     """
     name = name_of(cell)
+    check_said(name, cell, activation)
     refuse_initial(name, params, "Flax")
     tree = {}
     for gate, letter in GATES[name].items():
@@ -104,19 +108,19 @@ def name_of(cell: Cell) -> str:
 
 def state_from_flax(cell: Cell, carry):
     """Flax's carry as our state: (c, h) -> LSTMState(h, c), others as they are."""
-    return LSTMState(h=carry[1], c=carry[0]) if cell == CELLS["lstm"] else carry
+    return LSTMState(h=carry[1], c=carry[0]) if is_named(cell, "lstm") else carry
 
 
 def carry_to_flax(cell: Cell, state):
     """The inverse of `state_from_flax`."""
-    return (state.c, state.h) if cell == CELLS["lstm"] else state
+    return (state.c, state.h) if is_named(cell, "lstm") else state
 
 
 def check_options(cell, **allowed) -> None:
     """Raises ValueError, in one sentence, where an option of a Flax cell changes what it computes."""
     allowed = {
         "gate_fn": SIGMOIDS,
-        "activation_fn": TANHS,
+        "activation_fn": tuple(ACTIVATIONS.values()),
         "dtype": (None, cell.param_dtype),
         "residual": (False,),
         "carry_init": (None, jax.nn.initializers.zeros),

@@ -1,18 +1,20 @@
-"""Params from and to Keras's SimpleRNN, GRU and LSTM: the lists of arrays of `layer.get_weights()`.
+"""Params from and to Keras's SimpleRNN, GRU and LSTM: layers, or the arrays of `layer.get_weights()`.
 
 [kernel [D, G·H], recurrent_kernel [H, G·H], bias], used as x @ W, all gates side by side: z, r, h in the GRU,
 i, f, c, o in the LSTM. In its GRU as in ours z keeps. bias is [G·H]; a GRU with reset_after=True has two, as
 [2, 3·H]: what they share adds, the second one's candidate is our `recurrent_bias`.
 """
 
-from collections.abc import Sequence
-from typing import Any
+import dataclasses
+from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from r3nn.cells import CELLS, Cell, GatedParams
-from r3nn.convert._names import name_among, refuse_initial
+from r3nn.cells import ACTIVATIONS, CELLS, Cell, GatedParams
+from r3nn.cells._activations import shown
+from r3nn.convert._names import check_said, name_among, refuse_initial
 
 #: our gates in the order of Keras's columns
 GATES = {
@@ -21,26 +23,46 @@ GATES = {
     "gru_reset_before": ("update", "reset", "candidate"),
     "lstm": ("input", "forget", "cell", "output"),
 }
+#: where an activation is known by its values
+PROBES = np.array([*np.linspace(-10, 10, 41), -1e4, 1e4], np.float32)
 
 
-def from_keras(weights: Sequence[Any], cell: Cell | None = None) -> tuple[Cell, GatedParams]:
-    """The params of one layer of Keras's, and the cell here that computes the same.
+def exact_gelu(a):
+    """Keras's gelu; that of JAX approximates by default."""
+    return jax.nn.gelu(a, approximate=False)
 
-    SimpleRNN -> elman, GRU -> gru (reset_after=True) or gru_reset_before, LSTM -> lstm, with Keras's default
-    activations. Several layers: `stack` of the params of each, for deep(cell, L). Keras is batch-major.
+
+def from_keras(layer, cell: Cell | None = None) -> tuple[Cell, GatedParams]:
+    """The params of one layer of Keras's, or of one of its cells, and the cell here that computes the same.
+
+    SimpleRNN -> elman, GRU -> gru (reset_after=True) or gru_reset_before, LSTM -> lstm, with the layer's
+    activation. Several layers: `stack` of the params of each, for deep(cell, L). How a layer is run is left
+    to the caller: Keras is batch-major, go_backwards is `unroll(reverse=True)`, and noise is left out, as in
+    evaluation.
 
     Args:
-      weights: layer.get_weights().
-      cell: None: told by the shapes. A GRU with use_bias=False does not say where it resets, and is taken for
-        gru unless gru_reset_before is given here.
+      layer: a layer that has been built, or the arrays of its get_weights().
+      cell: what arrays do not say: an activation, dataclasses.replace(elman, activation=jax.nn.relu), and
+        where a GRU with use_bias=False resets. None: the layer's; of arrays the one that the shapes tell,
+        with tanh, a GRU resetting after.
 
-    Raises: ValueError, in one sentence, for a number of arrays or a shape that does not fit.
+    Raises: ValueError, in one sentence, for a number of arrays or a shape that does not fit, for another cell
+      than the layer's, and for an activation or recurrent_activation without a counterpart here.
     """
-    arrays = [np.asarray(array) for array in weights]
+    is_layer = hasattr(layer, "get_weights")
+    activation = _activation_of(layer) if is_layer else None
+    arrays = [np.asarray(array) for array in (layer.get_weights() if is_layer else layer)]
     if len(arrays) not in (2, 3):
         raise ValueError(f"{len(arrays)} arrays: must be kernel, recurrent_kernel and, unless absent, bias")
     names = _recognize([array.shape for array in arrays])
-    name = names[0] if cell is None else name_among(cell, GATES, "Keras")
+    own = CELLS[names[0]]
+    if is_layer:
+        own = own if getattr(layer, "reset_after", True) else CELLS["gru_reset_before"]
+        own = dataclasses.replace(own, activation=activation)
+        if cell not in (None, own):
+            raise ValueError(f"cell={cell}: the {type(layer).__name__} is {own}")
+    cell = own if cell is None else cell
+    name = name_among(cell, GATES, "Keras")
     if name not in names:
         shapes = [array.shape for array in arrays]
         raise ValueError(f"arrays of shapes {shapes} are those of {' or '.join(names)}, not of {name}")
@@ -51,16 +73,19 @@ def from_keras(weights: Sequence[Any], cell: Cell | None = None) -> tuple[Cell, 
     if len(arrays) == 3 and name == "gru":
         recurrent_bias = gates(arrays[2][1]).candidate
         bias = bias._replace(candidate=gates(arrays[2][0]).candidate)
-    return CELLS[name], GatedParams(gates(arrays[0]), gates(arrays[1]), bias, recurrent_bias, initial=None)
+    return cell, GatedParams(gates(arrays[0]), gates(arrays[1]), bias, recurrent_bias, initial=None)
 
 
-def to_keras(cell: Cell, params: GatedParams) -> list[np.ndarray]:
+def to_keras(cell: Cell, params: GatedParams, activation: Callable = jnp.tanh) -> list[np.ndarray]:
     """The inverse of `from_keras`, for layer.set_weights(); without a bias (use_bias=False) two arrays.
 
-    Raises: ValueError for a cell that Keras does not have (a deep cell: layer by layer, with `levels`), and
-      for a learned initial state.
+    activation: the cell's, which arrays cannot say; the layer must have it.
+
+    Raises: ValueError for a cell that Keras does not have (a deep cell: layer by layer, with `levels`), for
+      another activation than the cell's, and for a learned initial state.
     """
     name = name_among(cell, GATES, "Keras")
+    check_said(name, cell, activation)
     refuse_initial(name, params, "Keras")
     beside = lambda gates: np.concatenate([np.asarray(getattr(gates, gate)) for gate in GATES[name]], axis=-1)
     weights = [beside(params.input), beside(params.recurrent)]
@@ -72,6 +97,28 @@ def to_keras(cell: Cell, params: GatedParams) -> list[np.ndarray]:
     if params.recurrent_bias is not None:
         both[1, -len(params.recurrent_bias) :] = params.recurrent_bias
     return [*weights, both if name == "gru" else both[0]]
+
+
+def _activation_of(layer) -> Callable:
+    """Ours with the same values. Raises: ValueError where there is none, or the gates' is not the sigmoid."""
+    kind = type(layer).__name__
+    if not hasattr(layer, "activation"):
+        kinds = "SimpleRNN, GRU, LSTM or a cell of these (of Bidirectional: its two layers, one by one)"
+        raise ValueError(f"{kind} has no activation: must be {kinds}")
+    of_gates = getattr(layer, "recurrent_activation", jax.nn.sigmoid)
+    if not _alike(of_gates, jax.nn.sigmoid):
+        raise ValueError(f"{kind}(recurrent_activation={shown(of_gates)}): must be sigmoid")
+    known = (*ACTIVATIONS.values(), exact_gelu)
+    found = [ours for ours in known if _alike(layer.activation, ours)]
+    if not found:
+        raise ValueError(
+            f"{kind}(activation={shown(layer.activation)}): must be one of {', '.join(ACTIVATIONS)}"
+        )
+    return found[0]
+
+
+def _alike(theirs: Callable, ours: Callable) -> bool:
+    return np.allclose(np.asarray(theirs(PROBES)), ours(PROBES), atol=1e-5)
 
 
 def _from_columns(name, array):

@@ -9,8 +9,10 @@ from flax import linen as nn
 from flax.core import FrozenDict
 
 from r3nn import convert
+from r3nn._batch_major import one_step
 from r3nn._names import check_int
 from r3nn.cells import Cell as CellValue
+from r3nn.linen._noise import noise_key
 from r3nn.model import as_cell
 
 
@@ -38,16 +40,17 @@ class Cell(nn.RNNCellBase):
     """A cell of r3nn as a Flax RNN cell: `nn.RNN` and `nn.Bidirectional` take it, and so does `RNN` here.
 
     Its carry is the cell's state. Params are named as in the NamedTuple of the cell's params:
-    variables["params"]["input"]["update"] ...
+    variables["params"]["input"]["update"] ... Noise: from `make_rng("dropout")`, as of `nn.Dropout`.
 
-    cell: a name in `CELLS`, a call such as "heads(gru, 4)", "file.py:name", or a cell. features: H.
-    init_options: for the cell's `init`.
+    cell: a name in `CELLS`, a call such as "heads(gru, 4)", or a cell. features: H.
+    init_options: for the cell's `init`. deterministic: if True, the cell takes the expectation of its noise.
     Raises: ValueError, TypeError for an unknown cell or features below 1.
     """
 
     cell: str | CellValue
     features: int
     init_options: Mapping[str, Any] = FrozenDict()
+    deterministic: bool = False
 
     def __post_init__(self):
         self.cell = as_cell(self.cell)
@@ -62,9 +65,14 @@ class Cell(nn.RNNCellBase):
         """The NamedTuple of the cell's params, for inputs [..., in_features]."""
         return hold(self, lambda key: self._init(key, in_features))
 
-    def __call__(self, carry, x):
-        """One step on x [..., D]: (carry, y [..., H])."""
-        return self.cell(self.params(x.shape[-1]), carry, x)
+    def __call__(self, carry, x, *, key=None, deterministic: bool | None = None):
+        """One step on x [..., D]: (carry, y [..., H]).
+
+        key: of the noise, as in `unroll` for one step: `Noise(key, t)` at step t; None: the next of the
+        stream. deterministic: None: as set. Raises: ValueError for noise of a whole sequence without key.
+        """
+        params, drawn = self.params(x.shape[-1]), noise_key(self, self.cell.noisy, key, deterministic)
+        return one_step(self.cell, params, carry, x, drawn, alone=key is None)
 
     @nn.nowrap
     def initialize_carry(self, rng, input_shape: tuple[int, ...]):

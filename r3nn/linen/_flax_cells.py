@@ -21,13 +21,13 @@ FLAX_CELLS = {
 def from_flax(cell: nn.RNNCellBase, variables: Mapping[str, Any]):
     """One of Flax's cells and its variables as (cell, params): `convert.from_flax` of variables["params"].
 
-    Raises: ValueError, in one sentence, for a cell or an option (another activation, dtype ...) without
+    Raises: ValueError, in one sentence, for a cell or an option (another gate_fn, dtype ...) without
     a counterpart here.
     """
     if type(cell) not in (*(kind for kind, _ in FLAX_CELLS.values()), nn.LSTMCell):
         raise ValueError(f"{type(cell).__name__} is none of Flax's cells that r3nn knows")
     convert.check_options(cell)
-    return convert.from_flax(meta.unbox(variables["params"]))
+    return convert.from_flax(meta.unbox(variables["params"]), cell.activation_fn)
 
 
 def to_flax(cell: CellValue, params) -> tuple[nn.RNNCellBase, dict[str, Any]]:
@@ -38,4 +38,5 @@ def to_flax(cell: CellValue, params) -> tuple[nn.RNNCellBase, dict[str, Any]]:
     name = convert.name_of(cell)
     kind, options = FLAX_CELLS[name]
     features, dtype = params.input[0].shape[-1], params.input[0].dtype
-    return kind(features, param_dtype=dtype, **options), {"params": convert.to_flax(cell, params)}
+    module = kind(features, activation_fn=cell.activation, param_dtype=dtype, **options)
+    return module, {"params": convert.to_flax(cell, params, cell.activation)}

@@ -2,13 +2,15 @@
 
 import jax
 import jax.numpy as jnp
+from flax import errors
 from flax import linen as nn
 
-from r3nn._batch_major import Options, Step, run, step_shape
+from r3nn._batch_major import Options, Step, overrides, refuse_noise, run, step_shape
+from r3nn._changed import changed
 from r3nn._names import check_choice
-from r3nn.cells import Cell as CellValue
 from r3nn.linen._cell import Cell
 from r3nn.linen._flax_cells import from_flax
+from r3nn.linen._noise import noise_key
 from r3nn.time import MODES
 
 
@@ -17,9 +19,10 @@ class RNN(nn.RNN):
 
     cell: a `Cell`, or one of Flax's. Params of Flax's GRUCell, SimpleCell, LSTMCell, OptimizedLSTMCell,
     MGUCell are mapped onto our cells at each call, carries in and out keep Flax's form; any other cell of
-    Flax runs as the bare function that it is. mode: as in `unroll`. Of the other fields, `unroll`,
-    `variable_axes`, `variable_broadcast`, `variable_carry` and `split_rngs` concern Flax's own scan and
-    have no effect.
+    Flax, and a subclass of `Cell` with a call or a carry of its own, runs as the bare function that it is,
+    which may change its carry alone and draw from no stream. mode: as in `unroll`. Of the other fields,
+    `unroll`, `variable_axes`, `variable_broadcast`, `variable_carry` and `split_rngs` concern Flax's own
+    scan and have no effect.
     """
 
     mode: str = "auto"
@@ -42,6 +45,8 @@ class RNN(nn.RNN):
         mask=None,
         reset=None,
         mode: str | None = None,
+        key=None,
+        deterministic: bool | None = None,
     ):
         """Outputs [*batch, T, H] of inputs [*batch, T, D]; (carry, outputs) where return_carry, as in Flax.
 
@@ -55,38 +60,52 @@ class RNN(nn.RNN):
           return_carry, time_major, reverse, keep_order: as in Flax; None: as constructed.
           mask, reset: bool [*batch, T] ([T, *batch] where time_major), as in `unroll`; reset not for cells
             that run as bare functions.
+          key, deterministic: of the noise, as in a call of `Cell`, but for all of the sequences.
 
-        Raises: ValueError, TypeError: shapes, dtypes or names that do not fit, in one sentence.
+        Raises: ValueError, TypeError: shapes, dtypes or names that do not fit, a step that changes variables;
+          in one sentence. flax.errors.InvalidRngError: noise without key or stream.
         """
         features = self.cell.num_feature_axes
         given = Options(seq_lengths, time_major, reverse, keep_order, mask, reset, mode)
         options = given.filled(self)
         shape = step_shape(inputs, features, options.time_major)
-        step = _step(self.cell, shape, inputs.dtype)
-        if initial_carry is None and not isinstance(step.cell, CellValue):
-            init_key = jax.random.key(0) if init_key is None else init_key
-            initial_carry = self.cell.initialize_carry(init_key, shape)
+        step = _step(self.cell, shape, inputs.dtype, key, deterministic)
+        if step.bare:
+            if initial_carry is None:
+                init_key = jax.random.key(0) if init_key is None else init_key
+                initial_carry = self.cell.initialize_carry(init_key, shape)
+            _check_variables(self.cell, initial_carry, jax.ShapeDtypeStruct(shape, inputs.dtype))
         carry, outputs = run(step, initial_carry, inputs, features, options)
         return_carry = self.return_carry if return_carry is None else return_carry
         return (carry, outputs) if return_carry else outputs
 
 
-def _step(cell: nn.RNNCellBase, shape: tuple[int, ...], dtype) -> Step:
-    if isinstance(cell, Cell):
-        return Step(cell.cell, cell.params(shape[-1]), mapped=False)
+def _step(cell: nn.RNNCellBase, shape: tuple[int, ...], dtype, key, deterministic) -> Step:
+    if isinstance(cell, Cell) and not overrides(cell, Cell):
+        params = cell.params(shape[-1])
+        return Step(cell.cell, params, noise_key(cell, cell.cell.noisy, key, deterministic))
     if cell.is_initializing():  # one step makes the variables
         cell(cell.initialize_carry(jax.random.key(0), shape), jnp.zeros(shape, dtype))
     try:
         return Step(*from_flax(cell, cell.variables), mapped=True)
     except ValueError:
-        return Step(*_function(cell), mapped=False)
+        refuse_noise(cell, key, deterministic)
+        unbound, variables = cell.unbind()
+        return Step(unbound.apply, dict(variables))
 
 
-def _function(cell: nn.RNNCellBase):
+def _check_variables(cell: nn.RNNCellBase, carry, x) -> None:
+    """Raises ValueError for variables that a step changes, by name, and for noise that it draws."""
     unbound, variables = cell.unbind()
-    if set(variables) - {"params"}:
-        raise ValueError(
-            f"{type(cell).__name__} has variables besides 'params': "
-            "r3nn.linen.RNN cannot carry them from step to step; flax.linen.RNN can"
-        )
-    return lambda params, carry, x: unbound.apply(params, carry, x), dict(variables)
+    mutable = {name: variables[name] for name in variables if cell.is_mutable_collection(name)}
+
+    def step(mutable, carry, x):
+        return unbound.apply({**variables, **mutable}, carry, x, mutable=list(mutable))[1]
+
+    name, there = type(cell).__name__, "r3nn.linen.RNN cannot {} step to step; flax.linen.RNN can"
+    try:
+        names = changed(step, mutable, carry, x)
+    except errors.InvalidRngError as error:
+        raise ValueError(f"a step of {name} draws noise: {there.format('hand streams from')}") from error
+    if names:
+        raise ValueError(f"a step of {name} changes {', '.join(names)}: {there.format('carry that from')}")

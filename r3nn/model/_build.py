@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from r3nn._names import check_choice, check_int, evaluate
+from r3nn._names import check_choice, check_int, did_you_mean, evaluate
 from r3nn.cells import CELLS, TRANSFORMS, Cell
 from r3nn.compose import (
     chain,
@@ -24,7 +24,7 @@ from r3nn.compose import (
 )
 from r3nn.encoders import FEEDS, Embedding, Identity, Linear, OneHot, Readout
 from r3nn.model._model import Model
-from r3nn.time import MODES
+from r3nn.time import MODES, blame
 
 ENCODERS = ("auto", "none", "linear", "one_hot", "embedding")
 PREDICT = ("every", "last")
@@ -69,7 +69,8 @@ def build(
       out_size: O, the width of a prediction.
       in_size, vocab: float features [..., in_size], or ids in [0, vocab); one of the two.
       hidden_size: H.
-      cell: f of (3.2.1): a name in `CELLS`, a call such as "heads(gru, 4)", "file.py:name", or a cell.
+      cell: f of (3.2.1): a name in `CELLS`, a call such as "heads(gru, 4)", or a cell (`as_cell` takes
+        one from a file).
       depth: L, the number of levels, at least 1: deep(cell, L).
       depth_cell: g of (3.2.2); given, the body is chain(f, deep(g, L)), the article's R3NN.
       tie, order: as in `deep`.
@@ -86,7 +87,7 @@ def build(
       encoder: "none" (features as they are), "linear", "one_hot", "embedding"; "auto": "none" for
         features, "one_hot" for ids. width: its output width, hidden_size by default.
       mode, chunk, memory, compute_dtype: over time, as in `unroll`.
-      init: options for the cells' `init`, e.g. {"chrono": 1000}.
+      init: options for the cells' `init`, e.g. {"chrono": 1000}; "dtype": of all parameters.
 
     Raises: ValueError, TypeError, in one sentence, for what is unknown, out of range or contradictory.
     """
@@ -103,12 +104,24 @@ def build(
     body = levels if depth_cell is None else chain(first, levels)
     readout = Readout(out_size, feedback or "values", predict_depths)
     encode = _encoder(encoder, in_size, vocab, width or hidden_size)
-    options = tuple(sorted((init or {}).items()))
+    init = dict(init or {})
+    if "dtype" in init:
+        init["dtype"] = _floating(init["dtype"])
+    options = tuple(sorted(init.items()))
     how = {"block": chunk, "memory": memory}
     how["compute_dtype"] = None if compute_dtype is None else jnp.dtype(compute_dtype)
     model = Model(encode, body, readout, hidden_size, feedback is not None, predict, mode, options, **how)
-    jax.eval_shape(lambda key: model.start(model.init(key)), jax.random.key(0))
+    with blame(body, lambda: (encode.width, hidden_size, ()), init):
+        jax.eval_shape(lambda key: model.start(model.init(key)), jax.random.key(0))
     return model
+
+
+def _floating(dtype):
+    """Of parameters. Raises: TypeError for what is no dtype, ValueError for one that is not floating."""
+    dtype = jnp.dtype(dtype)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"init dtype={dtype}: must be a floating dtype, such as float32 or bfloat16")
+    return dtype
 
 
 def _regularized(cell, normal: bool, candidate, x, h, keep_h, keep_c) -> Cell:
@@ -145,15 +158,16 @@ def _depth(level, depth, tie, order, every, clock) -> Cell:
     return levels if clock is None else slow(levels, clock)
 
 
-def as_cell(cell: str | Cell) -> Cell:
+def as_cell(cell: str | Cell, *, allow_code: bool = False) -> Cell:
     """A cell by name, by a call such as "heads(gru, 4)" or "lem(dt=0.5)", by "file.py:name", or as it is.
 
-    Raises: ValueError, TypeError.
+    allow_code: whether such a file may be run. Raises: ValueError, TypeError.
     """
-    cell = evaluate("cell", CELLS, TRANSFORMS, cell) if isinstance(cell, str) else cell
+    if isinstance(cell, str):
+        cell = evaluate("cell", CELLS, TRANSFORMS, cell, Cell, allow_code=allow_code)
     if not isinstance(cell, Cell):
         form = "a name in CELLS, a call such as 'heads(gru, 4)', 'file.py:name' of a Cell, or a Cell"
-        raise TypeError(f"cell={cell!r}: must be {form}")
+        raise TypeError(f"cell={cell!r}: must be {form}{did_you_mean(cell)}")
     return cell
 
 

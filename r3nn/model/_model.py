@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from r3nn._serialize import serializable
+from r3nn._value import Value
 from r3nn.cells import Cell
 from r3nn.compose import FeedbackParams, FeedbackState, feedback
 from r3nn.encoders import Embedding, Identity, Linear, OneHot, Readout
@@ -15,6 +17,7 @@ from r3nn.time import blank, unroll, vary_alike
 Array = jax.Array
 
 
+@serializable
 class ModelParams(NamedTuple):
     """Parameters of the encoder, of the recurrent body and of the readout."""
 
@@ -24,13 +27,13 @@ class ModelParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Model:
+class Model(Value):
     """encode -> body -> readout, as a frozen, hashable value with pure methods. Time-major: [T, *batch, ...].
 
     cell: the body without its feedback loop. stacked: its outputs come at every depth, [L, ..., H].
     predict: predictions at "every" step, or at the "last" of a chunk alone, [1, ...].
     looped: whether predictions feed back into the input (`readout.feeds` says as what).
-    init_options: pairs for `cell.init`.
+    init_options: pairs for `cell.init`. Of them, "dtype" is that of all parameters; float32 unless given.
     mode, block, memory, compute_dtype: over time, as in `unroll` (block: its `chunk`).
     """
 
@@ -66,13 +69,15 @@ class Model:
         return FeedbackParams(params.body, params.readout) if self.looped else params.body
 
     def init(self, key: Array) -> ModelParams:
-        """Fresh parameters."""
+        """Fresh parameters, of one dtype."""
         encoder, body, readout = jax.random.split(key, 3)
         width = self.encoder.width + (self.readout.size if self.looped else 0)
+        options = dict(self.init_options)
+        dtype = options.get("dtype", jnp.float32)
         return ModelParams(
-            self.encoder.init(encoder),
-            self.cell.init(body, width, self.hidden_size, **dict(self.init_options)),
-            self.readout.init(readout, self.hidden_size),
+            self.encoder.init(encoder, dtype),
+            self.cell.init(body, width, self.hidden_size, **options),
+            self.readout.init(readout, self.hidden_size, dtype),
         )
 
     def start(self, params: ModelParams, batch_shape: tuple[int, ...] = ()):
@@ -82,8 +87,9 @@ class Model:
     def chunk(self, params: ModelParams, carry, xs: Array, mask=None, reset=None, key=None):
         """Any number of further steps: (carry, predictions [T, *batch, O]), the deepest level's.
 
-        xs [T, *batch, D] floats or [T, *batch] ids; mask, reset and key as in `unroll`. A sequence in pieces
-        gives the numbers of the whole one (with noise: where key is `Noise(...).after(...)`).
+        xs [T, *batch, D] floats, cast to the dtype of params, or [T, *batch] ids; mask, reset and key as in
+        `unroll`. Predictions have the dtype of params. A sequence in pieces gives the numbers of the whole
+        one (with noise: where key is `Noise(...).after(...)`).
         """
         carry, ys = self.chunk_depths(params, carry, xs, mask, reset, key=key)
         return carry, ys[:, -1]
@@ -95,7 +101,7 @@ class Model:
         """
         if mask is not None:
             xs = blank(xs, mask)  # here already: the encoder has weights, which NaN would reach
-        xs = self.encoder(params.encoder, xs)
+        xs = _cast(self.encoder(params.encoder, xs), params)
         if targets is not None and self.looped:
             carry, outputs = self._teach(params, carry, xs, mask, reset, targets, key)
         else:
@@ -119,7 +125,7 @@ class Model:
         xs = jnp.concatenate([xs, before], axis=-1)
         flags = {"mask": mask, "reset": reset}
         state, outputs = unroll(self.cell, params.body, carry.cell, xs, **flags, key=key, **self._how)
-        last = outputs[-1] if len(outputs) else carry.output
+        last = outputs[-1] if outputs.shape[0] != 0 else carry.output
         if mask is not None:
             last = jnp.where(mask.any(axis=0)[..., None], last, carry.output)
         return FeedbackState(state, last, fed), outputs
@@ -127,11 +133,11 @@ class Model:
     def generate(self, params: ModelParams, carry, first: Array, length: int, key=None):
         """Free-running generation: each prediction is the next input. O(1) state at any length.
 
-        first: the first input, [*batch] ids or [*batch, D] values with D = O. key: sample classes from
-        softmax(y); None: take the likeliest (of values: the value itself).
+        first: the first input, [*batch] ids or [*batch, D] values with D = O, cast as in `chunk`. key: sample
+        classes from softmax(y); None: take the likeliest (of values: the value itself).
         Returns: (carry, what was generated [length, *batch, ...]).
         """
-        first = jnp.asarray(first)
+        first = _cast(first, params)
         ids = isinstance(self.encoder, OneHot | Embedding)
 
         def step(state, key):
@@ -148,3 +154,9 @@ class Model:
         keys = None if key is None else jax.random.split(key, length)
         (carry, _), ys = lax.scan(step, (carry, first), keys, length=length)
         return carry, ys
+
+
+def _cast(xs, params: ModelParams) -> Array:
+    """Floats in the dtype of the params; ids as they are."""
+    xs = jnp.asarray(xs)
+    return xs.astype(params.readout.kernel.dtype) if jnp.issubdtype(xs.dtype, jnp.floating) else xs

@@ -1,53 +1,18 @@
-"""Params as modules, and any cell as a Flax RNN cell."""
+"""Any cell as a Flax RNN cell."""
 
 from typing import Any
 
 import jax
 from flax import nnx
 
-from r3nn import convert
+from r3nn._batch_major import one_step
 from r3nn.cells import Cell as CellValue
 from r3nn.model import as_cell
+from r3nn.nnx._noise import Noisy
+from r3nn.nnx._params import draw_key
 
 
-class Params(nnx.Module):
-    """A NamedTuple of params as a module: an attribute per field, which is an `nnx.Param`, None where
-    absent, or such a module again. In a tuple the fields are called "0", "1" ...; `module[0]` reads them.
-    """
-
-    def __init__(self, params):
-        self._hold(params)
-
-    def _hold(self, params):
-        parts = convert.fields(params)
-        for name, value in parts.items():
-            if hasattr(self, name):
-                raise ValueError(f"a parameter called {name!r} hides {type(self).__name__}.{name}: rename it")
-            setattr(self, name, _held(value))
-        self._kind, self._names = type(params), tuple(parts)
-
-    @property
-    def params(self):
-        """The NamedTuple, of plain arrays."""
-        return convert.build(self._kind, [_plain(getattr(self, name)) for name in self._names])
-
-    def __getitem__(self, index: int):
-        return getattr(self, self._names[index])
-
-
-def _held(value):
-    if value is None:
-        return None
-    return Params(value) if isinstance(value, tuple) else nnx.Param(value)
-
-
-def _plain(held):
-    if isinstance(held, Params):
-        return held.params
-    return None if held is None else held.get_value()
-
-
-class Cell(Params, nnx.RNNCellBase):
+class Cell(Noisy, nnx.RNNCellBase):
     """A cell of r3nn as a Flax RNN cell: `nnx.RNN` and `nnx.Bidirectional` take it, and so does `RNN` here.
 
     Its carry is the cell's state. One `nnx.Param` per array, named as in the NamedTuple of the cell's params:
@@ -62,14 +27,16 @@ class Cell(Params, nnx.RNNCellBase):
         *,
         rngs: nnx.Rngs | None = None,
         params: Any = None,
+        deterministic: bool = False,
         **init_options,
     ):
         """For inputs [..., in_features], and outputs [..., hidden_features].
 
         Args:
-          cell: a name in `CELLS`, a call such as "heads(gru, 4)", "file.py:name", or a cell.
-          rngs: its "params" stream draws fresh params.
+          cell: a name in `CELLS`, a call such as "heads(gru, 4)", or a cell.
+          rngs: its "params" stream draws fresh params; "dropout", forked, the noise of a cell that has some.
           params: these instead; no rngs needed.
+          deterministic: if True, as after eval(), the cell takes the expectation of its noise.
           init_options: for the cell's `init`, e.g. chrono=1000.
 
         Raises: ValueError, TypeError for an unknown cell, sizes below 1, or neither rngs nor params.
@@ -78,11 +45,22 @@ class Cell(Params, nnx.RNNCellBase):
         self.in_features, self.hidden_features = in_features, hidden_features
         if params is None:
             params = self.value.init(draw_key(rngs), in_features, hidden_features, **init_options)
+        self._listen(rngs, deterministic)
         self._hold(params)
 
-    def __call__(self, carry, x):
-        """One step on x [..., in_features]: (carry, y [..., hidden_features])."""
-        return self.value(self.params, carry, x)
+    @property
+    def noisy(self) -> bool:
+        """Whether the cell draws noise."""
+        return self.value.noisy
+
+    def __call__(self, carry, x, *, key=None, deterministic: bool | None = None):
+        """One step on x [..., in_features]: (carry, y [..., hidden_features]).
+
+        key: of the noise, as in `unroll` for one step: `Noise(key, t)` at step t; None: the next of the
+        stream. deterministic: None: as set. Raises: ValueError for noise of a whole sequence without key.
+        """
+        drawn = self.noise_key(key, deterministic)
+        return one_step(self.value, self.params, carry, x, drawn, alone=key is None)
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs=None, carry_init=None):
         """The cell's initial state for inputs of `input_shape`, [*batch, in_features].
@@ -99,10 +77,3 @@ class Cell(Params, nnx.RNNCellBase):
     def num_feature_axes(self) -> int:
         """1."""
         return 1
-
-
-def draw_key(rngs, stream: str = "params"):
-    """The next key of a stream of `nnx.Rngs`, or of a stream itself. Raises: ValueError for None."""
-    if rngs is None:
-        raise ValueError(f"rngs is None: needed to draw {stream}, e.g. rngs=nnx.Rngs(0)")
-    return rngs[stream]() if isinstance(rngs, nnx.Rngs) else rngs()

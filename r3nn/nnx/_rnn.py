@@ -3,9 +3,9 @@
 import jax
 from flax import nnx
 
-from r3nn._batch_major import Options, Step, run, step_shape
+from r3nn._batch_major import Options, Step, overrides, refuse_noise, run, step_shape
+from r3nn._changed import changed
 from r3nn._names import check_choice
-from r3nn.cells import Cell as CellValue
 from r3nn.nnx._cell import Cell
 from r3nn.nnx._flax_cells import from_flax
 from r3nn.time import MODES
@@ -15,8 +15,9 @@ class RNN(nnx.RNN):
     """`flax.nnx.RNN`, with its constructor, call and variables, run by `r3nn.unroll`: the same numbers.
 
     cell: a `Cell`, or one of Flax's. Params of Flax's GRUCell, SimpleCell, LSTMCell, OptimizedLSTMCell are
-    mapped onto our cells at each call, carries in and out keep Flax's form; any other cell of Flax runs
-    as the bare function that it is. mode: as in `unroll`. Of the other options, `unroll`, `state_axes` and
+    mapped onto our cells at each call, carries in and out keep Flax's form; any other cell of Flax, and a
+    subclass of `Cell` with a call or a carry of its own, runs as the bare function that it is, which may
+    change its carry alone. mode: as in `unroll`. Of the other options, `unroll`, `state_axes` and
     `broadcast_rngs` concern Flax's own scan and have no effect.
     """
 
@@ -39,6 +40,8 @@ class RNN(nnx.RNN):
         mask=None,
         reset=None,
         mode: str | None = None,
+        key=None,
+        deterministic: bool | None = None,
     ):
         """Outputs [*batch, T, H] of inputs [*batch, T, D]; (carry, outputs) where return_carry, as in Flax.
 
@@ -52,36 +55,49 @@ class RNN(nnx.RNN):
           rngs: for a cell of Flax with a random carry_init.
           mask, reset: bool [*batch, T] ([T, *batch] where time_major), as in `unroll`; reset not for cells
             that run as bare functions.
+          key, deterministic: of the noise, as in a call of `Cell`, but for all of the sequences.
 
-        Raises: ValueError, TypeError: shapes, dtypes or names that do not fit, in one sentence.
+        Raises: ValueError, TypeError: shapes, dtypes or names that do not fit, a step that changes variables,
+          noise without key or stream; in one sentence.
         """
-        step, features = _step(self.cell), self.cell.num_feature_axes
+        step, features = _step(self.cell, key, deterministic), self.cell.num_feature_axes
         given = Options(seq_lengths, time_major, reverse, keep_order, mask, reset, mode)
         options = given.filled(self)
-        if initial_carry is None and not isinstance(step.cell, CellValue):
-            # From a clone, so that this module stays as it is: it may be a closure of jax.jit.
-            rngs = nnx.clone(self.rngs) if rngs is None else rngs
+        if step.bare:
             shape = step_shape(inputs, features, options.time_major)
-            initial_carry = self.cell.initialize_carry(shape, rngs)
+            if initial_carry is None:
+                # From a clone, so that this module stays as it is: it may be a closure of jax.jit.
+                rngs = nnx.clone(self.rngs) if rngs is None else rngs
+                initial_carry = self.cell.initialize_carry(shape, rngs)
+            _check_variables(self.cell, initial_carry, jax.ShapeDtypeStruct(shape, inputs.dtype))
         carry, outputs = run(step, initial_carry, inputs, features, options)
         return_carry = self.return_carry if return_carry is None else return_carry
         return (carry, outputs) if return_carry else outputs
 
 
-def _step(cell: nnx.RNNCellBase) -> Step:
-    if isinstance(cell, Cell):
-        return Step(cell.value, cell.params, mapped=False)
+def _step(cell: nnx.RNNCellBase, key, deterministic) -> Step:
+    if isinstance(cell, Cell) and not overrides(cell, Cell):
+        return Step(cell.value, cell.params, cell.noise_key(key, deterministic))
     try:
         return Step(*from_flax(cell), mapped=True)
     except ValueError:
-        return Step(*_function(cell), mapped=False)
+        refuse_noise(cell, key, deterministic)
+        graphdef, params, others = nnx.split(cell, nnx.Param, ...)
+        # Copied: Flax lets nobody change the variables of one trace within another, even to what they are.
+        return Step(lambda params, *given: nnx.merge(graphdef, params, others, copy=True)(*given), params)
 
 
-def _function(cell: nnx.RNNCellBase):
-    graphdef, params, others = nnx.split(cell, nnx.Param, ...)
-    if jax.tree.leaves(others):
+def _check_variables(cell: nnx.RNNCellBase, carry, x) -> None:
+    """Raises ValueError, by name, for a variable or an array of the cell that a step changes."""
+    graphdef, state = nnx.split(cell)
+
+    def step(state, carry, x):
+        module = nnx.merge(graphdef, state)
+        module(carry, x)
+        return nnx.state(module)
+
+    if names := changed(step, state, carry, x):
         raise ValueError(
-            f"{type(cell).__name__} has variables that are not nnx.Param: "
-            "r3nn.nnx.RNN cannot carry them from step to step; flax.nnx.RNN can"
+            f"a step of {type(cell).__name__} changes {', '.join(names)}: "
+            "r3nn.nnx.RNN cannot carry that from step to step; flax.nnx.RNN can"
         )
-    return lambda params, carry, x: nnx.merge(graphdef, params, others)(carry, x), params

@@ -23,16 +23,16 @@ TASKS: dict[str, Task] = {
 }
 
 
-def get_task(name: str, **options: Any) -> Task:
+def get_task(name: str, *, allow_code: bool = False, **options: Any) -> Task:
     """The task called `name`, a row of `TASKS` or "path/to/file.py:value", with options set.
+
+    allow_code: whether such a file may be run.
 
     Raises:
       ValueError: no such task or option (the message gives the nearest), a value that the option
-        does not allow, or a name that leads to something other than a task.
+        does not allow, a name that leads to something other than a task, or a file that may not be run.
     """
-    task = lookup("task", TASKS, name)
-    if not isinstance(task, Task):
-        raise ValueError(f"task {name!r} must be a Task value, got {task!r}.")
+    task = lookup("task", TASKS, name, Task, allow_code=allow_code)
     fields = [field.name for field in dataclasses.fields(task)]
     for option in options:
         if not fields:

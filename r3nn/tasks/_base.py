@@ -1,6 +1,6 @@
 """What a task is: a distribution over sequences, a loss, metrics and a trivial baseline.
 
-A task is a frozen, hashable value, so it can be a static argument of a jitted function. Its
+A task is a frozen dataclass, so it can be a static argument of a jitted function. Its
 options are dataclass fields: `dataclasses.replace(task, option=...)` is another task. Its facts
 (`vocab`, `out_size`, ...) are class attributes, or properties where they follow from the options.
 
@@ -20,6 +20,7 @@ import numpy as np
 
 from r3nn import losses
 from r3nn._names import check_int
+from r3nn._value import Value
 
 
 class Batch(NamedTuple):
@@ -57,7 +58,7 @@ class Tally(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class Task(Value):
     """The protocol; subclass `Regression` or `Classification` instead.
 
     Attributes:
@@ -177,7 +178,7 @@ def _sample(task: Task, key: jax.Array, lengths: jax.Array, max_length: int) -> 
 def _draw(task: Task, keys: jax.Array, lengths: jax.Array, max_length: int) -> Batch:
     example = jax.vmap(functools.partial(task.example, max_length=max_length))
     inputs, targets, mask = example(keys, lengths)
-    valid = jnp.arange(max_length, dtype=jnp.int32) < lengths[:, None]
+    valid = jnp.arange(max_length, dtype=jnp.int32)[None] < lengths[:, None]
     return Batch(_pad(inputs, valid), _pad(targets, valid), mask & valid, valid)
 
 

@@ -7,17 +7,20 @@ from r3nn.time._newton import Newton, NewtonInfo
 from r3nn.time._newton_info import newton
 from r3nn.time._noise import Keyed, Noise
 from r3nn.time._pick import MODES, Pick
+from r3nn.time._probe import CellError, blame
 from r3nn.time._trees import vary_alike
 from r3nn.time._unroll import explain, unroll
 
 __all__ = [
     "MODES",
+    "CellError",
     "Keyed",
     "Linear",
     "Newton",
     "NewtonInfo",
     "Noise",
     "Pick",
+    "blame",
     "blank",
     "explain",
     "linear_scan",

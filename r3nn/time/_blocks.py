@@ -58,7 +58,7 @@ def sum_to(d, like):
     """d, summed over the axes that `like` has broadcast."""
 
     def of_leaf(x, d):
-        axes = [i for i, n in enumerate(x.shape) if n < d.shape[i]]
+        axes = [i for i, n in enumerate(x.shape) if n != d.shape[i]]
         return d.sum(axis=axes, keepdims=True) if axes else d
 
     return jax.tree.map(of_leaf, like, d)

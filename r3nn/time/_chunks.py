@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from r3nn.time._sizes import known, length_of
+
 
 def scan_chunks(body, carry, xs, per_chunk, chunk: int, reverse: bool):
     """`lax.scan` over blocks of `chunk` steps, and the rest in a block of its own.
@@ -11,8 +13,7 @@ def scan_chunks(body, carry, xs, per_chunk, chunk: int, reverse: bool):
     body(carry, block of xs [C, ...], entry of per_chunk) -> (carry, (ys [C, ...], per block)); inside a
     block, steps keep their order in time. Returns: (carry, (ys [T, ...], per block [blocks, ...])).
     """
-    length = len(jax.tree.leaves(xs)[0])
-    count, rest = divmod(length, chunk)
+    count, rest = divmod(length_of(xs), chunk)
 
     def run_many(carry):
         blocks = jax.tree.map(lambda x: x[: count * chunk].reshape(count, chunk, *x.shape[1:]), xs)
@@ -38,12 +39,15 @@ def scan_chunks(body, carry, xs, per_chunk, chunk: int, reverse: bool):
     return carry, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, last)
 
 
-def chunk_size(length: int, bytes_per_step: int) -> int:
+def chunk_size(length, bytes_per_step):
     """A block whose states take about 512 KiB on a CPU, so that with gates and diagonals it stays in cache
     (accelerators have no such cache: 64 MiB); a divisor of `length` where one is near, so that one
-    compiled body does it all."""
+    compiled body does it all. Of an unknown length: all steps; of unknown bytes: 32 steps."""
+    if not known(length):
+        return length
     target = 2**19 if jax.default_backend() == "cpu" else 2**26
-    ideal = min(max(target // max(1, bytes_per_step), 16), 128, length)
+    ideal = max(target // max(1, bytes_per_step), 16) if known(bytes_per_step) else 32
+    ideal = min(ideal, 128, length)
     near = [c for c in range(-(-ideal // 2), min(2 * ideal, length) + 1) if length % c == 0]
     return min(near, key=lambda c: abs(c - ideal), default=ideal)
 

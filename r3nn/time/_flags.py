@@ -48,14 +48,15 @@ def fill(xs, flags: Flags, reverse: bool):
 
     0 where there is none, or none since the last reset: outputs that read x then repeat too.
     """
-    time = jnp.arange(len(flags.mask)).reshape((-1,) + (1,) * (flags.mask.ndim - 1))
+    steps = flags.mask.shape[0]
+    time = jnp.expand_dims(jnp.arange(steps), range(1, flags.mask.ndim))
     if reverse:
-        time = len(flags.mask) - 1 - time
+        time = steps - 1 - time
     latest = lax.cummax(jnp.where(flags.mask, time, -1), axis=0, reverse=reverse)
     if flags.reset is not None:
         emptied = lax.cummax(jnp.where(flags.reset & ~flags.mask, time, -1), axis=0, reverse=reverse)
         latest = jnp.where(emptied > latest, -1, latest)
-    index = len(flags.mask) - 1 - latest if reverse else latest
+    index = steps - 1 - latest if reverse else latest
 
     def of_leaf(leaf):
         trailing = (...,) + (None,) * (leaf.ndim - index.ndim)

@@ -12,6 +12,7 @@ from r3nn.time._flags import blank
 from r3nn.time._inputs import check_flags
 from r3nn.time._run import Run
 from r3nn.time._scan import Arrays
+from r3nn.time._sizes import length_of
 from r3nn.time._trees import vary_alike
 
 
@@ -48,7 +49,7 @@ def unroll_function(function, params, state, xs, mask, reset, length, how):
         given, nothing, xs = function, xs, jnp.zeros((length, 0))
         function = lambda params, state, _: given(params, state, nothing)
     state, xs = jax.tree.map(jnp.asarray, (state, xs))
-    steps = len(jax.tree.leaves(xs)[0])
+    steps = length_of(xs)
     if length not in (None, steps):
         raise ValueError(f"length={length}: xs has {steps} steps")
     flags = check_flags(mask, None, (steps, *(() if mask is None else jnp.shape(mask)[1:])))

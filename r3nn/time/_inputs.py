@@ -24,7 +24,7 @@ def checked(cell, params, state, xs, mask, reset, reverse, axis_name=None, lengt
     except AttributeError as error:
         raise TypeError(f"params or state are not those of {cell}: {error}") from error
     flags = in_scan_order(check_flags(mask, reset, xs.shape[:-1]), reverse)
-    masked = flags.mask is not None and len(xs) > 0
+    masked = flags.mask is not None and xs.shape[0] != 0
     reads_x = masked and output_reads_x(cell, params, state, xs)
     if axis_name is not None and (reads_x or (reset is not None and reverse)):
         raise ValueError(
@@ -47,8 +47,8 @@ def check_inputs(cell, params, state, xs, length, compute=None):
     xs = _array("xs", xs, "floats [T, *batch, D]")
     if not jnp.issubdtype(xs.dtype, jnp.floating) or xs.ndim < 2:
         raise TypeError(f"xs is {jax.typeof(xs)}: a cell takes floats [T, *batch, D] (embed ids first)")
-    if length is not None and length != len(xs):
-        raise ValueError(f"length={length}: xs has {len(xs)} steps")
+    if length is not None and length != xs.shape[0]:
+        raise ValueError(f"length={length}: xs has {xs.shape[0]} steps")
     if xs.shape[-1] != (in_size := _in_size(cell, params, xs.shape[-1])):
         raise ValueError(f"xs {xs.shape} has {xs.shape[-1]} features: these params take {in_size}")
     expected = jax.eval_shape(lambda p: cell.initial_state(p, xs.shape[1:-1]), params)
@@ -59,9 +59,12 @@ def check_inputs(cell, params, state, xs, length, compute=None):
         raise ValueError(f"state has shapes {shapes(state)}: xs {xs.shape} need {shapes(expected)}")
     x = jax.ShapeDtypeStruct(xs.shape[1:], xs.dtype)
     dtypes = lambda tree: jax.tree.map(jnp.result_type, tree)
-    after = dtypes(jax.eval_shape(partial(_step, cell, compute), params, state, x))
-    if dtypes(state) != after:
-        raise TypeError(f"a step from a state of {dtypes(state)} on xs of {xs.dtype} gives {after}: cast one")
+    after = jax.eval_shape(partial(_step, cell, compute), params, state, x)
+    if dtypes(state) != dtypes(after):
+        given = f"a state of {dtypes(state)} on xs of {xs.dtype}"
+        raise TypeError(f"a step from {given} gives {dtypes(after)}: cast one")
+    if shapes(state) != shapes(after):
+        raise TypeError(f"a step from a state of shapes {shapes(state)} gives {shapes(after)}")
     return state, xs
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from r3nn._ranks import along
 from r3nn.time._blocks import times
 from r3nn.time._chunks import before
 from r3nn.time._flags import advance
@@ -15,6 +16,7 @@ from r3nn.time._linear_scan import run
 from r3nn.time._precision import Weight
 from r3nn.time._products import PACKED, packed_step, products
 from r3nn.time._shards import entry_of, last_of
+from r3nn.time._sizes import length_of
 
 KINDS = ("auto", "full", "diagonal")
 ELEMENTWISE = ("diagonal", "none")
@@ -46,7 +48,7 @@ def steps_of(plan, arrays, axes, jacobian: str, axis_name=None) -> Steps:
     of_step = lambda s, u, e: jax.jvp(lambda s: cell.step(bare, s, u), (s,), (e,))
     approximate = jacobian == "diagonal" and cell.recurrence in PACKED
     of_block = partial(_of_diagonal, cell, bare) if approximate else of_step
-    size = len(jax.tree.leaves(arrays.xs)[0])
+    size = length_of(arrays.xs)
     repeat = lambda entry: jax.tree.map(lambda s: jnp.broadcast_to(s, (size, *s.shape)), entry)
 
     def values(s):
@@ -106,7 +108,7 @@ def _of_diagonal(cell, params, s, u, e):
     made = products(cell, params)
     v = made.of_u(u)
     h, d_h = jax.jvp(cell.hidden, (s,), (e,))
-    d_r = jax.tree.map(lambda diagonal: diagonal * d_h, made.diagonals(v))
+    d_r = jax.tree.map(lambda diagonal: along(diagonal, d_h) * d_h, made.diagonals(v))
     return jax.jvp(lambda s, r: cell.core(params, s, u, r), (s, made.forward(h, v)), (e, d_r))
 
 
@@ -153,7 +155,7 @@ def _to_vectors(axes, rank, tree):
 
     def flat(axis, leaf):
         leaf = jnp.moveaxis(leaf, range(1 + axis, 1 + axis + rank), range(1, 1 + rank))
-        return leaf.reshape(*leaf.shape[: 1 + rank], -1)
+        return leaf.reshape(*leaf.shape[: 1 + rank], math.prod(leaf.shape[1 + rank :]))
 
     return jnp.concatenate(jax.tree.leaves(jax.tree.map(flat, axes, tree)), axis=-1)
 

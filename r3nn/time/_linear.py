@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from r3nn._value import Value
 from r3nn.time._blocks import add, times
 from r3nn.time._elementwise import elementwise_dependence
 from r3nn.time._linear_scan import solve
@@ -12,7 +13,7 @@ from r3nn.time._shards import last_of, last_of_all
 
 
 @dataclasses.dataclass(frozen=True)
-class Linear:
+class Linear(Value):
     """mode="linear" with options. axis_name: inside `shard_map`, the mesh axis that time is split over."""
 
     axis_name: str | None = None

@@ -6,6 +6,7 @@ from jax import lax
 
 from r3nn.time._blocks import add, compose, spread, times
 from r3nn.time._chunks import before
+from r3nn.time._sizes import known, length_of
 
 #: steps of a chunk where chunks run at once
 STEPS = 32
@@ -42,12 +43,13 @@ def in_turn(a, b, carry, reverse):
 
 def _in_chunks(a, b, carry, reverse, count):
     """Reduce, then scan, with the chunks as one more batch axis."""
-    chunks = lambda x: x[None] if len(x) == 1 else x.reshape(count, -1, *x.shape[1:]).swapaxes(0, 1)
+    steps = length_of(b) // count
+    chunks = lambda x: x[None] if x.shape[0] == 1 else x.reshape(count, steps, *x.shape[1:]).swapaxes(0, 1)
     a, b = jax.tree.map(chunks, (a, b))
     products, lasts = reduce(a, b, reverse)
     exits = sweep(products, lasts, carry, reverse)
     _, s = in_turn(a, b, before(carry, exits, reverse), reverse)
-    return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), s)
+    return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(count * steps, *x.shape[2:]), s)
 
 
 def reduce(a, b, reverse):
@@ -60,32 +62,27 @@ def reduce(a, b, reverse):
 
     first, steps = (-1, jnp.arange(length_of(b) - 1)) if reverse else (0, jnp.arange(1, length_of(b)))
     carry = spread(row(a, first), row(b, first)), row(b, first)
-    return lax.scan(body, carry, steps, reverse=reverse, unroll=_unroll(len(steps)))[0]
-
-
-def length_of(b) -> int:
-    """T, of vectors [T, ...]."""
-    return len(jax.tree.leaves(b)[0])
+    return lax.scan(body, carry, steps, reverse=reverse, unroll=_unroll(steps.shape[0]))[0]
 
 
 def row(tree, t):
     """Step t of each leaf; the only one of a leaf that is the same at every step."""
-    index = lambda x: x[0] if len(x) == 1 else lax.dynamic_index_in_dim(x, t, keepdims=False)
+    index = lambda x: x[0] if x.shape[0] == 1 else lax.dynamic_index_in_dim(x, t, keepdims=False)
     return jax.tree.map(index, tree)
 
 
 def _cut(tree, part):
-    return jax.tree.map(lambda x: x if len(x) == 1 else x[part], tree)
+    return jax.tree.map(lambda x: x if x.shape[0] == 1 else x[part], tree)
 
 
 def _count(b) -> int:
     """Into how many chunks to cut time."""
-    return max(1, length_of(b) // STEPS) if parallel() else 1
+    return max(1, length_of(b) // STEPS) if parallel() and known(length_of(b)) else 1
 
 
-def _unroll(steps: int):
+def _unroll(steps):
     """Loops of a few steps become single kernels on accelerators; on CPUs, unrolling only costs."""
-    return parallel() and steps <= 2 * STEPS
+    return parallel() and known(steps) and steps <= 2 * STEPS
 
 
 def parallel() -> bool:

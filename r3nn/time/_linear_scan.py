@@ -17,7 +17,8 @@ from jax import lax
 
 from r3nn.time._blocks import add, outer, sum_to, times, transpose
 from r3nn.time._chunks import before
-from r3nn.time._linear_loops import length_of, parallel, reduce, row, sweep
+from r3nn.time._linear_loops import parallel, reduce, row, sweep
+from r3nn.time._sizes import length_of
 from r3nn.time._trees import vary_alike
 
 #: up to which K the K x K blocks are held as planes [T, ...] each, rather than as matrices [..., K, K]
@@ -71,7 +72,7 @@ def solve(a, b, h0, reverse: bool = False, axis_name=None):
 
     Leaves of a have a time axis of length T, or of 1 where they are the same at every step.
     """
-    if not length_of(b):
+    if length_of(b) == 0:
         return b
     if axis_name is not None:
         a, b, h0, _ = vary_alike(a, b, h0, lax.axis_index(axis_name))

@@ -17,6 +17,7 @@ from jax.extend.core import jaxpr_as_fun
 
 from r3nn.time._dependence import dependence
 from r3nn.time._parts import record, replay
+from r3nn.time._sizes import known
 from r3nn.time._trees import join, like, split, to_batch
 
 
@@ -44,7 +45,7 @@ def ahead(plan, arrays) -> Residuals:
     first = jax.tree.map(lambda leaf: leaf[0], arrays.xs)
     found = residuals(plan.cell, arrays.params, arrays.state, first)
     rows = math.prod(jax.tree.leaves(first)[0].shape[: plan.rank])
-    turn = _transposed if rows > 1 else found.turn
+    turn = _transposed if not known(rows) or rows > 1 else found.turn
     return found._replace(varying=None, fixed=list(map(turn, found.fixed)), turn=turn)
 
 

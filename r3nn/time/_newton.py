@@ -18,11 +18,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from r3nn._names import check_choice, check_int
+from r3nn._serialize import serializable
+from r3nn._value import Value
 from r3nn.time._chunks import scan_chunks
 from r3nn.time._jacobian import KINDS, exact_by_unit, kind_of, steps_of
 from r3nn.time._linear_scan import given
 from r3nn.time._scan import scan, sequential
 from r3nn.time._shards import entry_of, last_of, last_of_all
+from r3nn.time._sizes import known, length_of
 from r3nn.time._trees import vary_alike
 
 #: steps of a window on a CPU and on accelerators, and iterations at most, unless told otherwise
@@ -32,10 +35,11 @@ RESIDUAL, DRIFT = 8, 8
 
 
 @dataclasses.dataclass(frozen=True)
-class Newton:
+class Newton(Value):
     """mode="newton" with options.
 
-    window: steps solved at once; None: 64 on a CPU, 512 elsewhere, and all of them with axis_name.
+    window: steps solved at once; None: 64 on a CPU, 512 elsewhere, and all of them with axis_name. All, too,
+    where T is symbolic.
     jacobian: "full" ([N, N] for every step of a sequence with N numbers of state: small H), "diagonal" (a
     K x K block per unit: exact where recurrence is diagonal or none), "auto" (full for opaque cells alone).
     tolerance: of the residual max |F(s_{t-1}, x_t) - s_t| / max(1, |s_t|); None: 8 units in the last place.
@@ -61,6 +65,7 @@ class Newton:
             raise ValueError(f"window={self.window}: with axis_name, all steps are one window")
 
 
+@serializable
 class NewtonInfo(NamedTuple):
     """How it went: one entry per window, in the order of time."""
 
@@ -76,9 +81,7 @@ def solve_newton(plan, arrays, axes, options: Newton):
     """
     kind_of(plan.cell, options.jacobian, options.axis_name)
     plan = plan._replace(keep=False)
-    steps = len(jax.tree.leaves(arrays.xs)[0])
-    window = WINDOW if jax.default_backend() == "cpu" else WINDOW_ACCELERATED
-    window = steps if options.axis_name else min(options.window or window, steps)
+    window = _window(options, length_of(arrays.xs))
 
     def solve(carry, inputs, _):
         state, drift = carry
@@ -104,6 +107,14 @@ def solve_newton(plan, arrays, axes, options: Newton):
     return final, states, info
 
 
+def _window(options, steps):
+    """Steps of a window; all of them where nobody knows how many."""
+    if options.axis_name or not known(steps):
+        return steps
+    default = WINDOW if jax.default_backend() == "cpu" else WINDOW_ACCELERATED
+    return min(options.window or default, steps)
+
+
 def _solve_window(plan, arrays, axes, options, drift):
     """From its entry -> (states [W, ...], drift [W, ...], NewtonInfo, whether rounding errors grow)."""
     steps = steps_of(plan, arrays, axes, options.jacobian, options.axis_name)
@@ -126,9 +137,9 @@ def _iterate(plan, arrays, options, steps, tolerance):
     Each update ends with a sweep s <- F(s): of the states before which all is exact, it makes one more so,
     which halves the updates of strongly nonlinear cells at a third more work.
     """
-    length = len(jax.tree.leaves(arrays.xs)[0])
+    length = length_of(arrays.xs)
     length *= 1 if options.axis_name is None else lax.axis_size(options.axis_name)
-    limit = options.max_iterations or min(length, ITERATIONS)
+    limit = options.max_iterations or (min(length, ITERATIONS) if known(length) else ITERATIONS)
     low, high = _box(plan.cell, arrays)
     into_box = lambda s: s if low is None else jax.tree.map(jnp.clip, s, low, high)
 
@@ -152,13 +163,14 @@ def _iterate(plan, arrays, options, steps, tolerance):
 
 
 def _box(cell, arrays):
-    """The cell's bounds, widened to hold the states that come from outside; (None, None): it has none."""
+    """The cell's bounds, widened to hold the states that come from outside, [1, ...], for all steps of a
+    window; (None, None): it has none."""
     if cell.bounds is None:
         return None, None
     initial = arrays.state if arrays.initial is None else arrays.initial
     low, high = cell.bounds
-    lowest = jax.tree.map(lambda a, b: jnp.minimum(low, jnp.minimum(a, b)), arrays.state, initial)
-    highest = jax.tree.map(lambda a, b: jnp.maximum(high, jnp.maximum(a, b)), arrays.state, initial)
+    lowest = jax.tree.map(lambda a, b: jnp.minimum(low, jnp.minimum(a, b))[None], arrays.state, initial)
+    highest = jax.tree.map(lambda a, b: jnp.maximum(high, jnp.maximum(a, b))[None], arrays.state, initial)
     return lowest, highest
 
 
@@ -205,7 +217,7 @@ def _in_turn(plan, arrays, axes, axis_name):
         return (entry_of(arrays.state, final, plan.reverse, axis_name), final, states), None
 
     index = lax.axis_index(axis_name)
-    repeat = lambda s: jnp.broadcast_to(s, (len(jax.tree.leaves(arrays.xs)[0]), *s.shape))
+    repeat = lambda s: jnp.broadcast_to(s, (length_of(arrays.xs), *s.shape))
     *carry, _ = vary_alike(arrays.state, arrays.state, jax.tree.map(repeat, arrays.state), (index, arrays))
     (_, final, states), _ = lax.scan(turn, tuple(carry), length=lax.axis_size(axis_name))
     return final, states
@@ -214,7 +226,7 @@ def _in_turn(plan, arrays, axes, axis_name):
 def _largest(values, states, options):
     """max |value| / max(1, |state|), over everything, on all shards; NaN where there is any."""
     ratios = jax.tree.map(lambda v, s: jnp.abs(v) / jnp.maximum(1, jnp.abs(s)), values, states)
-    largest = jnp.max(jnp.stack([r.max() for r in jax.tree.leaves(ratios)]))
+    largest = jnp.max(jnp.stack([r.max(initial=0) for r in jax.tree.leaves(ratios)]))
     return largest if options.axis_name is None else lax.pmax(largest, options.axis_name)
 
 

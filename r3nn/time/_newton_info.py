@@ -8,6 +8,7 @@ from r3nn.cells._base import check_cell
 from r3nn.time._inputs import checked
 from r3nn.time._newton import Newton, solve_newton
 from r3nn.time._pick import modes_of
+from r3nn.time._probe import blame, sizes
 from r3nn.time._scan import Arrays, Plan, sequential
 from r3nn.time._trees import batch_axes, vary_alike
 
@@ -22,8 +23,9 @@ def newton(cell, params, state, xs, *, mask=None, reset=None, reverse=False, opt
     options = options or Newton()
     if not isinstance(options, Newton) or "newton" not in modes_of(cell):
         raise ValueError(f"cell={cell!r}, options={options!r}: must be a cell for newton, and a Newton(...)")
-    state, xs, flags, hide = checked(cell, params, state, xs, mask, reset, reverse, options.axis_name)
-    if not len(xs):
+    with blame(cell, lambda: sizes(cell, params, state, xs)):
+        state, xs, flags, hide = checked(cell, params, state, xs, mask, reset, reverse, options.axis_name)
+    if xs.shape[0] == 0:
         raise ValueError(f"xs is {jax.typeof(xs)}: there is no step to solve for")
     xs = hide(xs)
     axes, batch = batch_axes(cell, params), xs.shape[1:-1]

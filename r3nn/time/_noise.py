@@ -11,19 +11,23 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from r3nn._serialize import serializable
+
 
 class Keyed(NamedTuple):
     """What a noisy cell gets as x: the input [..., D], and PRNG keys [...] to draw from.
 
     step: anew at each step: fold_in(one half of the sequence's key, t), t absolute. sequence: anew at each
-    reset: fold_in(its other half, index of the segment's first step).
+    reset: fold_in(its other half, index of the segment's first step); None at a step on its own, of which
+    nobody knows in which sequence it is.
     """
 
     x: jax.Array
     step: jax.Array
-    sequence: jax.Array
+    sequence: jax.Array | None
 
 
+@serializable
 class Noise(NamedTuple):
     """`key` of `unroll` for a piece of longer sequences, so that the pieces draw what the whole would.
 
@@ -43,7 +47,7 @@ class Noise(NamedTuple):
         return Noise(self.key, self.time + length, start)
 
 
-def keyed(key, xs, reset, axis_name=None) -> Keyed:
+def keyed(key, xs, reset=None, axis_name=None) -> Keyed:
     """Inputs [T, *batch, D] with their keys. reset bool [T, *batch], in the order of time, or None.
 
     axis_name: the mesh axis over which time is sharded: each shard draws what the whole would.
@@ -53,7 +57,7 @@ def keyed(key, xs, reset, axis_name=None) -> Keyed:
     if axis_name is not None:
         if reset is not None:
             raise ValueError(f"axis_name={axis_name!r}: time over devices takes no reset with noise (key)")
-        noise = noise.after(lax.axis_index(axis_name) * len(xs))
+        noise = noise.after(lax.axis_index(axis_name) * xs.shape[0])
     shape = xs.shape[:-1]
     of_sequence = _per_sequence(noise.key, shape[1:])
     start = noise.start if reset is None else _starts(noise, reset)
@@ -64,7 +68,7 @@ def keyed(key, xs, reset, axis_name=None) -> Keyed:
 
 def _times(noise, shape):
     steps = jnp.arange(shape[0], dtype=jnp.int32)
-    return jnp.asarray(noise.time, jnp.int32) + steps.reshape(-1, *[1] * (len(shape) - 1))
+    return jnp.asarray(noise.time, jnp.int32) + jnp.expand_dims(steps, range(1, len(shape)))
 
 
 def _starts(noise, reset):
@@ -81,7 +85,9 @@ def _per_sequence(key, batch):
 
 
 def fold(keys, number):
-    """`jax.random.fold_in` for keys and numbers of any shapes that broadcast."""
+    """`jax.random.fold_in` for keys and numbers of any shapes that broadcast; None of None."""
+    if keys is None:
+        return None
     shape = jnp.broadcast_shapes(keys.shape, jnp.shape(number))
     flat = lambda leaf: jnp.broadcast_to(leaf, shape).reshape(-1)
     return jax.vmap(jax.random.fold_in)(flat(keys), flat(jnp.asarray(number, jnp.int32))).reshape(shape)
@@ -107,7 +113,15 @@ def put(x, value):
 
 
 def bernoulli(keys, probability: float, size: int, dtype):
-    """1 with this probability, else 0: [*keys.shape, size]. The same draws whatever the dtype."""
+    """1 with this probability, else 0: [*keys.shape, size]. The same draws whatever the dtype.
+
+    Raises: ValueError for keys=None, those of the sequence at a step on its own.
+    """
+    if keys is None:
+        raise ValueError(
+            "noise that is drawn once a sequence (variational_dropout) cannot be drawn step by step: take "
+            "r3nn's RNN in place of Flax's, or give step t key=Noise(key, t)"
+        )
     draw = jax.vmap(lambda key: jax.random.uniform(key, (size,), jnp.float32))
     drawn = draw(keys.reshape(-1)) < probability
     return drawn.reshape(*keys.shape, size).astype(dtype)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
+from r3nn._ranks import along
 from r3nn.cells import Cell
 from r3nn.cells._base import parts
 from r3nn.time._elementwise import Derivatives, derivatives
@@ -172,7 +173,7 @@ def _known_jvp(primals, tangents):
     sums = [jnp.zeros_like(a) if is_zero(d) else d for a, d in zip(*map(flat, (after, d_after)), strict=True)]
     for column, tangent in zip(columns, flat(d_inputs), strict=True):
         if not is_zero(tangent):
-            sums = [s if d is None else s + d * tangent for s, d in zip(sums, column, strict=True)]
+            sums = [s if d is None else s + d * along(tangent, d) for s, d in zip(sums, column, strict=True)]
     return after, jax.tree.unflatten(jax.tree.structure(after), sums)
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from r3nn._names import check_choice, check_int
+from r3nn._names import check_choice, check_int, did_you_mean
 from r3nn.cells import Cell
 from r3nn.time._chunks import chunk_size
 from r3nn.time._jacobian import ELEMENTWISE
@@ -16,6 +16,7 @@ from r3nn.time._newton import Newton
 from r3nn.time._parts import parted, stepper
 from r3nn.time._precision import Weight
 from r3nn.time._products import PACKED
+from r3nn.time._sizes import known, length_of
 
 # A kernel that runs all steps with the weights resident ("fused") would be one more name here, one more
 # row of `modes_of`, and one more forward in `Run.solve`, under the same backward.
@@ -30,8 +31,8 @@ class Pick(NamedTuple):
     """How one cell runs over time.
 
     mode: what it runs in. options: a `Linear` or a `Newton` for those modes, else None. chunk: steps per
-    block of the backward pass. keep: whether the run that a backward pass starts from, of all steps
-    (scan) or of the block (chunked), keeps the recurrent products beside the states.
+    block of the backward pass (of plain: all). keep: whether the run that a backward pass starts from, of
+    all steps (scan) or of the block (chunked), keeps the recurrent products beside the states.
     bytes: of temporary memory for a forward and a backward pass, predicted (chunked and scan; else None).
     reason: why, in words.
     """
@@ -47,10 +48,9 @@ class Pick(NamedTuple):
 
 def check_how(cell, mode, chunk, memory, compute) -> None:
     """Raises: ValueError, TypeError, in one sentence, for options of `unroll` that are out of range."""
-    if not callable(cell):
-        raise TypeError(
-            f"cell={cell!r}: must be a Cell, such as r3nn.CELLS['gru'], or a function of one step"
-        )
+    if isinstance(cell, type) or not callable(cell):
+        must = "must be a Cell, such as r3nn.CELLS['gru'], or a function of one step"
+        raise TypeError(f"cell={cell!r}: {must}{did_you_mean(cell)}")
     if not isinstance(mode, (Linear, Newton)):
         check_choice("mode (or a Linear(...), a Newton(...))", mode, MODES)
     for name, size in (("chunk", chunk), ("memory (bytes)", memory)):
@@ -90,17 +90,33 @@ def pick(cell: Cell, arrays, mode, chunk, memory, predicting: bool = True) -> Pi
     options = None if isinstance(mode, str) else mode
     mode, reason = _mode(cell, arrays, NAMES.get(type(mode), mode), memory)
     options = options or (DEFAULTS[mode]() if mode in DEFAULTS else None)
-    steps = len(jax.tree.leaves(arrays.xs)[0])
-    if mode == "chunked":
-        chunk = chunk or _chunk_within(cell, arrays, memory)
-    chunk = min(chunk or chunk_size(max(steps, 1), _bytes(arrays.state)), max(steps, 1))
+    if mode == "plain":
+        return Pick(cell, mode, None, length_of(arrays.xs), False, None, reason)
+    chunk = _chunk(cell, arrays, mode, chunk, memory)
     of_all = mode == "scan" and memory is None
     keep = (of_all or mode == "chunked") and _keep(cell, arrays)
-    asked = mode in ("scan", "chunked") and (predicting or memory is not None)
+    asked = mode in ("scan", "chunked") and (predicting or memory is not None) and _sized(arrays)
     predicted = predict(cell, arrays, mode, chunk, keep) if asked else None
-    if memory is not None and predicted is not None and predicted > memory:
+    if memory is not None and not _sized(arrays):
+        raise ValueError(f"memory={memory}: nothing is predicted for symbolic sizes; give chunk instead")
+    if predicted is not None and memory is not None and predicted > memory:
         raise ValueError(f"memory={memory}: mode={mode!r} needs about {predicted} bytes")
     return Pick(cell, mode, options, chunk, keep, predicted, reason)
+
+
+def _sized(arrays) -> bool:
+    """Whether all sizes are known."""
+    return known(length_of(arrays.xs) * _bytes(arrays.state))
+
+
+def _chunk(cell, arrays, mode, chunk, memory):
+    """Steps per block: what was asked for, if anything; of a symbolic T, only where it is whole blocks."""
+    steps = length_of(arrays.xs)
+    if not known(steps):
+        return chunk if chunk and steps % chunk == 0 else steps
+    if chunk is None and mode == "chunked" and _sized(arrays):
+        chunk = _chunk_within(cell, arrays, memory)
+    return min(chunk or chunk_size(max(steps, 1), _bytes(arrays.state)), max(steps, 1))
 
 
 def _mode(cell, arrays, mode, memory):
@@ -108,10 +124,10 @@ def _mode(cell, arrays, mode, memory):
         if mode not in (can := modes_of(cell)):
             raise ValueError(f"mode={mode!r}: {type(cell).__name__} runs in {', '.join(can)}")
         return mode, "asked for"
-    steps = len(jax.tree.leaves(arrays.xs)[0])
+    states = length_of(arrays.xs) * _bytes(arrays.state)
     if cell.affine and memory is None:
         return "linear", "affine in its state: a prefix scan over time"
-    if memory is not None or steps * _bytes(arrays.state) > LARGE:
+    if memory is not None or (known(states) and states > LARGE):
         why = "the states of all steps take above 1 GiB" if memory is None else "within the bytes given"
         return "chunked", f"{why}: of the states, only those between blocks are kept"
     if not parted(cell) and not cell.rerun:
@@ -175,7 +191,7 @@ def predict(cell: Cell, arrays, mode: str, chunk: int, keep: bool = False) -> in
     between blocks.
     """
     size = sizes(cell, arrays)
-    steps = len(jax.tree.leaves(arrays.xs)[0])
+    steps = length_of(arrays.xs)
     if mode == "scan":
         kept = steps * (size.state + size.hidden + keep * size.kept)
     else:
@@ -185,7 +201,7 @@ def predict(cell: Cell, arrays, mode: str, chunk: int, keep: bool = False) -> in
 
 def _chunk_within(cell, arrays, memory) -> int:
     """The block length of least memory, √(T · state / working set), or the one of `scan` if that fits too."""
-    size, steps = sizes(cell, arrays), len(jax.tree.leaves(arrays.xs)[0])
+    size, steps = sizes(cell, arrays), length_of(arrays.xs)
     least = max(1, round((steps * size.state / max(1, size.working)) ** 0.5))
     for chunk in (chunk_size(max(steps, 1), size.state), least):
         if memory is None or predict(cell, arrays, "chunked", chunk) <= memory:

@@ -15,6 +15,7 @@ from r3nn.time._pick import Pick, pick
 from r3nn.time._plain import plain
 from r3nn.time._precision import lower
 from r3nn.time._scan import Arrays, Plan, scan, sequential
+from r3nn.time._sizes import length_of
 from r3nn.time._trees import batch_axes, vary_alike
 
 
@@ -49,7 +50,7 @@ class Run:
         how = pick(cell, arrays, self.mode, self.chunk, self.memory, self.picks is not None)
         if self.picks is not None:
             self.picks.append(how)
-        if not len(jax.tree.leaves(arrays.xs)[0]) or how.mode == "plain":
+        if how.mode == "plain" or length_of(arrays.xs) == 0:
             return plain(cell, *arrays, axes, self.reverse)
         plan = Plan(cell, how.chunk, rank, self.reverse, vectorized, sequential, how.keep)
         if how.mode == "chunked":

@@ -9,6 +9,7 @@ from r3nn.time._function import unroll_function
 from r3nn.time._inputs import checked
 from r3nn.time._noise import keyed
 from r3nn.time._pick import Pick, check_how
+from r3nn.time._probe import blame, sizes
 from r3nn.time._run import Run
 from r3nn.time._trees import vary_alike
 
@@ -62,7 +63,8 @@ def unroll(
         "linear", or `r3nn.time.Linear(...)`: a prefix scan over time, for cells affine in their state;
         "newton", or `r3nn.time.Newton(...)`: all steps of a window at once by Newton's method, checked.
       chunk: steps per block of the backward pass ("plain" and "linear" have no blocks); None: what keeps a
-        block in cache.
+        block in cache. Under `jax.export`, a symbolic T is one block, unless it is known to be a multiple of
+        chunk, such as "64*n".
       memory: bytes that forward and backward may take beside arguments and results, for each part of a
         composition, as predicted: XLA plans up to half as much again. For "chunked", "scan", and "auto",
         which then picks "chunked". Instead of `chunk`.
@@ -73,7 +75,8 @@ def unroll(
       (final state, outputs [T, *batch, ...]).
 
     Raises:
-      ValueError, TypeError: shapes, dtypes, names or sizes that do not fit, in one sentence.
+      ValueError, TypeError: shapes, dtypes, names or sizes that do not fit, in one sentence; a
+        `CellError` (a TypeError) where a cell's own code is at fault, with its class and method.
     """
     how = dict(reverse=reverse, mode=mode, chunk=chunk, memory=memory, compute=compute_dtype)
     return _unroll(cell, params, state, xs, mask, reset, length, how, key)
@@ -114,13 +117,14 @@ def _unroll(cell, params, state, xs, mask, reset, length, how, key=None):
         return _name_plain(lambda: unroll_function(cell, params, state, xs, mask, reset, length, how))
     axis_name = getattr(how["mode"], "axis_name", None)
     given = (cell, params, state, xs, mask, reset, how["reverse"], axis_name, length, how["compute"])
-    state, xs, flags, hide = checked(*given)
-    if key is not None and cell.noisy:
-        xs = keyed(key, xs, reset, axis_name)
-    if how["mode"] != "plain":
-        xs = hide(xs)
-    params, state, xs, flags = vary_alike(params, state, xs, flags)
-    return _name_plain(lambda: Run(flags, **how)(cell, params, state, xs))
+    with blame(cell, lambda: sizes(*given[:4])):
+        state, xs, flags, hide = checked(*given)
+        if key is not None and cell.noisy:
+            xs = keyed(key, xs, reset, axis_name)
+        if how["mode"] != "plain":
+            xs = hide(xs)
+        params, state, xs, flags = vary_alike(params, state, xs, flags)
+        return _name_plain(lambda: Run(flags, **how)(cell, params, state, xs))
 
 
 def _name_plain(run):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import jax.numpy as jnp
 
 from r3nn._names import check_choice, check_int, unknown
+from r3nn._value import Value
 from r3nn.tasks import Task
 from r3nn.training._optimizer import OPTIMIZERS, SCHEDULES
 
@@ -41,7 +42,7 @@ class HParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Spec:
+class Spec(Value):
     """All that is static about a training run.
 
     model: what is trained. task: what on. batch: sequences per update. min_length, max_length: the lengths,

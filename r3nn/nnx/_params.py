@@ -1,0 +1,49 @@
+"""Params as modules."""
+
+from flax import nnx
+
+from r3nn import convert
+
+
+class Params(nnx.Module):
+    """A NamedTuple of params as a module: an attribute per field, which is an `nnx.Param`, None where
+    absent, or such a module again. In a tuple the fields are called "0", "1" ...; `module[0]` reads them.
+    """
+
+    def __init__(self, params):
+        self._hold(params)
+
+    def _hold(self, params):
+        parts = convert.fields(params)
+        for name, value in parts.items():
+            if hasattr(self, name):
+                raise ValueError(f"a parameter called {name!r} hides {type(self).__name__}.{name}: rename it")
+            setattr(self, name, _held(value))
+        self._kind, self._names = type(params), tuple(parts)
+
+    @property
+    def params(self):
+        """The NamedTuple, of plain arrays."""
+        return convert.build(self._kind, [_plain(getattr(self, name)) for name in self._names])
+
+    def __getitem__(self, index: int):
+        return getattr(self, self._names[index])
+
+
+def _held(value):
+    if value is None:
+        return None
+    return Params(value) if isinstance(value, tuple) else nnx.Param(value)
+
+
+def _plain(held):
+    if isinstance(held, Params):
+        return held.params
+    return None if held is None else held.get_value()
+
+
+def draw_key(rngs, stream: str = "params"):
+    """The next key of a stream of `nnx.Rngs`, or of a stream itself. Raises: ValueError for None."""
+    if rngs is None:
+        raise ValueError(f"rngs is None: needed to draw {stream}, e.g. rngs=nnx.Rngs(0)")
+    return rngs[stream]() if isinstance(rngs, nnx.Rngs) else rngs()
