@@ -1,7 +1,7 @@
 """Every field there is, once, with what it means; the other files here override what they need.
 
-Conventions: 0 switches a number off, "" leaves a name out. `task.options` and `model.init` are open groups:
-they take any option that the task, or the cell's `init`, knows.
+Conventions: 0 switches a number off, "" leaves a name out. `task.options`, `learner.options` and `model.init`
+are open groups: they take any option that the task, the learner, or the cell's `init`, knows.
 """
 
 from ml_collections import ConfigDict
@@ -11,7 +11,7 @@ def get_config() -> ConfigDict:
     """A small adding problem by one level of the article's unit."""
     config = ConfigDict()
     config.seed = 0  # of parameters and training data; held-out data are the same for every seed
-    for add in (_task, _model, _train, _optimizer):
+    for add in (_task, _model, _learner, _train, _optimizer):
         add(config)
     config.devices = 0  # that share the batch; 0: all GPUs, or a CPU core for each 512 of batch x hidden_size
     config.compute_dtype = "float32"  # of the cells' products: float32 | bfloat16; states, sums stay float32
@@ -63,6 +63,15 @@ def _model(config: ConfigDict) -> None:
     config.model.init.learn_initial = False  # the state before the first step is learned
 
 
+def _learner(config: ConfigDict) -> None:
+    """What is made of task and model, or of data and a loss of one's own."""
+    config.learner = ConfigDict()
+    config.learner.name = "supervised"  # the model on the task | "my.py:make", make(config) -> a Learner
+    # Options of the learner: those that its `own` names are traced numbers, which a sweep varies in one
+    # program. Of supervised: depth_weight = 1.0, of the loss of each shallower depth; the deepest's weighs 1.
+    config.learner.options = ConfigDict()
+
+
 def _train(config: ConfigDict) -> None:
     """How long, on how much, looked at how often."""
     config.train = ConfigDict()
@@ -78,8 +87,11 @@ def _train(config: ConfigDict) -> None:
     config.train.eval_every = 100  # updates between two evaluations on held-out data
     config.train.eval_batch = 512  # held-out sequences, and as many others for the final test
     config.train.checkpoint_every = 500  # updates; the best and the last state are saved in any case
-    config.train.target = 0.0  # stop early at this held-out value of the task's metric
-    config.train.depth_weight = 1.0  # of the loss of each shallower depth; the deepest's weighs 1
+    config.train.target = 0.0  # stop early at this held-out value of the metric
+    config.train.patience = 0  # above 0: stop after so many evaluations without a better one
+    config.train.keep = 0  # above 0: about so many checkpoints stay, spaced in the logarithm of the updates
+    config.train.init_from = ""  # WORKDIR of another run, with whose best parameters this one starts
+    config.train.accumulate = 1  # parts that each device takes its share of the batch in, to save memory
     # Above 1: each device makes so many updates of its own on its share of the batch, then their parameters
     # are averaged (local SGD); the optimizers' states stay each device's own, and the number of devices
     # belongs to the result. It must divide updates, log_every, eval_every, checkpoint_every, profile.
@@ -91,7 +103,8 @@ def _train(config: ConfigDict) -> None:
 def _optimizer(config: ConfigDict) -> None:
     """How the parameters move."""
     config.optimizer = ConfigDict()
-    config.optimizer.name = "adam"  # adam | adamw | amsgrad | lamb | lion | nadam | rmsprop | sgd
+    # my.py:make is one of your own: make(rate, hparams) -> an optax transformation; rate: update -> its rate.
+    config.optimizer.name = "adam"  # adam adamw amsgrad lamb lion nadam rmsprop sgd | my.py:make
     config.optimizer.lr = 3e-3  # at the schedule's peak
     config.optimizer.schedule = "constant"  # constant | cosine | linear
     config.optimizer.warmup = 0  # updates over which the rate rises to its peak

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def load(
-    workdir: str | os.PathLike, step: int | None = None, *, allow_code: bool = False
+    workdir: str | os.PathLike, step: int | None = None, *, form: str = "pure", allow_code: bool = False
 ) -> tuple[Any, Any, Any]:
     """(model, params, config) of a run, from a verified checkpoint.
 
@@ -16,6 +16,8 @@ def load(
     Args:
       workdir: the folder that `experiments/train.py` wrote, or still writes.
       step: after which update; None: the best of those that were evaluated, or else the last.
+      form: "pure": an r3nn.model.Model, or what the learner trained in its place, and a tree of arrays.
+        "nnx": an r3nn.nnx.Functional and an nnx state; "linen": an r3nn.linen.R3NN and its variables.
       allow_code: whether the Python files from which the run took its cell or task, which config.json names,
         may be run. Read them first where the folder is not your own. One that has changed since the run
         began is used, with a sentence on stderr.
@@ -28,4 +30,4 @@ def load(
     """
     from experiments._load import load as read  # late, so that importing this package stays cheap
 
-    return read(workdir, step, allow_code)
+    return read(workdir, step, form, allow_code)

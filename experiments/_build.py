@@ -15,21 +15,26 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import _code, _contradictions, _init_options
-from experiments._config import RATES, check_float32, complete, running
+from experiments._config import complete, running
+from experiments._learner import OURS, learner_of, own_of
 from experiments.errors import BadInput
 from r3nn import training
 from r3nn._names import lookup, unknown
 from r3nn.cells import Cell
-from r3nn.model import Model, as_cell, count_params, fit_hidden_size
-from r3nn.model import build as build_model
-from r3nn.nnx import R3NN, Functional
-from r3nn.tasks import Task, get_task
+from r3nn.tasks import Task
 from r3nn.time import CellError
 
 NONE = MappingProxyType({})
+#: what a Python file holds, by the group of config that names it
+KINDS = {
+    "task": ("task", Task),
+    "model": ("cell", Cell),
+    "learner": ("learner", Callable),
+    "optimizer": ("optimizer", Callable),
+}
 SENTENCE = 300  # characters of an error that is not ours
 #: fields by the names that the library has for them, where it has others
-RENAMED = {"recurrent_dropout": "model.dropout_candidate", "max_length": "train.length"}
+RENAMED = {"recurrent_dropout": "model.dropout_candidate"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,22 +44,40 @@ class Experiment:
     config: ConfigDict  # whole and checked
     spec: training.Spec
     hparams: training.HParams
-    init: Callable[[Any], Any]  # key -> parameters
+    arrays: Any  # the learner's finite data, on the host; None where it has none
     parameters: int  # their number
-    hidden_size: int
+    source: Any = None  # parameters to start from, in place of fresh ones
+
+    @property
+    def learner(self) -> training.Learner:
+        """What is trained."""
+        return self.spec.learner
+
+    @property
+    def title(self) -> str:
+        """What a screen calls it."""
+        config = self.config
+        if config.learner.name != OURS:
+            return os.path.basename(config.learner.name)
+        return f"{config.task.name}, T={config.train.length}: {config.model.cell}"
+
+    @property
+    def hidden_size(self) -> int | None:
+        """H of the learner's model, where it has one."""
+        return getattr(getattr(self.learner, "model", None), "hidden_size", None)
 
     def start(self) -> training.TrainState:
         """The state before the first update, a pure function of the seed."""
-        return start(self.spec, self.init, self.hparams)
+        return start(self.spec, self.hparams)
 
     def placed(self) -> training.TrainState:
         """Shapes and shardings of a state."""
         return training.placed(self.spec, jax.eval_shape(self.start))
 
 
-def start(spec: training.Spec, init: Callable[[Any], Any], hparams: training.HParams) -> training.TrainState:
+def start(spec: training.Spec, hparams: training.HParams) -> training.TrainState:
     """The state before the first update, of the seed in `hparams`."""
-    return training.start(spec, hparams, init(training.stream(hparams.seed, training.INIT)))
+    return training.start(spec, hparams, spec.learner.init(training.stream(hparams.seed, training.INIT)))
 
 
 def vary(experiment: Experiment, config: ConfigDict) -> Experiment:
@@ -62,9 +85,10 @@ def vary(experiment: Experiment, config: ConfigDict) -> Experiment:
     config = complete(config)
     try:
         _contradictions.check(config, experiment.spec)
+        hparams = _hparams(config, experiment.learner)
     except ValueError as error:
         raise BadInput(_sentence(error, config)) from error
-    return dataclasses.replace(experiment, config=config, hparams=_hparams(config))
+    return dataclasses.replace(experiment, config=config, hparams=hparams)
 
 
 def build(config: ConfigDict, devices: int = 1, *, allow_code: bool = False) -> Experiment:
@@ -76,19 +100,18 @@ def build(config: ConfigDict, devices: int = 1, *, allow_code: bool = False) -> 
     config = complete(config)
     if allow_code:
         _run_files(config)
-    cells = {}
+    cells: dict[str, Cell] = {}
     try:
-        task = get_task(config.task.name, allow_code=allow_code, **config.task.options)
-        cells |= _cells(config, allow_code)
-        _init_options.check(config, cells.values())
-        model = _model(config, task, cells)
-        _check_memory(config, model)
-        module = lambda key: Functional.split(R3NN.from_params(model, model.init(key)))
-        spec = _spec(config, task, _functional(module), devices)
+        with _code_at_fault(config):
+            learner = learner_of(config, cells, allow_code)
+            params = jax.eval_shape(learner.init, jax.random.key(0))
+        _check_memory(config, learner, params)
+        spec = _spec(config, learner, devices, allow_code)
         _contradictions.check(config, spec)
-        init = lambda key: module(key)[1]
-        experiment = Experiment(config, spec, _hparams(config), init, count_params(model), model.hidden_size)
-        with _task_at_fault(config):
+        with _code_at_fault(config):
+            experiment = Experiment(
+                config, spec, _hparams(config, learner), learner.arrays(), _numbers_in(params)
+            )
             _trace(experiment)
     except (ValueError, TypeError, OverflowError) as error:
         raise BadInput(_sentence(error, config, cells)) from error
@@ -100,51 +123,34 @@ def _run_files(config: ConfigDict) -> None:
     for field in _code.files(config):
         group, name = field.split(".")
         with running(f"config.{field}", config[group][name]):
-            kind, of = ("task", Task) if group == "task" else ("cell", Cell)
+            kind, of = KINDS[group]
             lookup(kind, {}, config[group][name], of, allow_code=True)
 
 
-def _cells(config: ConfigDict, allow_code: bool) -> dict[str, Cell]:
-    """By field of config.model, the cells of which the body is made."""
-    names = {field: config.model[field] for field in ("cell", "depth_cell") if config.model[field]}
-    cells = {field: as_cell(name, allow_code=allow_code) for field, name in names.items()}
-    for field, cell in cells.items():
-        for name, number in _numbers(cell):
-            check_float32(f"config.model.{field}={names[field]}: {name}", number)
-    return cells
-
-
-def _numbers(value: Any) -> Iterator[tuple[str, float]]:
-    """(field, number) of a cell, and of those that it is made of."""
-    for field in dataclasses.fields(value):
-        part = getattr(value, field.name)
-        for entry in part if isinstance(part, tuple) else (part,):
-            if isinstance(entry, int | float):
-                yield field.name, entry
-            elif dataclasses.is_dataclass(entry) and not isinstance(entry, type):
-                yield from _numbers(entry)
-
-
 @contextlib.contextmanager
-def _task_at_fault(config: ConfigDict) -> Iterator[None]:
-    """Around what calls a task. Raises: BadInput for what a task from a file raises, of whatever kind."""
+def _code_at_fault(config: ConfigDict) -> Iterator[None]:
+    """Around what calls code of the user: what his file raises is a BadInput."""
     try:
         yield
+    except BadInput:
+        raise
     except Exception as error:
-        file, _ = _code.files(config).get("task.name", (None, None))
-        if str(file) not in {frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)}:
-            raise
-        what = f"{type(error).__name__}: {' '.join(str(error).split())[:SENTENCE].rstrip('.')}"
-        raise BadInput(
-            f"config.task.name={config.task.name}: fails ({what}); R3NN_TRACEBACK=1 shows where."
-        ) from error
+        ran = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)}
+        for field, (file, _) in _code.files(config).items():
+            group = field.split(".")[0]
+            if group == "model" or str(file) not in ran:  # what is wrong in a cell, `unroll` finds
+                continue
+            what = f"{type(error).__name__}: {' '.join(str(error).split())[:SENTENCE].rstrip('.')}"
+            name = config[group].name
+            raise BadInput(f"config.{field}={name}: fails ({what}); R3NN_TRACEBACK=1 shows where.") from error
+        raise
 
 
 def _trace(experiment: Experiment) -> None:
     """Follows the shapes and dtypes of an update. Raises: what the update would, before anything is made."""
     spec, hparams = experiment.spec, experiment.hparams
-    updates = lambda state: training.updates(spec, hparams, state, spec.sync_every)
-    jax.eval_shape(updates, jax.eval_shape(experiment.start))
+    updates = lambda state, arrays: training.updates(spec, hparams, state, spec.sync_every, arrays)
+    jax.eval_shape(updates, jax.eval_shape(experiment.start), experiment.arrays)
 
 
 def _sentence(error: Exception, config: ConfigDict, cells: Mapping[str, Cell] = NONE) -> str:
@@ -180,93 +186,55 @@ def _field(text: str, config: ConfigDict) -> str:
     return f"config.{group}." if group else ""
 
 
-def _check_memory(config: ConfigDict, model: Model) -> None:
+def _check_memory(config: ConfigDict, learner: training.Learner, params: Any) -> None:
     """Parameters, gradients, two moments and the state of one step: the least that training holds."""
-    params = jax.eval_shape(model.init, jax.random.key(0))
-    state = jax.eval_shape(lambda params: model.start(params, (config.train.batch,)), params)
-    numbers = lambda tree: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
-    needed = 4 * (4 * numbers(params) + numbers(state))
+    state = None
+    if isinstance(learner, training.Supervised):
+        state = jax.eval_shape(lambda params: learner.model.start(params, (config.train.batch,)), params)
+    needed = 4 * (4 * _numbers_in(params) + _numbers_in(state))
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > there:
+        size = f" at hidden size {learner.model.hidden_size}" if state is not None else ""
         raise ValueError(
-            f"config.model has {numbers(params):,} parameters at hidden size {model.hidden_size}: with "
+            f"config.model has {_numbers_in(params):,} parameters{size}: with "
             f"config.train.batch={config.train.batch} it takes {needed / 2**30:,.0f} GiB or more, and this "
             f"machine has {there / 2**30:,.0f} GiB."
         )
 
 
-def _functional(module: Callable[[Any], tuple[Functional, Any]]) -> Functional:
-    """The static half of a module, of which no array is made."""
-    found = []
-    jax.eval_shape(lambda key: found.append(module(key)[0]), jax.random.key(0))
-    return found[0]
+def _numbers_in(tree: Any) -> int:
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
-def _model(config: ConfigDict, task: Task, cells: dict[str, Cell]) -> Model:
-    wanted = config.model
-    sizes = {"vocab": task.vocab} if task.vocab else {"in_size": task.in_size}
-
-    def make(hidden_size: int):
-        return build_model(
-            **sizes,
-            out_size=task.out_size,
-            hidden_size=hidden_size,
-            **cells,
-            depth=wanted.depth,
-            tie=_contradictions.cycle_of(wanted.tie),
-            order=wanted.order,
-            residual_depth=wanted.residual,
-            norm_depth=wanted.norm or None,
-            delay_depth=wanted.delay,
-            predict_depths=wanted.predict_depths,
-            refine=wanted.refine or None,
-            slow=wanted.slow or None,
-            **{name: wanted[name] for name in ("layer_norm", *RATES)},
-            feedback=wanted.feedback or None,
-            predict=wanted.predict,
-            encoder=wanted.encoder,
-            width=wanted.width or None,
-            mode=wanted.mode,
-            chunk=wanted.chunk or None,
-            memory=wanted.memory or None,
-            compute_dtype=None if config.compute_dtype == "float32" else config.compute_dtype,
-            init=_init_options.given(config),
-        )
-
-    return make(fit_hidden_size(make, wanted.params) if wanted.params else wanted.hidden_size)
-
-
-def _spec(config: ConfigDict, task: Task, model, devices: int) -> training.Spec:
+def _spec(config: ConfigDict, learner: training.Learner, devices: int, allow_code: bool) -> training.Spec:
     train, optimizer = config.train, config.optimizer
+    name = optimizer.name
+    if name not in training.OPTIMIZERS:
+        name = lookup("optimizer", training.OPTIMIZERS, name, Callable, allow_code=allow_code)
     return training.Spec(
-        model=model,
-        task=task,
+        learner=learner,
         batch=train.batch,
-        max_length=train.length,
-        min_length=train.min_length or None,
         updates=train.updates,
-        optimizer=optimizer.name,
+        optimizer=name,
         schedule=optimizer.schedule,
         warmup=optimizer.warmup,
         end_fraction=optimizer.end_fraction,
-        predict_last=config.model.predict == "last",
-        teacher_forcing=config.model.teacher_forcing,
-        tbptt=train.tbptt,
         devices=devices,
         sync_every=train.sync_every,
+        accumulate=train.accumulate,
     )
 
 
-def _hparams(config: ConfigDict) -> training.HParams:
-    optimizer = config.optimizer
+def _hparams(config: ConfigDict, learner: training.Learner) -> training.HParams:
+    optimizer, train = config.optimizer, config.train
     scalars = {
-        "learning_rate": optimizer.lr,
+        "lr": optimizer.lr,
         "weight_decay": optimizer.weight_decay,
         "clip": optimizer.clip or np.inf,
         "b1": optimizer.b1,
         "b2": optimizer.b2,
-        "depth_weight": config.train.depth_weight,
-        "outer_lr": config.train.outer_lr,
-        "outer_momentum": config.train.outer_momentum,
+        "outer_lr": train.outer_lr,
+        "outer_momentum": train.outer_momentum,
     }
-    return training.HParams(np.uint32(config.seed), **{k: np.float32(v) for k, v in scalars.items()})
+    scalars = {name: np.float32(value) for name, value in scalars.items()}
+    return training.HParams(np.uint32(config.seed), **scalars, own=own_of(config, learner))

@@ -22,7 +22,7 @@ from experiments._disk import reading, writing
 from experiments.errors import BadInput, Ending, NotSaved
 from r3nn.training import TrainState
 
-FORMAT = 1
+FORMAT = 2
 ROOM = 2**16  # bytes of a checkpoint beside its arrays
 # Orbax logs pages of tracebacks for what is said here in one sentence.
 logging.getLogger("absl").addFilter(lambda record: "orbax" not in Path(record.pathname).parts)
@@ -37,6 +37,7 @@ class Counters:
     best: float | None = None  # the best held-out value of the task's metric so far
     best_step: int | None = None
     reached: bool = False  # the best is as good as train.target
+    stale: int = 0  # evaluations since the best
     log_bytes: int = 0  # length of metrics.jsonl, for which earlier versions of r3nn ask
 
 
@@ -45,15 +46,23 @@ class Damaged(Exception):
 
 
 class Checkpoints:
-    """The folder of a run's checkpoints: the last two, and the best. Nothing else removes any.
+    """The folder of a run's checkpoints: those that are `retained`. Nothing else removes any.
 
     say: takes the sentences about damage that was got around. read_only: changes nothing, so that it may look
-    at a run that goes on. Raises: NotSaved, NotRead.
+    at a run that goes on. data: SHA-256 sums of the arrays that are trained on, by name; checkpoints of a run
+    on others are refused. marks: as of `retained`. Raises: NotSaved, NotRead.
     """
 
-    def __init__(self, folder: Path, say: Callable[[str], None] = print, read_only: bool = False):
-        self.folder, self._say = folder, say
-        self._best_step: int | None = None
+    def __init__(
+        self,
+        folder: Path,
+        say: Callable[[str], None] = print,
+        read_only: bool = False,
+        data: dict[str, str] | None = None,
+        marks: tuple[float, ...] = (),
+    ):
+        self.folder, self._say, self._data, self.marks = folder, say, data, marks
+        self.best_step: int | None = None
         if not read_only:
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -61,9 +70,7 @@ class Checkpoints:
             self._manager = ocp.CheckpointManager(
                 folder.resolve(),
                 options=ocp.CheckpointManagerOptions(
-                    preservation_policy=checkpoint_managers.AnyPreservationPolicy(
-                        [checkpoint_managers.LatestN(2), _Best(self)]
-                    ),
+                    preservation_policy=_Retained(self),
                     create=False,
                     multiprocessing_options=ocp.options.MultiprocessingOptions(active_processes={0}),
                     read_only=read_only,
@@ -90,9 +97,10 @@ class Checkpoints:
             "format": FORMAT,
             "counters": dataclasses.asdict(counters),
             "config": config,
-            "sha256": {name: _digest(leaf) for name, leaf in leaves.items()},
+            "data": self._data,
+            "sha256": sums(leaves),
         }
-        self._best_step = counters.best_step
+        self.best_step = counters.best_step
         parts = ocp.args.Composite(
             state=ocp.args.StandardSave(leaves),
             about=ocp.args.JsonSave({**about, "sha256 of this": _sum(about)}),
@@ -132,9 +140,10 @@ class Checkpoints:
                 damaged[step] = damage
                 self._say(f"checkpoint {step} is damaged ({damage}); trying the one before.")
                 continue
-            old = [step for step in self.steps()[:-2] if step != counters.best_step] if not damaged else []
+            steps = self.steps()
+            old = set() if damaged else {*steps} - retained(steps, counters.best_step, self.marks)
             with writing(self.folder):
-                for unwanted in old:
+                for unwanted in sorted(old):
                     self._manager.delete(unwanted)
                 for step in damaged:
                     self._set_aside(step)
@@ -159,16 +168,33 @@ class Checkpoints:
 
         Raises: Damaged; BadInput where it is sound and another format's, or another model's; NotRead.
         """
+        about, leaves = self._verified(step)
+        self._check_data(step, about["data"] or {})
+        return self._fitted(step, leaves, like), Counters(**about["counters"])
+
+    def read_params(self, step: int, like: Any) -> Any:
+        """The parameters alone, whatever optimizer moved them. Raises: as `read`."""
+        _, leaves = self._verified(step)
+        group = "params/"
+        named = {name.removeprefix(group): x for name, x in leaves.items() if name.startswith(group)}
+        return self._fitted(step, named, like)
+
+    def _verified(self, step: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """(what a checkpoint says of itself, its arrays by name). Raises: Damaged, BadInput, NotRead."""
         with self._verifying(step):
             about, leaves = self._about(step), self._leaves(step)
-            sums = about["sha256"]
-            wrong = [name for name in sums if name not in leaves or _digest(leaves[name]) != sums[name]]
+            saved = about["sha256"]
+            wrong = [name for name in saved if name not in leaves or _digest(leaves[name]) != saved[name]]
             if wrong:
                 raise Damaged(f"the bytes of {wrong[0]} are not those that were saved")
+            return about, {name: leaves[name] for name in saved}
+
+    def _fitted(self, step: int, leaves: dict[str, np.ndarray], like: Any) -> Any:
+        """Arrays by name as a tree such as `like`. Raises: BadInput where they are another model's."""
         wanted = flatten(like)
-        self._check_fit(step, {name: leaves[name] for name in sums}, wanted)
+        self._check_fit(step, leaves, wanted)
         placed = [_placed(leaves[name], leaf) for name, leaf in wanted.items()]
-        return jax.tree.unflatten(jax.tree.structure(like), placed), Counters(**about["counters"])
+        return jax.tree.unflatten(jax.tree.structure(like), placed)
 
     def counters(self, step: int) -> Counters:
         """What a checkpoint says beside its arrays. Raises: Damaged; BadInput for another format; NotRead."""
@@ -208,6 +234,16 @@ class Checkpoints:
             step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like))
         ).state
 
+    def _check_data(self, step: int, saved: dict[str, str]) -> None:
+        """Raises BadInput for a sound checkpoint of a run on other data."""
+        now = saved if self._data is None else self._data
+        for name in {**now, **saved}:
+            if now.get(name) != saved.get(name):
+                raise BadInput(
+                    f"checkpoint {step} in {self.folder} is sound, but of a run on other data: {name} is not "
+                    "what it was; take that data, or another folder."
+                )
+
     def _check_fit(self, step: int, leaves: dict[str, np.ndarray], wanted: dict[str, Any]) -> None:
         """Raises BadInput for a sound checkpoint that is not of this model; says so where it is rounded."""
         shape = lambda tree, name: str(list(tree[name].shape)) if name in tree else "none"
@@ -237,14 +273,25 @@ def _read_all(folder: Path) -> None:
                     pass
 
 
+def retained(steps: list[int], best: int | None, marks: tuple[float, ...] = ()) -> set[int]:
+    """The retention rule: of checkpoints after so many updates, in order, those that stay.
+
+    The last two, the best, and of each mark the first that is not before it.
+    """
+    spaced = (next((step for step in steps if step >= mark), None) for mark in marks)
+    return {*steps[-2:], best, *spaced} & {*steps}
+
+
 @dataclasses.dataclass
-class _Best(checkpoint_managers.PreservationPolicy):
-    """Keeps the checkpoint of the best evaluation."""
+class _Retained(checkpoint_managers.PreservationPolicy):
+    """The retention rule, as Orbax asks for it."""
 
     checkpoints: Checkpoints
 
     def should_preserve(self, checkpoints, *, context):
-        return [info.step == self.checkpoints._best_step for info in checkpoints]
+        steps = [info.step for info in checkpoints]
+        stay = retained(sorted(steps), self.checkpoints.best_step, self.checkpoints.marks)
+        return [step in stay for step in steps]
 
 
 def flatten(tree: Any) -> dict[str, Any]:
@@ -257,6 +304,11 @@ def _placed(leaf: np.ndarray, like: Any) -> jax.Array:
     """An array where `like` has its sharding; where it has none, on the first device."""
     place = getattr(like, "sharding", None) or jax.sharding.SingleDeviceSharding(jax.devices()[0])
     return jax.device_put(leaf.astype(like.dtype), place)
+
+
+def sums(tree: Any) -> dict[str, str]:
+    """SHA-256 of each array of a tree, by name; {} for None."""
+    return {name: _digest(leaf) for name, leaf in flatten(tree).items()}
 
 
 def _digest(leaf) -> str:

@@ -13,7 +13,8 @@ from experiments._config import fields, first_difference, merge
 from experiments.errors import BadInput
 from r3nn._names import in_file, sha256
 
-NAMED = ("task.name", "model.cell", "model.depth_cell")  # the fields that may say "file.py:value"
+#: the fields that may say "file.py:value"
+NAMED = ("task.name", "model.cell", "model.depth_cell", "learner.name", "optimizer.name")
 SUMS = "code_sha256"  # in config.json
 IGNORED = ("cache_dir",)  # of config.json: compiled programs are code too, and the folder is the reader's
 

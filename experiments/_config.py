@@ -20,8 +20,13 @@ from experiments._flags import bad, expanded
 from experiments.errors import BadInput
 from r3nn._names import check_choice, check_int
 
-OPEN = ("task.options", "model.init")  # groups that take more fields than default.py names
-INERT = ("cache_dir", "devices", "profile")  # fields that change no result, or by rounding alone
+OPEN = ("task.options", "model.init", "learner.options")  # groups that take more fields than default.py names
+INERT = (
+    "cache_dir",
+    "devices",
+    "profile",
+    "train.keep",
+)  # fields that change no result, or by rounding alone
 AT_LEAST_1 = (
     *("model.hidden_size", "model.depth", "train.batch", "train.length", "train.updates"),
     *(
@@ -30,11 +35,13 @@ AT_LEAST_1 = (
         "train.eval_batch",
         "train.checkpoint_every",
         "train.sync_every",
+        "train.accumulate",
     ),
 )
 AT_LEAST_0 = (
     *("model.params", "model.width", "model.chunk", "model.memory", "model.refine", "model.slow"),
-    *("train.min_length", "train.tbptt", "optimizer.warmup", "devices", "profile"),
+    *("train.min_length", "train.tbptt", "train.patience", "train.keep"),
+    *("optimizer.warmup", "devices", "profile"),
 )
 #: of noise, in config.model
 RATES = ("dropout", "dropout_h", "dropout_candidate", "zoneout_h", "zoneout_c")
@@ -47,7 +54,6 @@ WITHIN = {
     "optimizer.b1": (0, 0.999999),  # 1 would divide by 0
     "optimizer.b2": (0, 0.999999),
     "train.target": (-math.inf, math.inf),
-    "train.depth_weight": (0, math.inf),
     "train.outer_lr": (0, math.inf),
     "train.outer_momentum": (0, 0.999999),
     "model.init.chrono": (0, math.inf),

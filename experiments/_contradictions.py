@@ -1,5 +1,7 @@
 """Fields of a config that are fine alone, but not together."""
 
+import functools
+
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -13,8 +15,9 @@ FED = {"classification": "probabilities", "regression": "values"}  # y_{t-1} by 
 def check(config: ConfigDict, spec: training.Spec) -> None:
     """Raises ValueError, in one sentence, for a field that others contradict, or leave without effect."""
     _optimizer(config)
-    _model(config)
-    _outputs(config, spec)
+    if isinstance(spec.learner, training.Supervised):
+        _model(config)
+        _outputs(config, spec.learner)
     _rounds(config)
 
 
@@ -24,7 +27,8 @@ def cycle_of(tie: str) -> str | int:
 
 
 def _refuse(config: ConfigDict, group: str, name: str, why: str) -> None:
-    raise ValueError(f"config.{group}.{name}={config[group][name]!r}: {why}.")
+    fields = functools.reduce(ConfigDict.__getitem__, group.split("."), config)
+    raise ValueError(f"config.{group}.{name}={fields[name]!r}: {why}.")
 
 
 def _only(config: ConfigDict, group: str, names: tuple[str, ...], where: str) -> None:
@@ -54,20 +58,22 @@ def _model(config: ConfigDict) -> None:
     if isinstance(cycle := cycle_of(model.tie), int) and cycle >= model.depth:
         there = f"{model.depth - 1} of depth {model.depth}"
         _refuse(config, "model", "tie", f"a cycle is at most as long as the levels above the first, {there}")
-    if not model.predict_depths:
-        _only(config, "train", ("depth_weight",), "under config.model.predict_depths=true")
+    options = config.learner.options
+    if not model.predict_depths and options.get("depth_weight", 1.0) != 1.0:
+        why = "acts under config.model.predict_depths=true alone; it must be left out"
+        _refuse(config, "learner.options", "depth_weight", why)
 
 
-def _outputs(config: ConfigDict, spec: training.Spec) -> None:
+def _outputs(config: ConfigDict, learner: training.Supervised) -> None:
     model, task = config.model, config.task.name
     if not model.feedback:
         where = "with config.model.feedback=values or probabilities"
         _only(config, "model", ("teacher_forcing",), where)
-    elif model.feedback != FED[spec.task.kind]:
-        wanted = FED[spec.task.kind]
-        why = f"task {task!r} is a {spec.task.kind}; it must be '' or {wanted!r}"
+    elif model.feedback != FED[learner.task.kind]:
+        wanted = FED[learner.task.kind]
+        why = f"task {task!r} is a {learner.task.kind}; it must be '' or {wanted!r}"
         _refuse(config, "model", "feedback", why)
-    if model.predict == "last" and not _counts_last_step_alone(spec):
+    if model.predict == "last" and not _counts_last_step_alone(learner):
         why = f"the loss of task {task!r}, as its options are, counts other steps too; it must be 'every'"
         _refuse(config, "model", "predict", why)
 
@@ -85,7 +91,7 @@ def _rounds(config: ConfigDict) -> None:
         _only(config, "train", ("outer_lr", "outer_momentum"), "where config.train.sync_every is above 1")
 
 
-def _counts_last_step_alone(spec: training.Spec) -> bool:
-    length = max(spec.task.min_length, min(8, spec.max_length))
-    mask = np.asarray(spec.task.sample(training.stream(0, training.TEST), 1, length, length).mask[0])
+def _counts_last_step_alone(learner: training.Supervised) -> bool:
+    length = max(learner.task.min_length, min(8, learner.length))
+    mask = np.asarray(learner.task.sample(training.stream(0, training.TEST), 1, length, length).mask[0])
     return bool(mask[-1]) and mask.sum() == 1

@@ -11,7 +11,7 @@ from experiments import _devices, _jax
 from experiments._build import Experiment, build
 from experiments._config import complete, with_devices
 from experiments._report import duration
-from experiments._session import begin
+from experiments._session import begin, placed_arrays
 from r3nn import training
 from r3nn.analysis import matmul_flops
 
@@ -26,10 +26,13 @@ def dry_run(config: ConfigDict) -> None:
     experiment = build(config, config.devices, allow_code=True)
     began = time.perf_counter()
     state = begin(experiment)
-    arguments = (experiment.spec, experiment.hparams, state, _count(experiment))
+    arrays = placed_arrays(experiment, experiment.placed().step.sharding)
+    arguments = (experiment.spec, experiment.hparams, state, _count(experiment), arrays)
     program = jax.jit(training.updates, static_argnums=(0, 3)).lower(*arguments).compile()
     compiling = time.perf_counter() - began
-    print(_table(experiment, state, program, compiling, _seconds_per_update(experiment, state, program)))
+    print(
+        _table(experiment, state, program, compiling, _seconds_per_update(experiment, state, arrays, program))
+    )
 
 
 def _count(experiment: Experiment) -> int:
@@ -38,12 +41,12 @@ def _count(experiment: Experiment) -> int:
     return -(-UPDATES // every) * every
 
 
-def _seconds_per_update(experiment: Experiment, state, program) -> float:
+def _seconds_per_update(experiment: Experiment, state, arrays, program) -> float:
     """The least of three: what else the machine does only adds."""
     times = []
     for _ in range(3):
         began = time.perf_counter()
-        jax.block_until_ready(program(experiment.hparams, state))
+        jax.block_until_ready(program(experiment.hparams, state, arrays))
         times.append(time.perf_counter() - began)
     return min(times) / _count(experiment)
 
@@ -53,7 +56,7 @@ def _table(experiment: Experiment, state, program, compiling: float, seconds: fl
     # Inside shard_map stands one device's share; of local updates so many would stand there at a time.
     alone = dataclasses.replace(experiment, spec=dataclasses.replace(spec, devices=1, sync_every=1))
     one = functools.partial(training.update, alone.spec)
-    flops = matmul_flops(one, experiment.hparams, jax.eval_shape(alone.start))
+    flops = matmul_flops(one, experiment.hparams, jax.eval_shape(alone.start), experiment.arrays)
     memory = program.memory_analysis()
     temporary = (
         f"{memory.temp_size_in_bytes:,} (temporary on each device, as XLA reports)" if memory else "unknown"
@@ -61,9 +64,9 @@ def _table(experiment: Experiment, state, program, compiling: float, seconds: fl
     updates = config.train.updates
     held = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     rows = {
-        "devices": f"{_devices.describe(config.devices)}, {spec.batch // spec.devices} sequences on each",
+        "devices": f"{_devices.describe(config.devices)}, {spec.batch // spec.devices} rows on each",
         "products": f"in {config.compute_dtype}, precision {config.precision}",
-        "parameters": f"{experiment.parameters:,} (hidden size {experiment.hidden_size})",
+        "parameters": f"{experiment.parameters:,} ({experiment.title})",
         "FLOPs per update": f"{flops:,} in matrix products ({flops / seconds / 1e9:.2f} GFLOP/s)",
         "bytes of the state": f"{held:,} (parameters, optimizer, carry)",
         "bytes of an update": temporary,

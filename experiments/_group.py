@@ -20,7 +20,6 @@ from experiments._signals import Signals
 from experiments._turn import Watch
 from experiments._workdir import Workdir
 from experiments.errors import Ending, Interrupted
-from r3nn import training
 
 Outcome = dict[str, Any] | Ending  # the content of result.json, or why there is none
 Ended = Callable[[int, Outcome], None]
@@ -128,11 +127,11 @@ class Group:
     def _begin(self) -> Lanes:
         """All states on the devices, and the programs compiled."""
         sessions, experiment = list(self.sessions.values()), self._experiments[0]
-        config, began = experiment.config, time.perf_counter()
+        began = time.perf_counter()
         lanes = Lanes({number: (one.experiment, one.state) for number, one in self.sessions.items()})
         self._screen.say(
-            f"{config.task.name}, T={config.train.length}: {config.model.cell}, {experiment.parameters:,} "
-            f"parameters; {len(sessions)} side by side on {_devices.describe(lanes.devices)}, compiling ..."
+            f"{experiment.title}, {experiment.parameters:,} parameters; {len(sessions)} side by side on "
+            f"{_devices.describe(lanes.devices)}, compiling ..."
         )
         for session in sessions:
             session.state = None  # the lanes have it
@@ -181,7 +180,9 @@ class Group:
         """Evaluates those whose turn it is, and has saved what is worth it."""
         train, began = self._experiments[0].config.train, time.perf_counter()
         due = [number for number in members if self.sessions[number].due(train.eval_every, count)]
-        numbers = lanes.measure(due, training.HELD_OUT) if due else {}
+        numbers = lanes.measure(due, "held_out") if due else {}
+        for number in due:
+            lanes.judge(number, numbers[number])
         for number in due:
             self.sessions[number].counters.seconds += (time.perf_counter() - began) / len(due)
         better = {n: self._attempt(n, partial(self._judged, lanes, n, numbers[n])) for n in due}
@@ -225,7 +226,7 @@ class Group:
                 tested[number] = state
         if not tested:
             return
-        numbers = lanes.measure([*tested], training.TEST, tested)
+        numbers = lanes.measure([*tested], "test", tested)
         for number, state in tested.items():
             arguments = (number, numbers[number], int(state.step))
             self._later.append((number, partial(self._finish, *arguments)))

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from experiments._build import Experiment
+from experiments._session import placed_arrays
 from r3nn import training
 
 _updates = jax.jit(training.member_updates, static_argnums=(0, 4, 5, 6), donate_argnums=2)
@@ -37,33 +38,48 @@ class Lanes:
         self._at_once = jax.default_backend() != "cpu"
         self.states = self._put([state for _, state in members.values()])
         self._hparams = self._put(list(self._hparams_of.values()))
+        everywhere = jax.sharding.NamedSharding(self._sharding.mesh, jax.sharding.PartitionSpec())
+        self._arrays = placed_arrays(self._first, everywhere)
 
     def compile(self, count: int) -> None:
         """The programs of `count` updates, and of an evaluation."""
         self._program(count)
-        self._evaluator()
+        self._evaluator("held_out")
 
     def advance(self, members: Sequence[int], count: int) -> dict[str, jax.Array]:
         """`count` updates of these members alone -> metrics [lanes, count], perhaps not computed yet."""
         self._balance(members)
         program = self._program(count)
-        self.states, metrics = program(self._hparams, self.states, self._active(members))
+        self.states, metrics = program(self._hparams, self.states, self._active(members), self._arrays)
         return metrics
 
     def measure(
-        self, members: Sequence[int], stream: int, states: dict[int, training.TrainState] | None = None
+        self,
+        members: Sequence[int],
+        split: training.Split,
+        states: dict[int, training.TrainState] | None = None,
     ) -> dict[int, dict[str, float]]:
-        """By member, the task's metrics of each of these on the fixed sequences of a stream.
+        """By member, the learner's metrics of each of these on the rows of a split.
 
         states: by member, in place of those in the lanes.
         """
-        params = self.states.params
+        measured = self.states.params, self.states.carry.shared
         if states is not None:
             some = states[members[0]]
-            params = self._put([states.get(member, some).params for member in self._order])
-        numbers = self._evaluator()(params, self._active(members), training.stream(0, stream))
+            whole = [states.get(member, some) for member in self._order]
+            measured = self._put([(state.params, state.carry.shared) for state in whole])
+        numbers = self._evaluator(split)(*measured, self._active(members), self._arrays)
         numbers = jax.device_get(numbers)
         return {m: {k: float(v) for k, v in self.of(m, numbers).items()} for m in members}
+
+    def judge(self, member: int, numbers: dict[str, float]) -> None:
+        """What a member shares, behind an evaluation of these numbers on held-out data."""
+        learner, carry = self._first.learner, self.states.carry
+        if learner.judges:
+            lane, shared = self._order.index(member), learner.judged(self.of(member, carry.shared), numbers)
+            put = lambda leaf, new: jax.device_put(leaf.at[lane].set(new), self._sharding)
+            carry = carry._replace(shared=jax.tree.map(put, carry.shared, shared))
+            self.states = self.states._replace(carry=carry)
 
     def of(self, member: int, tree: Any) -> Any:
         """A member's part of what has a leading axis of lanes."""
@@ -104,12 +120,13 @@ class Lanes:
 
     def _program(self, count: int) -> Callable:
         arguments = (self._hparams, self.states, self._active([]), count, self.devices, self._at_once)
+        arguments = (*arguments, self._arrays)
         return self._find("updates", count, lambda: _updates.lower(self._first.spec, *arguments))
 
-    def _evaluator(self) -> Callable:
-        train, key = self._first.config.train, training.stream(0, training.HELD_OUT)
-        sizes = (train.eval_batch, train.length)
-        arguments = (self.states.params, self._active([]), key, *sizes, self.devices, self._at_once)
+    def _evaluator(self, split: training.Split) -> Callable:
+        sizes = (self._first.config.train.eval_batch, split)
+        measured = (self.states.params, self.states.carry.shared, self._active([]))
+        arguments = (*measured, *sizes, self.devices, self._at_once, self._arrays)
         return self._find("evaluate", sizes, lambda: _evaluate.lower(self._first.spec, *arguments))
 
     def _find(self, name: str, sizes: Any, lower: Callable) -> Callable:

@@ -8,11 +8,16 @@ from typing import Any, NamedTuple
 
 import jax
 
-from experiments import _code
+from experiments import _code, _processes
 from experiments._build import Experiment, build
 from experiments._checkpoint import Checkpoints, Damaged
 from experiments._workdir import Workdir
 from experiments.errors import BadInput
+from r3nn import linen, nnx
+from r3nn._names import check_choice
+from r3nn.model import Model
+
+FORMS = ("pure", "nnx", "linen")
 
 
 class Learned(NamedTuple):
@@ -24,10 +29,24 @@ class Learned(NamedTuple):
     damaged: dict[int, str]  # by step: checkpoints that would have come first, and what is wrong with them
 
 
-def load(workdir: str | os.PathLike, step: int | None, allow_code: bool) -> tuple[Any, Any, Any]:
+def load(workdir: str | os.PathLike, step: int | None, form: str, allow_code: bool) -> tuple[Any, Any, Any]:
     """See `experiments.load`."""
+    try:
+        check_choice("form", form, FORMS)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
     learned = restore(workdir, step, allow_code)
-    return learned.experiment.spec.model, learned.params, learned.experiment.config
+    config, params = learned.experiment.config, learned.params
+    model = getattr(learned.experiment.learner, "model", learned.experiment.learner)
+    if form == "pure":
+        return model, params, config
+    if not isinstance(model, Model):
+        raise BadInput(
+            f"form={form!r}: the model is no r3nn.model.Model but {type(model).__name__}; take 'pure'."
+        )
+    if form == "linen":
+        return linen.R3NN(model), linen.variables(params), config
+    return *nnx.Functional.split(nnx.R3NN.from_params(model, params)), config
 
 
 def restore(workdir: str | os.PathLike, step: int | None = None, allow_code: bool = False) -> Learned:
@@ -52,6 +71,30 @@ def restore(workdir: str | os.PathLike, step: int | None = None, allow_code: boo
             return Learned(experiment, state.params, candidate, damaged)
     reasons = "; ".join(f"{bad}: {reason}" for bad, reason in damaged.items())
     raise BadInput(f"{place.checkpoints}: holds no checkpoint that is good{_of(step)} ({reasons or 'none'}).")
+
+
+def sourced(experiment: Experiment, place: Workdir) -> Experiment:
+    """With the parameters that a run which begins at `place` starts from, where its config names some.
+
+    Of the folder of another run checkpoints are read and nothing else: no code that its config names.
+    Raises: BadInput, NotRead.
+    """
+    workdir = experiment.config.train.init_from
+    if not workdir or not _processes.first() or place.holds_run():
+        return experiment
+    like = jax.eval_shape(experiment.learner.init, jax.random.key(0))
+    return dataclasses.replace(experiment, source=_best_params(workdir, like))
+
+
+def _best_params(workdir: str, like: Any) -> Any:
+    place, damaged = Workdir(workdir), {}
+    if not place.checkpoints.is_dir():
+        raise BadInput(f"config.train.init_from={workdir}: has no checkpoint.")
+    with contextlib.closing(Checkpoints(place.checkpoints, _warn, read_only=True)) as checkpoints:
+        for candidate in _candidates(checkpoints, place, None, damaged):
+            with contextlib.suppress(Damaged):
+                return checkpoints.read_params(candidate, like)
+    raise BadInput(f"config.train.init_from={workdir}: holds no checkpoint that is good.")
 
 
 def _described(place: Workdir, allow_code: bool) -> Experiment:

@@ -9,15 +9,18 @@ from ml_collections import ConfigDict
 
 from experiments import _devices, _jax
 from experiments._build import Experiment, build, vary
-from experiments._config import complete, with_devices
+from experiments._config import complete, fields, with_devices
 from experiments._group import Ended, Group, Member, Outcome
+from experiments._learner import own_names
+from experiments._load import sourced
 from experiments._signals import Signals
+from experiments._workdir import Workdir
 from experiments.errors import BadInput
 
 #: The fields in which members may differ: traced numbers, and what the host alone reads.
 FREE = (
     *("seed", "optimizer.lr", "optimizer.weight_decay", "optimizer.clip", "optimizer.b1", "optimizer.b2"),
-    *("train.depth_weight", "train.target", "devices", "profile"),
+    *("train.target", "devices", "profile"),
 )
 BYTES = 32  # kept for the backward pass: the state, gates and projections of a step, in float32
 
@@ -42,11 +45,13 @@ def run_members(members: Sequence[Member], ended: Ended | None = None) -> list[O
 
 def alike(config: ConfigDict) -> str:
     """What all members of one program have in common: configs go together where this is equal."""
-    fields = complete(config).to_dict()
-    for name in FREE:
-        group, _, last = name.rpartition(".")
-        (fields[group] if group else fields).pop(last)
-    return json.dumps(fields, sort_keys=True)
+    traced = free(config)
+    return json.dumps({k: v for k, v in fields(complete(config)) if k not in traced}, sort_keys=True)
+
+
+def free(config: ConfigDict) -> tuple[str, ...]:
+    """The fields in which members of this config may differ: `FREE`, and the learner's own scalars."""
+    return (*FREE, *(f"learner.options.{name}" for name in own_names(config)))
 
 
 def together(config: ConfigDict, devices: int) -> int:
@@ -71,7 +76,9 @@ def _experiments(members: Sequence[Member]) -> list[Experiment]:
     """What the configs mean; JAX has its devices then. Raises: BadInput, ValueError."""
     configs = [complete(member.config) for member in members]
     if len({alike(config) for config in configs}) > 1:
-        raise ValueError(f"members train together where their configs differ in {', '.join(FREE)} alone.")
+        raise ValueError(
+            f"members train together where their configs differ in {', '.join(free(configs[0]))} alone."
+        )
     for config in configs:
         if field := _alone(config):
             raise BadInput(f"config.{field}: a member lies on one device of its own; it must be 0 or 1.")
@@ -80,7 +87,9 @@ def _experiments(members: Sequence[Member]) -> list[Experiment]:
     _jax.check_cache(configs[0])
     _devices.make_all()
     first = build(configs[0], allow_code=True)
-    return [first, *(vary(first, config) for config in configs[1:])]
+    experiments = [first, *(vary(first, config) for config in configs[1:])]
+    places = [Workdir(member.workdir) for member in members]
+    return [sourced(one, place) for one, place in zip(experiments, places, strict=True)]
 
 
 def _alone(config: ConfigDict) -> str:

@@ -1,6 +1,7 @@
 """What a run leaves: result.json, the loss curve, and the last words on the screen."""
 
 import importlib.metadata
+import os
 import platform
 import shlex
 import subprocess
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from experiments._build import Experiment
 from experiments._checkpoint import Counters
 from experiments._disk import replacing
+from experiments._learner import OURS
 from experiments._report import duration
 from experiments._workdir import Workdir, read_lines, to_json, write
 
@@ -24,22 +26,24 @@ def collect(
     experiment: Experiment, counters: Counters, metrics: dict[str, float], tested: int, command: str
 ) -> dict[str, Any]:
     """All that a table of results needs. metrics: on the test sequences; tested: after which update."""
-    config, task = experiment.config, experiment.spec.task
-    baselines = task.baseline(config.train.length)
+    config, learner = experiment.config, experiment.learner
+    baselines = learner.baseline()
     device = jax.devices()[0]
     return {
+        "learner": config.learner.name,
         "task": config.task.name,
         "length": config.train.length,
-        "metric": task.metric,
-        "higher_is_better": task.higher_is_better,
-        "value": metrics[task.metric],
-        "baseline": baselines[task.metric],
+        "metric": learner.metric,
+        "higher_is_better": learner.higher_is_better,
+        "value": metrics[learner.metric],
+        "baseline": baselines.get(learner.metric),
         "metrics": metrics,
         "baselines": baselines,
-        "test_sequences": config.train.eval_batch,
+        "test_sequences": learner.size("test") or config.train.eval_batch,
         "held_out": counters.best,
         "target": config.train.target or None,
         "reached_target": counters.reached,
+        "out_of_patience": 0 < config.train.patience <= counters.stale,
         "updates": counters.step,
         "tested_update": tested,
         "seconds": round(counters.seconds, 3),
@@ -74,11 +78,9 @@ def save(result: dict[str, Any], place: Workdir) -> None:
 
 def line(result: dict[str, Any]) -> str:
     """The result beside the trivial baseline."""
-    early = ", stopped early at the target" if result["reached_target"] else ""
-    return (
-        f"test {result['metric']} {result['value']:.4g} (trivial baseline {result['baseline']:.4g}; "
-        f"{better(result)}) after {result['updates']} updates{early}"
-    )
+    early = _early(result)
+    test = f"test {result['metric']} {result['value']:.4g} ({trivial(result)}{better(result)})"
+    return f"{test} after {result['updates']} updates{early}"
 
 
 def summary(result: dict[str, Any], place: Workdir, code: bool) -> str:
@@ -90,8 +92,8 @@ def summary(result: dict[str, Any], place: Workdir, code: bool) -> str:
     following = ["experiments/evaluate.py", f"--workdir={place.path}", f"--lengths={lengths}"]
     if code:
         following.append("--allow_code")
-    early = ", stopped early at the target" if result["reached_target"] else ""
-    rows = [
+    early, rows = _early(result), "fresh sequences" if result["learner"] == OURS else "rows"
+    files = [
         ("result.json", "every number of this result"),
         ("loss_curve.png", "the loss and the held-out metric over updates"),
         ("metrics.jsonl", "the same as lines of JSON; tensorboard/ has them as events"),
@@ -100,17 +102,34 @@ def summary(result: dict[str, Any], place: Workdir, code: bool) -> str:
     return "\n".join(
         [
             "",
-            f"{result['task']}, T={result['length']}: test {result['metric']} {result['value']:.4g}  "
-            f"(trivial baseline {result['baseline']:.4g}; {better(result)})",
+            f"{of(result)}: test {result['metric']} {result['value']:.4g}  "
+            f"({trivial(result)}{better(result)})",
             f"{result['updates']} updates in {duration(result['seconds'])}{early}; "
-            f"{result['parameters']:,} parameters; tested on {result['test_sequences']} fresh sequences",
+            f"{result['parameters']:,} parameters; tested on {result['test_sequences']} {rows}",
             "",
             f"In {place.path}:",
-            *(f"  {name:15} {what}" for name, what in rows),
-            "Next:",
-            f"  {shlex.join(['scripts/run', *following])}",
+            *(f"  {name:15} {what}" for name, what in files),
+            *(["Next:", f"  {shlex.join(['scripts/run', *following])}"] if result["learner"] == OURS else []),
         ]
     )
+
+
+def of(result: dict[str, Any]) -> str:
+    """What was trained, in words."""
+    ours = result["learner"] == OURS
+    return f"{result['task']}, T={result['length']}" if ours else os.path.basename(result["learner"])
+
+
+def trivial(result: dict[str, Any]) -> str:
+    """What a guess without the inputs gets, where that is known."""
+    return "" if result["baseline"] is None else f"trivial baseline {result['baseline']:.4g}; "
+
+
+def _early(result: dict[str, Any]) -> str:
+    """Why fewer updates were made than the config has."""
+    if result["reached_target"]:
+        return ", stopped early at the target"
+    return ", stopped early for want of gain" if result["out_of_patience"] else ""
 
 
 def better(result: dict[str, Any]) -> str:
@@ -128,14 +147,15 @@ def curve(result: dict[str, Any], place: Workdir) -> None:
     metric = result["metric"]
     held_out = [(line["update"], line.get(metric)) for line in lines if line["kind"] == "eval"]
     _plot(right, held_out, "C1", marker="o", markersize=3, label="held out")
-    right.axhline(result["baseline"], color="0.5", linestyle="--", label="trivial baseline")
+    if result["baseline"] is not None:
+        right.axhline(result["baseline"], color="0.5", linestyle="--", label="trivial baseline")
     if result["target"] is not None:
         right.axhline(result["target"], color="C2", linestyle=":", label="target")
     right.set(title=f"held-out {metric} ({better(result)})", xlabel="update")
     right.legend(frameon=False)
     if result["higher_is_better"]:
         right.set_yscale("linear")
-    figure.suptitle(f"{result['task']}, T = {result['length']}: test {metric} {result['value']:.3g}")
+    figure.suptitle(f"{of(result)}: test {metric} {result['value']:.3g}")
     with replacing(place.curve) as file:
         figure.savefig(file, format="png", dpi=120)
 

@@ -10,6 +10,7 @@ from experiments import _code, _devices, _jax, _processes, _result, _shared, _tu
 from experiments._build import build
 from experiments._config import complete, with_devices
 from experiments._disk import writing
+from experiments._load import sourced
 from experiments._report import duration
 from experiments._session import Session, opened
 from experiments._signals import Signals
@@ -31,7 +32,7 @@ def run(config: ConfigDict, workdir: str, command: str = "", watch: Watch | None
         _jax.check_cache(config)
         config = with_devices(config, _devices.choose(config, _processes.tell(Workdir(workdir).devices)))
         _processes.connect()
-        experiment = build(config, config.devices, allow_code=True)
+        experiment = sourced(build(config, config.devices, allow_code=True), Workdir(workdir))
         with _shared.claimed(Workdir(workdir), config) as place:
             _jax.use_cache(config)
             result = _processes.tell(place.read_result)
@@ -74,12 +75,12 @@ def begin(session: Session) -> None:
         return
     start = f"going on after update {step}{other_devices(session)}" if step else "starting"
     session.screen.say(
-        f"{config.task.name}, T={config.train.length}: {config.model.cell}, {experiment.parameters:,} "
-        f"parameters, on {_devices.describe(config.devices)}; {start}, compiling ..."
+        f"{experiment.title}, {experiment.parameters:,} parameters, on "
+        f"{_devices.describe(config.devices)}; {start}, compiling ..."
     )
     began = time.perf_counter()
     session.program(_turn.next_count(session))
-    session.evaluator()
+    session.evaluator("held_out")
     session.screen.say(f"compiled in {duration(time.perf_counter() - began)}")
     if config.profile:
         profile(session)
@@ -95,7 +96,8 @@ def other_devices(session: Session) -> str:
 def profile(session: Session) -> None:
     """A trace of config.profile updates, whose result is dropped: the run stays as it is without."""
     program = jax.jit(training.updates, static_argnums=(0, 3))
-    arguments = (session.experiment.spec, session.experiment.hparams, session.state, session.config.profile)
+    experiment, state, count = session.experiment, session.state, session.config.profile
+    arguments = (experiment.spec, experiment.hparams, state, count, session.arrays)
     jax.block_until_ready(program(*arguments))
     with writing(session.place.profile), _shared.mine(jax.profiler.trace, str(session.place.profile)):
         jax.block_until_ready(program(*arguments))
@@ -109,7 +111,7 @@ def advance(session: Session, count: int) -> None:
     """
     program, began = session.program(count), time.perf_counter()
     with session.timed():
-        session.state, metrics = program(session.experiment.hparams, session.state)
+        session.state, metrics = program(session.experiment.hparams, session.state, session.arrays)
         finite = bool(session.state.ok)
     rate = count / (time.perf_counter() - began)
     if not finite:
@@ -124,7 +126,8 @@ def evaluate(session: Session, watch: Watch | None) -> bool:
     Raises: what `watch` raises, once the run is saved.
     """
     with session.timed():
-        numbers = session.measure(session.state.params, training.HELD_OUT)
+        numbers = session.measure(session.state, "held_out")
+        session.state = _turn.shared_behind(session.experiment.learner, session.state, numbers)
     try:
         return _turn.judged(session, numbers, watch)
     except Ending:
@@ -135,5 +138,5 @@ def evaluate(session: Session, watch: Watch | None) -> bool:
 def finish(session: Session, command: str) -> dict[str, Any]:
     """Tests the best state on sequences that decided nothing; writes result.json and the loss curve."""
     state = _turn.to_test(session)
-    numbers = session.measure(state.params, training.TEST)
+    numbers = session.measure(state, "test")
     return _processes.tell(lambda: _turn.finish(session, numbers, int(state.step), command))

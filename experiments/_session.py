@@ -9,18 +9,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import _processes, _shared
 from experiments._build import Experiment, start
-from experiments._checkpoint import Checkpoints, Counters
+from experiments._checkpoint import Checkpoints, Counters, sums
 from experiments._report import Events, Screen, screen
 from experiments._workdir import Log, Workdir, read_lines
 from r3nn import training
 
 _updates = jax.jit(training.updates, static_argnums=(0, 3), donate_argnums=2)
 _evaluate = jax.jit(training.evaluate, static_argnums=(0, 3, 4))
-_start = jax.jit(start, static_argnums=(0, 1))  # one program for all seeds
+_start = jax.jit(start, static_argnums=0)  # one program for all seeds
 
 
 @dataclasses.dataclass
@@ -29,6 +30,7 @@ class Session:
 
     experiment: Experiment
     place: Workdir
+    arrays: Any  # the learner's finite data, on the devices
     state: training.TrainState
     counters: Counters
     checkpoints: Checkpoints
@@ -45,32 +47,36 @@ class Session:
 
     @property
     def done(self) -> bool:
-        """Whether all updates are made, or the target is reached."""
-        return self.counters.reached or self.counters.step >= self.config.train.updates
+        """Whether all updates are made, the target is reached, or patience is at its end."""
+        patience, counters = self.config.train.patience, self.counters
+        return (
+            counters.reached or counters.step >= self.config.train.updates or 0 < patience <= counters.stale
+        )
 
     def due(self, every: int, count: int) -> bool:
         """Whether the last `count` updates passed a multiple of `every`, or are the last of all."""
         return self.done or _passed(every, self.counters.step - count, self.counters.step)
 
     def program(self, count: int) -> Callable:
-        """`count` updates as one compiled program: (hparams, state) -> (state, metrics of each)."""
+        """`count` updates as one compiled program: (hparams, state, arrays) -> (state, metrics of each)."""
         if count not in self._programs:
-            arguments = (self.experiment.spec, self.experiment.hparams, self.state, count)
+            arguments = (self.experiment.spec, self.experiment.hparams, self.state, count, self.arrays)
             self._programs[count] = _updates.lower(*arguments).compile()
         return self._programs[count]
 
-    def measure(self, params: Any, stream: int) -> dict[str, float]:
-        """The task's metrics on the fixed sequences of a stream: the same ones for every seed."""
-        numbers = self.evaluator()(params, training.stream(0, stream))
+    def measure(self, state: training.TrainState, split: training.Split) -> dict[str, float]:
+        """The learner's metrics on the rows of a split: the same ones for every seed."""
+        numbers = self.evaluator(split)(state.params, state.carry.shared, self.arrays)
         return {name: float(value) for name, value in numbers.items()}
 
-    def evaluator(self) -> Callable:
-        """One evaluation as a compiled program: (params, key) -> metrics."""
-        if "evaluate" not in self._programs:
-            train, key = self.config.train, training.stream(0, training.HELD_OUT)
-            arguments = (self.experiment.spec, self.state.params, key, train.eval_batch, train.length)
-            self._programs["evaluate"] = _evaluate.lower(*arguments).compile()
-        return self._programs["evaluate"]
+    def evaluator(self, split: training.Split) -> Callable:
+        """One evaluation as a compiled program: (params, shared, arrays) -> metrics."""
+        if split not in self._programs:
+            params, shared = self.state.params, self.state.carry.shared
+            batch = self.config.train.eval_batch
+            lowered = _evaluate.lower(self.experiment.spec, params, shared, batch, split, self.arrays)
+            self._programs[split] = lowered.compile()
+        return self._programs[split]
 
     def record(self, kind: str, numbers: dict[str, float]) -> None:
         """A line of metrics.jsonl, and the same as events."""
@@ -96,11 +102,23 @@ class Session:
 
 def begin(experiment: Experiment) -> training.TrainState:
     """The state before the first update, computed on one device: the same bits on any number of them."""
-    state = _start(experiment.spec, experiment.init, experiment.hparams)
+    state = _start(experiment.spec, experiment.hparams)
+    if experiment.source is not None:
+        state = state._replace(params=experiment.source)
     placed = experiment.placed()
     if _processes.several():
         return _processes.from_first(state, placed)
     return jax.device_put(state, jax.tree.map(lambda leaf: leaf.sharding, placed))
+
+
+def placed_arrays(experiment: Experiment, sharding: jax.sharding.Sharding) -> Any:
+    """The learner's finite data on the devices of a sharding, which has them whole on each."""
+
+    def place(array):
+        array = np.asarray(array, jax.dtypes.canonicalize_dtype(array.dtype))
+        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+    return jax.tree.map(place, experiment.arrays)
 
 
 @contextlib.contextmanager
@@ -111,16 +129,23 @@ def opened(experiment: Experiment, place: Workdir, shown: Screen | None = None) 
     """
     with contextlib.ExitStack() as stack:
         closing = lambda part: stack.enter_context(contextlib.closing(part))
-        checkpoints = closing(_shared.checkpoints(place.checkpoints))
+        options = {"data": sums(experiment.arrays), "marks": _marks(experiment.config.train)}
+        checkpoints = closing(_shared.checkpoints(place.checkpoints, **options))
         found = checkpoints.restore(experiment.placed())
         state, counters = found or (begin(experiment), Counters())
+        arrays = placed_arrays(experiment, experiment.placed().step.sharding)
         log = closing(_shared.mine(Log, place.metrics, counters.step))
         events = closing(_shared.mine(Events, place.tensorboard, counters.step))
         shown = shown or closing(_shared.mine(screen, experiment.config.train.updates, counters.step))
         _shared.mine(_tell_gaps, place, experiment.config.train, counters.step, shown)
         yield Session(
-            experiment, place, state, counters, checkpoints, log, events, shown, saved=counters.step
+            experiment, place, arrays, state, counters, checkpoints, log, events, shown, saved=counters.step
         )
+
+
+def _marks(train: ConfigDict) -> tuple[float, ...]:
+    """Numbers of updates, evenly in their logarithm, at or behind which a checkpoint stays."""
+    return tuple(train.updates ** (number / train.keep) for number in range(1, train.keep + 1))
 
 
 def _tell_gaps(place: Workdir, train: ConfigDict, step: int, shown: Screen) -> None:

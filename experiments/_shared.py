@@ -40,11 +40,11 @@ def claimed(place: Workdir, config: ConfigDict) -> Iterator[Workdir]:
         yield place
 
 
-def checkpoints(folder: Path) -> "Checkpoints | Together":
-    """Of a run in one process, or in several."""
+def checkpoints(folder: Path, **options: Any) -> "Checkpoints | Together":
+    """Of a run in one process, or in several. options: of `Checkpoints`."""
     if not _processes.several():
-        return Checkpoints(folder)
-    return Together(Checkpoints(folder) if _processes.first() else None)
+        return Checkpoints(folder, **options)
+    return Together(Checkpoints(folder, **options) if _processes.first() else None)
 
 
 class Together:

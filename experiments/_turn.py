@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments import _result, _shared
@@ -46,7 +48,18 @@ def not_finite(session: Session) -> NotFinite:
     """What to end with where session.state is not ok; saves it: a resume meets the same bad update again."""
     session.counters.step = int(session.state.step)
     session.save()
-    return NotFinite(blame(session.experiment, session.state))
+    return NotFinite(blame(session.experiment, session.state, session.arrays))
+
+
+def shared_behind(
+    learner: training.Learner, state: training.TrainState, numbers: dict[str, float]
+) -> training.TrainState:
+    """The state behind an evaluation of these numbers on held-out data, which may change what is shared."""
+    if not learner.judges:
+        return state
+    place = lambda new, old: jax.device_put(jnp.asarray(new, old.dtype), old.sharding)
+    shared = jax.tree.map(place, learner.judged(state.carry.shared, numbers), state.carry.shared)
+    return state._replace(carry=state.carry._replace(shared=shared))
 
 
 def judged(session: Session, numbers: dict[str, float], watch: Watch | None) -> bool:
@@ -54,15 +67,16 @@ def judged(session: Session, numbers: dict[str, float], watch: Watch | None) -> 
 
     Raises: what `watch` raises.
     """
-    task, target, counters = session.experiment.spec.task, session.config.train.target, session.counters
+    learner, target, counters = session.experiment.learner, session.config.train.target, session.counters
     session.record("eval", {**numbers, "seconds": round(counters.seconds, 3)})
-    value, sign = numbers[task.metric], 1 if task.higher_is_better else -1
+    value, sign = numbers[learner.metric], 1 if learner.higher_is_better else -1
     better = math.isfinite(value) and (counters.best is None or sign * value > sign * counters.best)
+    counters.stale = 0 if better else counters.stale + 1
     if better:
         counters.best, counters.best_step = value, counters.step
         counters.reached = bool(target) and sign * value >= sign * target
     mark = "  (best so far)" if better else ""
-    session.screen.say(f"held-out {task.metric} after update {counters.step}: {value:.4g}{mark}")
+    session.screen.say(f"held-out {learner.metric} after update {counters.step}: {value:.4g}{mark}")
     if watch:
         watch(counters.step, value)
     return better

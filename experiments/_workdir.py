@@ -16,8 +16,8 @@ from experiments._flags import expanded
 from experiments.errors import BadInput
 
 SHOWN = {  # of result.json, in the last words on the screen
-    *("task", "length", "metric", "higher_is_better", "value", "baseline", "test_sequences"),
-    *("reached_target", "updates", "seconds", "parameters"),
+    *("learner", "task", "length", "metric", "higher_is_better", "value", "baseline", "test_sequences"),
+    *("reached_target", "out_of_patience", "updates", "seconds", "parameters"),
 }
 LOCK = ".lock"
 
@@ -126,7 +126,7 @@ class Workdir:
                 f"--workdir={self.path}: has no readable config.json ({error.strerror})."
             ) from error
         except (ValueError, TypeError) as error:
-            raise BadInput(f"{self.config}: is not the config of a run ({error}).") from error
+            raise BadInput(f"{self.config}: is not the config of a run of this version ({error}).") from error
 
     def devices(self) -> int:
         """The number of devices that the run here began on; 0 where none is known. Raises: NotRead."""

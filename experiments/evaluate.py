@@ -48,24 +48,26 @@ start = jax.jit(training.start_stream, static_argnums=(0, 2))
 advance = jax.jit(training.evaluate_chunk, static_argnums=0)
 
 
-def measure(spec: training.Spec, params, length: int, longest: int, options: Options) -> dict[str, Estimate]:
+def measure(
+    learner: training.Supervised, params, length: int, longest: int, options: Options
+) -> dict[str, Estimate]:
     """Every metric of the task over N sequences of one length. longest: the greatest length to come."""
     key = jax.random.fold_in(training.stream(options.seed, training.TEST), length)
     steps = room(length, longest, options.chunk)
     tallies = []
     for first in range(0, options.sequences, options.batch):
         rows = np.arange(first, first + options.batch)
-        data = jax.tree.map(np.asarray, samples(spec.task, steps, key, rows, np.int32(length)))
-        tallies.append(stream(spec, params, data, length, options.chunk))
+        data = jax.tree.map(np.asarray, samples(learner.task, steps, key, rows, np.int32(length)))
+        tallies.append(stream(learner, params, data, length, options.chunk))
     tally = jax.tree.map(lambda *parts: np.concatenate(parts)[: options.sequences], *tallies)
-    return estimates(spec.task, tally, length)
+    return estimates(learner.task, tally, length)
 
 
-def stream(spec: training.Spec, params, data: Batch, length: int, chunk: int):
+def stream(learner: training.Supervised, params, data: Batch, length: int, chunk: int):
     """The tally [B] of sequences [B, T, ...], T whole chunks, taken chunk by chunk up to their length."""
-    at = start(spec, params, len(data.valid))
+    at = start(learner, params, len(data.valid))
     for first in range(0, length, chunk):
-        at = advance(spec, params, at, Batch(*(leaf[:, first : first + chunk] for leaf in data)))
+        at = advance(learner, params, at, Batch(*(leaf[:, first : first + chunk] for leaf in data)))
     return at.tally
 
 
@@ -156,17 +158,22 @@ def _main(argv: list[str]) -> None:
     config = complete(place.read_config())
     _jax.configure(config, cache=False)
     learned = restore(place.path, asked.step, asked.allow_code)
-    spec = learned.experiment.spec
-    _check_lengths(spec.task, asked)
+    learner = learned.experiment.learner
+    if not isinstance(learner, training.Supervised):
+        raise BadInput(
+            f"--workdir={place.path}: was trained by config.learner.name={config.learner.name}; lengths are "
+            "evaluated of supervised learners alone."
+        )
+    _check_lengths(learner.task, asked)
     with contextlib.suppress(BadInput):  # without a cache it takes longer
         _jax.use_cache(config)
     began = time.perf_counter()
     table = dict(_rows(learned, asked))
     report = {
         "task": learned.experiment.config.task.name,
-        "metric": spec.task.metric,
-        "higher_is_better": spec.task.higher_is_better,
-        "trained_lengths": [spec.shortest, spec.max_length],
+        "metric": learner.metric,
+        "higher_is_better": learner.higher_is_better,
+        "trained_lengths": [learner.shortest, learner.length],
         "step": learned.step,
         "damaged": learned.damaged,
         **asked.options._asdict(),
@@ -210,13 +217,13 @@ def _bytes(task: Task, steps: int) -> int:
 
 def _rows(learned: Learned, asked: CommandLine):
     """(length, {metric: Estimate}) of each length, printed as it comes."""
-    spec, lengths, sequences = learned.experiment.spec, asked.lengths, asked.options.sequences
+    learner, lengths, sequences = learned.experiment.learner, asked.lengths, asked.options.sequences
     print(
         f"{learned.experiment.config.task.name}, {asked.workdir} after update {learned.step}, trained at "
-        f"{_trained(spec.shortest, spec.max_length)} steps: {sequences:,} sequences of each length"
+        f"{_trained(learner.shortest, learner.length)} steps: {sequences:,} sequences of each length"
     )
     for length in lengths:
-        row = measure(spec, learned.params, length, lengths[-1], asked.options)
+        row = measure(learner, learned.params, length, lengths[-1], asked.options)
         if length == lengths[0]:
             print(_heading(row))
         print(_line(length, row), flush=True)

@@ -218,7 +218,7 @@ TRAIN = [
     (["--config.model.width=5"], ["config.model.width=5", "linear or embedding", "must be 0"]),
     (["--config.model.mode=plain", "--config.model.chunk=3"], ["config.model.chunk=3", "plain", "must be 0"]),
     (["--config.model.depth=3", "--config.model.tie=3"], ["config.model.tie='3'", "2 of depth 3"]),
-    (["--config.train.depth_weight=0.5"], ["config.train.depth_weight=0.5", "predict_depths", "1.0"]),
+    (["--config.learner.options.depth_weight=0.5"], ["depth_weight=0.5", "predict_depths"]),
     (["--config.optimizer.name=sgd", "--config.optimizer.b2=0.9"], ["config.optimizer.b2=0.9", "0.999"]),
     (
         ["--config.train.sync_every=2", "--config.profile=3"],
@@ -458,9 +458,9 @@ def test_evaluate(workdir, tmp_path, capsys, arguments, word):
 
 
 def test_evaluate_of_another_format(workdir, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("experiments._checkpoint.FORMAT", 2)
+    monkeypatch.setattr("experiments._checkpoint.FORMAT", 3)
     argv = ["evaluate.py", f"--workdir={workdir}", "--lengths=4"]
-    refused(evaluate.main, argv, ["has format 1", "reads format 2"], capsys, workdir)
+    refused(evaluate.main, argv, ["has format 2", "reads format 3"], capsys, workdir)
 
 
 # sweep, bench, stress: flags

@@ -87,7 +87,7 @@ def test_open_groups_reach_task_and_cell():
     wanted.task.name, wanted.task.options.labels = "parity", "every"
     wanted.model.init.bias = False
     experiment = build(wanted)
-    assert experiment.spec.task.labels == "every"
+    assert experiment.learner.task.labels == "every"
     assert experiment.parameters < build(config("default")).parameters
 
 

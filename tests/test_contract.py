@@ -14,7 +14,17 @@ from jax.sharding import PartitionSpec as P
 
 from r3nn import CELLS, unroll
 from r3nn.time._trees import batch_axes
-from tests.helpers import COMPOSITIONS, assert_close, compiled, in_size, open_sizes, pad, problem, unless_slow
+from tests.helpers import (
+    COMPOSITIONS,
+    REPRESENTATIVES,
+    assert_close,
+    compiled,
+    in_size,
+    open_sizes,
+    pad,
+    problem,
+    unless_slow,
+)
 
 ROWS = CELLS | COMPOSITIONS
 every_row = pytest.mark.parametrize("name", ROWS)
@@ -108,7 +118,7 @@ def test_transformations(name, x64):
     assert again["jvp"] != results["jvp"]
 
 
-@every_row
+@pytest.mark.parametrize("name", unless_slow(ROWS, {*REPRESENTATIVES, "R3NN", "wavefront"}))
 def test_exports(name):
     """The gradient lowers for every platform, on whichever machine this is, for any batch and any number of
     blocks of steps."""

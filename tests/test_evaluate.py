@@ -41,9 +41,9 @@ def compile_quickly():
 class Counted(model.Model):
     """A model that counts how often a program of it is traced."""
 
-    def chunk(self, *args, **options):
+    def chunk_depths(self, *args, **options):
         TRACES.append(self)
-        return super().chunk(*args, **options)
+        return super().chunk_depths(*args, **options)
 
 
 TRACES = []
@@ -57,14 +57,12 @@ def caches(monkeypatch):
     return asked
 
 
-def spec_of(task, **options):
-    """A spec, and parameters of a small model of the task."""
+def learner_of(task, **options):
+    """A learner, and parameters of a small model of the task."""
     sizes = {"vocab": task.vocab} if task.vocab else {"in_size": task.in_size}
     built = model.build(**sizes, out_size=task.out_size, hidden_size=5, **options)
     built = Counted(**{field.name: getattr(built, field.name) for field in dataclasses.fields(built)})
-    last = built.predict == "last"
-    spec = training.Spec(built, task, batch=1, max_length=30, updates=1, predict_last=last)
-    return spec, numbers(jax.eval_shape(built.init, jax.random.key(0)))
+    return training.Supervised(built, task, length=30), numbers(jax.eval_shape(built.init, jax.random.key(0)))
 
 
 def numbers(shapes):
@@ -74,39 +72,39 @@ def numbers(shapes):
 
 
 CASES = {
-    "last": lambda: spec_of(
+    "last": lambda: learner_of(
         get_task("adding"), predict="last", depth=2, depth_cell="gru", predict_depths=True
     ),
-    "feedback": lambda: spec_of(get_task("parity", labels="every"), feedback="probabilities"),
-    "minimum length": lambda: spec_of(get_task("copy_memory", recall=3, loss_over="all"), cell="lstm"),
+    "feedback": lambda: learner_of(get_task("parity", labels="every"), feedback="probabilities"),
+    "minimum length": lambda: learner_of(get_task("copy_memory", recall=3, loss_over="all"), cell="lstm"),
 }
 
 
 @pytest.mark.parametrize("case, chunks", [("last", (1, 7)), ("feedback", (5, 24)), ("minimum length", (8,))])
 def test_chunks_give_the_numbers_of_the_whole(case, chunks):
-    spec, params = CASES[case]()
+    learner, params = CASES[case]()
     length, drawn = 23, 28
-    sequences = evaluate.samples(spec.task, drawn, jax.random.key(1), np.arange(4), np.int32(length))
+    sequences = evaluate.samples(learner.task, drawn, jax.random.key(1), np.arange(4), np.int32(length))
     sequences = jax.tree.map(np.asarray, sequences)
     whole = Batch(*(leaf[:, :length] for leaf in sequences))
-    ys = jax.jit(training.predictions, static_argnums=0)(spec, params, whole)[-1]
-    expected = jax.jit(spec.task.tally)(ys, training.last_step(whole) if spec.predict_last else whole)
+    ys = jax.jit(training.Supervised.predictions, static_argnums=0)(learner, params, whole)[-1]
+    expected = jax.jit(learner.task.tally)(ys, learner.counted(whole))
     for chunk in chunks:
-        assert_close(evaluate.stream(spec, params, sequences, length, chunk), expected)
+        assert_close(evaluate.stream(learner, params, sequences, length, chunk), expected)
 
 
 def test_one_program_for_all_lengths():
-    spec, params = CASES["feedback"]()
+    learner, params = CASES["feedback"]()
     TRACES.clear()
     for length in (2, 7, 8, 9, 31):
-        evaluate.measure(spec, params, length, 31, Options(sequences=6, batch=4, chunk=8))
+        evaluate.measure(learner, params, length, 31, Options(sequences=6, batch=4, chunk=8))
     assert len(TRACES) == 1
 
 
 def test_batch_and_chunk_change_no_number():
-    spec, params = CASES["feedback"]()
+    learner, params = CASES["feedback"]()
     rows = [
-        evaluate.measure(spec, params, 11, 11, Options(sequences=6, batch=batch, chunk=chunk))
+        evaluate.measure(learner, params, 11, 11, Options(sequences=6, batch=batch, chunk=chunk))
         for batch, chunk in [(6, 16), (4, 3)]
     ]
     assert list(rows[0]) == ["accuracy", "cross_entropy", "sequence_accuracy"]  # the headline first

@@ -306,7 +306,7 @@ def test_dry_run_creates_nothing(tmp_path, capsys):
     assert main(tmp_path / "run", "--dry_run") == 0
     out = capsys.readouterr().out
     for row in (
-        "1 of 4 cpu, 2 sequences",
+        "1 of 4 cpu, 2 rows",
         "in float32",
         "parameters",
         "FLOPs per update",
@@ -379,3 +379,70 @@ def test_progress_bar_and_lines():
 @pytest.mark.parametrize("seconds, text", [(41.6, "42 s"), (200, "3 min 20 s"), (7505, "2 h 05 min")])
 def test_duration(seconds, text):
     assert duration(seconds) == text
+
+
+# Where a run begins and ends, and what stays of it.
+
+
+def test_a_run_starts_with_the_parameters_of_another(finished, tmp_path, capsys):
+    """With the best ones, whatever optimizer moved them; of another model they are refused."""
+    fields = {"train.init_from": str(finished), "optimizer.name": "sgd", "optimizer.b2": 0.999}
+    assert main(tmp_path / "run", **fields, **{"optimizer.lr": 1e-30, "train.target": 0.0}) == 0
+    source, started = (experiments.load(folder)[1] for folder in (finished, tmp_path / "run"))
+    jax.tree.map(np.testing.assert_array_equal, source, started)
+    capsys.readouterr()
+    assert main(tmp_path / "other", **{**fields, "model.hidden_size": 4}) == 2
+    assert "is sound, but of another model" in capsys.readouterr().err and not (tmp_path / "other").exists()
+    assert main(tmp_path / "other", **{"train.init_from": str(tmp_path)}) == 2
+    assert f"config.train.init_from={tmp_path}: has no checkpoint" in capsys.readouterr().err
+
+
+def test_a_run_whose_patience_is_at_its_end_stops(tmp_path, capsys):
+    """At a rate of nothing no evaluation is better than the first; also where it was stopped in between."""
+    fields = {"train.patience": 2, "train.updates": 40, "train.eval_every": 4, "optimizer.lr": 1e-30}
+    assert main(tmp_path / "run", **fields) == 0
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (result["updates"], result["out_of_patience"], result["reached_target"]) == (12, True, False)
+    assert "12 updates in 0 s, stopped early for want of gain" in capsys.readouterr().out
+
+
+def test_checkpoints_spaced_in_the_logarithm_stay(tmp_path):
+    fields = {"train.keep": 3, "train.updates": 27, "train.log_every": 1, "train.checkpoint_every": 1}
+    assert main(tmp_path / "run", **fields, **{"train.eval_every": 27}) == 0
+    assert sorted(int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir()) == [3, 9, 26, 27]
+
+
+def test_a_batch_in_parts_gives_the_same_numbers(tmp_path):
+    lines = []
+    for parts in (1, 2):
+        folder = tmp_path / str(parts)
+        assert main(folder, **{"train.accumulate": parts, "train.batch": 4, "devices": 1}) == 0
+        lines.append([json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()])
+    for whole, other in zip(*lines, strict=True):
+        for name in whole.keys() - {"kind", "seconds"}:
+            np.testing.assert_allclose(other[name], whole[name], rtol=1e-5, atol=1e-6)
+
+
+def test_a_run_is_loaded_in_each_form(finished):
+    """The same predictions by the pure model, its nnx and its linen form."""
+    xs = jnp.asarray(np.random.default_rng(0).normal(size=(5, 2, 2)), jnp.float32)
+    model, params, _ = experiments.load(finished)
+    _, wanted = model.chunk(params, model.start(params, (2,)), xs)
+    functional, state, _ = experiments.load(finished, form="nnx")
+    _, ys = functional.chunk(state, functional.start(state, (2,)), xs)
+    np.testing.assert_allclose(ys, wanted, atol=1e-6)
+    module, variables, _ = experiments.load(finished, form="linen")
+    np.testing.assert_allclose(module.apply(variables, xs.swapaxes(0, 1)), wanted.swapaxes(0, 1), atol=1e-6)
+    with pytest.raises(BadInput, match="form must be one of pure, nnx, linen, got 'torch'"):
+        experiments.load(finished, form="torch")
+
+
+def test_an_optimizer_of_ones_own(tmp_path):
+    """The named one's numbers, by a function of a file that makes it."""
+    file = tmp_path / "mine.py"
+    file.write_text("import optax\ndef make(rate, h):\n    return optax.adam(rate, b1=h.b1, b2=h.b2)\n")
+    values = []
+    for number, name in enumerate(("adam", f"{file}:make")):
+        assert main(tmp_path / str(number), **{"optimizer.name": name}) == 0
+        values.append(json.loads((tmp_path / str(number) / "result.json").read_text())["value"])
+    assert values[0] == values[1]

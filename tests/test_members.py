@@ -149,7 +149,7 @@ def test_members_at_once_equal_each_by_itself():
         **{"train.tbptt": 4, "train.min_length": 3, "model.dropout": 0.3, "optimizer.name": "adamw"}
     )
     first = build(config)
-    vary = lambda i: first.hparams._replace(seed=np.uint32(i), learning_rate=np.float32(0.1 / (i + 1)))
+    vary = lambda i: first.hparams._replace(seed=np.uint32(i), lr=np.float32(0.1 / (i + 1)))
     hparams = [vary(i) for i in range(4)]
     starts = [begin(dataclasses.replace(first, hparams=own)) for own in hparams]
     stack = lambda trees: jax.device_put(

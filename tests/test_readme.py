@@ -97,6 +97,9 @@ def test_commands_are_understood(words, tmp_path, monkeypatch):
     if words[1:2] == ["experiments/train.py"]:
         for name, path in users_files(tmp_path).items():
             words = [word.replace(f"={name}:", f"={path}:") for word in words]
+        if words[-1].endswith("=runs/quickstart"):  # a run that was trained before
+            untrained(tmp_path, _config.load(str(ROOT / "configs" / "quickstart.py")))
+            words[-1] = words[-1].replace("runs/quickstart", str(tmp_path))
         build(_config.parse(words[1:], "").config, allow_code=True)
     if words[1:2] == ["experiments/evaluate.py"]:
         evaluate.parse(words[1:])

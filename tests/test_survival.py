@@ -30,7 +30,7 @@ from experiments._checkpoint import Checkpoints, Counters
 from experiments._report import Events
 from experiments._workdir import Log, Workdir, read_lines, to_json, write
 from experiments.errors import BadInput, NotRead, NotSaved
-from r3nn.training import TrainState
+from r3nn.training import Carry, TrainState
 from scripts import _killed, stress
 from tests.runs import everything, tiny, wait_for
 
@@ -389,7 +389,7 @@ def save_three(folder: Path) -> Path:
 
 def state_at(step: int) -> TrainState:
     params = {"w": jnp.arange(12.0).reshape(3, 4) + step, "none": None, "b": jnp.bfloat16(step)}
-    return TrainState(params, (jnp.zeros(3),), jnp.int32(step), None, jnp.bool_(True))
+    return TrainState(params, (jnp.zeros(3),), jnp.int32(step), Carry(), jnp.bool_(True))
 
 
 def counters_at(step: int) -> Counters:
@@ -653,7 +653,7 @@ def test_what_is_left_of_a_run_keeps_its_folder(left, tmp_path):
 
 
 def test_another_format_is_refused(saved, monkeypatch):
-    monkeypatch.setattr("experiments._checkpoint.FORMAT", 2)
-    with pytest.raises(BadInput, match="30 in .* has format 1, and this version of r3nn reads format 2"):
+    monkeypatch.setattr("experiments._checkpoint.FORMAT", 3)
+    with pytest.raises(BadInput, match="30 in .* has format 2, and this version of r3nn reads format 3"):
         restore(saved)
     assert sorted(os.listdir(saved)) == ["10", "20", "30"]

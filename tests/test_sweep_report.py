@@ -19,8 +19,8 @@ from optuna.trial import TrialState
 from configs import compare_cells, quickstart_sweep
 from configs._space import Range, grid, int_uniform, log_uniform, uniform
 from experiments import _config
-from experiments._build import _model
 from experiments._config import load, merge
+from experiments._learner import _model
 from experiments._sweep import best, figures, figures_axes, figures_compare, progress, report
 from experiments._sweep.outcomes import Group, Outcome, outcome
 from experiments._sweep.plan import Sweep, workdir

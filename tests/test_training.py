@@ -14,30 +14,30 @@ from r3nn import training
 from r3nn.analysis import matmul_flops
 from r3nn.model import build
 from r3nn.tasks import TASKS
-from r3nn.training import HParams, Spec
+from r3nn.training import HParams, Own, Spec, Supervised
+from tests import trained
 from tests.helpers import assert_same
+from tests.trained import learning
 
 MODEL = build(in_size=2, out_size=1, hidden_size=5)
-SPEC = Spec(MODEL, TASKS["adding"], batch=3, max_length=7, updates=40)
-MIXED = dataclasses.replace(SPEC, min_length=4)
-DEEP = dataclasses.replace(
-    SPEC, model=build(in_size=2, out_size=1, hidden_size=5, depth=2, predict_depths=True)
-)
-HPARAMS = HParams(np.uint32(1), learning_rate=np.float32(0.02), clip=np.float32(1))
+TASK = TASKS["adding"]
+SPEC = Spec(Supervised(MODEL, TASK, length=7), batch=3, updates=40)
+MIXED = learning(SPEC, min_length=4, batch=3)
+DEEP = learning(SPEC, model=build(in_size=2, out_size=1, hidden_size=5, depth=2, predict_depths=True))
+HPARAMS = HParams(np.uint32(1), lr=np.float32(0.02), clip=np.float32(1), own=Own())
 
 
 def start(spec=SPEC, hparams=HPARAMS):
-    return training.start(spec, hparams, spec.model.init(training.stream(hparams.seed, training.INIT)))
+    return training.start(spec, hparams, spec.learner.init(training.stream(hparams.seed, training.INIT)))
 
 
 updates = jax.jit(training.updates, static_argnums=(0, 3))
 update = jax.jit(training.update, static_argnums=0)
 COUNT = 5
 diagnose = jax.jit(training.diagnose, static_argnums=0)
-batch_at = jax.jit(training.batch_at, static_argnums=0)
-predictions = jax.jit(training.predictions, static_argnums=0)
-loss = jax.jit(training.loss, static_argnums=0)
-evaluate = jax.jit(training.evaluate, static_argnums=(0, 3, 4))
+batch_at = jax.jit(trained.batch_at, static_argnums=0)
+predictions = jax.jit(trained.predictions, static_argnums=0)
+loss = jax.jit(trained.loss, static_argnums=0)
 evaluate_chunk = jax.jit(training.evaluate_chunk, static_argnums=0)
 
 
@@ -65,7 +65,7 @@ def test_products_in_bfloat16_train_to_nearly_the_same_loss():
     rounded = build(in_size=2, out_size=1, hidden_size=5, compute_dtype="bfloat16")
     losses = {}
     for model in (MODEL, rounded):
-        spec, losses[model] = dataclasses.replace(SPEC, model=model), []
+        spec, losses[model] = learning(SPEC, model=model), []
         state = start()
         for _ in range(4):
             state, metrics = updates(spec, HPARAMS, state, COUNT)
@@ -77,8 +77,8 @@ def test_products_in_bfloat16_train_to_nearly_the_same_loss():
 
 def test_hyperparameters_are_traced():
     """Trials of one architecture can run side by side, and each is as if alone."""
-    trials = HPARAMS._replace(seed=np.uint32([1, 2]), learning_rate=np.float32([0.02, 0.01]))
-    axes = HParams(*(0 if np.ndim(leaf) else None for leaf in trials))
+    trials = HPARAMS._replace(seed=np.uint32([1, 2]), lr=np.float32([0.02, 0.01]))
+    axes = HParams(0, 0, *(len(HParams._fields) - 2) * [None])
     state = start()
     run = jax.vmap(lambda hparams: training.updates(SPEC, hparams, state, COUNT)[1]["loss"], (axes,))
     both = jax.jit(run)(trials)
@@ -91,7 +91,7 @@ def test_hyperparameters_are_traced():
 
 def minimise(name: str, schedule: str, **hparams) -> list[float]:
     spec = dataclasses.replace(SPEC, optimizer=name, schedule=schedule, warmup=3)
-    hparams = HPARAMS._replace(learning_rate=jnp.float32(0.05), **hparams)
+    hparams = HPARAMS._replace(lr=jnp.float32(0.05), **hparams)
     params = {"w": jnp.array([1.0, -2.0]), "b": jnp.float32(0.5)}
     of = lambda params: sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params))
 
@@ -136,7 +136,8 @@ def test_nonfinite_freezes_the_state_and_keeps_the_step():
     assert state.step == COUNT and not state.ok
     assert_same(state.params, broken.params)
     finite = diagnose(SPEC, HPARAMS, state)
-    assert finite.predictions.shape == (1, 3, 7) and not finite.predictions.all()
+    finite_at = finite.looked["predictions"]
+    assert finite_at.shape == (3, 7, 1) and not finite_at.all()
     assert not any(jax.tree.leaves(finite.gradients))
 
 
@@ -152,12 +153,12 @@ def test_diagnose_names_the_gradient():
             ys = xs[..., :1] * params["good"] + jnp.sqrt(params["steep"])
             return carry, ys[:, None]
 
-    spec = dataclasses.replace(SPEC, model=Steep())
+    spec = learning(SPEC, model=Steep())
     params = {"good": jnp.float32(1), "steep": jnp.float32(0)}
     state, metrics = update(spec, HPARAMS, training.start(spec, HPARAMS, params))
     assert not state.ok and state.step == 0 and jnp.isfinite(metrics["loss"])
     finite = diagnose(spec, HPARAMS, state)
-    assert finite.predictions.all()
+    assert finite.looked["predictions"].all()
     assert finite.gradients["good"] and not finite.gradients["steep"]
 
 
@@ -165,8 +166,8 @@ def test_diagnose_names_the_gradient():
 
 
 def test_lengths_are_drawn_from_their_range():
-    spec = dataclasses.replace(MIXED, batch=200)
-    valid = jax.jit(training.batch_at, static_argnums=0)(spec, 1, 0).valid
+    spec = dataclasses.replace(learning(MIXED, batch=200), batch=200)
+    valid = batch_at(spec, 1, 0).valid
     assert set(valid.sum(axis=1).tolist()) == {4, 5, 6, 7} and valid.shape == (200, 7)
     assert batch_at(SPEC, 1, 0).valid.all()
 
@@ -177,39 +178,39 @@ def test_padding_has_no_part_in_the_loss():
     whole = predictions(MIXED, params, batch)
     for row, length in list(enumerate(batch.valid.sum(axis=1).tolist()))[:2]:
         alone = jax.tree.map(lambda leaf, row=row, n=length: leaf[row : row + 1, :n], batch)
-        spec = dataclasses.replace(SPEC, max_length=length)
+        spec = learning(SPEC, length=length)
         np.testing.assert_allclose(predictions(spec, params, alone)[:, 0], whole[:, row, :length], atol=1e-6)
 
 
 def test_depth_weight_mixes_the_losses_of_the_depths():
     params, batch = start(DEEP).params, batch_at(SPEC, 1, 0)
     ys = predictions(DEEP, params, batch)
-    each = [SPEC.task.loss(y, batch) for y in ys]
+    each = [TASK.loss(y, batch) for y in ys]
     for weight, expected in (
         (0.0, each[1]),
         (1.0, (each[0] + each[1]) / 2),
         (3.0, (3 * each[0] + each[1]) / 4),
     ):
-        value, _ = loss(DEEP, HPARAMS._replace(depth_weight=np.float32(weight)), params, batch)
+        value = loss(DEEP, HPARAMS._replace(own=Own(np.float32(weight))), params, batch)
         np.testing.assert_allclose(value, expected, rtol=1e-6)
 
 
 def test_predicting_at_the_last_step_alone_changes_no_loss():
     """The adding problem counts its last step only, wherever that is."""
-    last = dataclasses.replace(MIXED, model=dataclasses.replace(MODEL, predict="last"), predict_last=True)
+    last = learning(MIXED, model=dataclasses.replace(MODEL, predict="last"))
     params, batch = start().params, batch_at(MIXED, 1, 0)
-    (value, _), (other, _) = (loss(spec, HPARAMS, params, batch) for spec in (MIXED, last))
+    value, other = (loss(spec, HPARAMS, params, batch) for spec in (MIXED, last))
     np.testing.assert_allclose(value, other, rtol=1e-6)
 
 
 def test_evaluation_in_pieces_is_evaluation():
-    params, key = start().params, training.stream(0, training.TEST)
-    whole = evaluate(SPEC, params, key, 4, 13)
-    data = SPEC.task.sample(key, 4, 13, 13)
-    at = training.start_stream(SPEC, params, batch=4)
+    params, longer = start().params, learning(SPEC, length=13)
+    whole = jax.jit(trained.evaluate, static_argnums=(0, 2, 3))(longer, params, 4, "test")
+    data = TASK.sample(training.stream(0, training.TEST), 4, 13, 13)
+    at = training.start_stream(SPEC.learner, params, batch=4)
     for piece in (slice(0, 5), slice(5, 10), slice(10, 13)):
-        at = evaluate_chunk(SPEC, params, at, jax.tree.map(lambda leaf, p=piece: leaf[:, p], data))
-    for name, value in SPEC.task.metrics(at.tally).items():
+        at = evaluate_chunk(SPEC.learner, params, at, jax.tree.map(lambda leaf, p=piece: leaf[:, p], data))
+    for name, value in TASK.metrics(at.tally).items():
         np.testing.assert_allclose(value, whole[name], rtol=1e-5)
 
 
@@ -217,8 +218,7 @@ def test_evaluation_in_pieces_is_evaluation():
     "field, value",
     [
         ("batch", 0),
-        ("max_length", 1),
-        ("min_length", 9),
+        ("accumulate", 2),
         ("optimizer", "adan"),
         ("schedule", "x"),
         ("warmup", 41),
@@ -227,6 +227,12 @@ def test_evaluation_in_pieces_is_evaluation():
 def test_spec_refuses(field, value):
     with pytest.raises(ValueError, match=repr(value)):
         dataclasses.replace(SPEC, **{field: value})
+
+
+@pytest.mark.parametrize("field, value", [("length", 1), ("min_length", 9), ("batch", -1), ("tbptt", -1)])
+def test_supervised_refuses(field, value):
+    with pytest.raises(ValueError, match=rf"{field} must be an integer .*{value}"):
+        learning(SPEC, **{field: value})
 
 
 # Cost.
@@ -246,9 +252,9 @@ def test_matmul_flops():
 
 
 def test_flops_of_an_update_grow_with_batch_and_length():
-    flops = lambda **sizes: matmul_flops(
-        functools.partial(training.update, dataclasses.replace(SPEC, **sizes)),
+    flops = lambda batch, length: matmul_flops(
+        functools.partial(training.update, dataclasses.replace(learning(SPEC, length=length), batch=batch)),
         *jax.eval_shape(lambda: (HPARAMS, start())),
     )
-    assert flops(batch=6) == 2 * flops(batch=3)
-    assert flops(max_length=14) == pytest.approx(2 * flops(max_length=7), rel=0.2)
+    assert flops(6, 7) == 2 * flops(3, 7)
+    assert flops(3, 14) == pytest.approx(2 * flops(3, 7), rel=0.2)

@@ -12,22 +12,26 @@ from jax import lax
 
 from r3nn import training
 from r3nn.model import build
-from r3nn.tasks import TASKS, Tally
-from r3nn.training import HParams, Spec, _devices
+from r3nn.tasks import TASKS, Regression, Tally
+from r3nn.training import HParams, Own, Spec, Supervised, _devices
+from tests import trained
 from tests.helpers import assert_close, assert_same, drawn, equations, inside
+from tests.trained import learning
 
 SMALL = {"in_size": 2, "out_size": 1, "hidden_size": 3, "cell": "elman", "mode": "plain"}
 DEEP = build(**SMALL, depth=2, predict_depths=True, init={"learn_initial": True})
-WHOLE = Spec(build(**SMALL), TASKS["adding"], batch=4, max_length=7, min_length=2, updates=40)
-PIECES = dataclasses.replace(WHOLE, model=DEEP, tbptt=3)
-HPARAMS = HParams(np.uint32(1), learning_rate=np.float32(0.02), clip=np.float32(1))
+WHOLE = Spec(
+    Supervised(build(**SMALL), TASKS["adding"], length=7, min_length=2, batch=4), batch=4, updates=40
+)
+PIECES = learning(WHOLE, model=DEEP, tbptt=3)
+HPARAMS = HParams(np.uint32(1), lr=np.float32(0.02), clip=np.float32(1), own=Own())
 
 updates = jax.jit(training.updates, static_argnums=(0, 3))
-evaluate = jax.jit(training.evaluate, static_argnums=(0, 3, 4))
+evaluate = jax.jit(trained.evaluate, static_argnums=(0, 2, 3))
 
 
 def start(spec):
-    return training.start(spec, HPARAMS, drawn(spec.model.init))
+    return training.start(spec, HPARAMS, drawn(spec.learner.init))
 
 
 @pytest.mark.parametrize("spec, counts", [(WHOLE, [4]), (PIECES, [2])], ids=["whole", "pieces"])
@@ -46,12 +50,34 @@ def test_any_number_of_devices_gives_the_same_numbers(spec, counts):
 
 def test_trials_can_run_side_by_side_on_several_devices():
     spec = dataclasses.replace(PIECES, devices=2)
-    trials = HPARAMS._replace(learning_rate=np.float32([0.02, 0.01]))
-    axes = HParams(*(0 if np.ndim(leaf) else None for leaf in trials))
+    trials = HPARAMS._replace(lr=np.float32([0.02, 0.01]))
+    axes = HParams(None, 0, *(len(HParams._fields) - 2) * [None])
     states = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), start(spec))
     both, _ = jax.jit(jax.vmap(partial(training.updates, spec, count=20), (axes, 0)))(trials, states)
     alone, _ = updates(spec, HPARAMS, start(spec), 20)
     assert_close(jax.tree.map(lambda leaf: leaf[0], both), alone, rtol=1e-4, atol=1e-5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Walk(Regression):
+    """The running maximum of the inputs, by a scan from a constant: it varies over no device."""
+
+    in_size = out_size = 1
+
+    def example(self, key, length, max_length):
+        xs = jax.random.normal(key, (max_length,))
+        largest = lambda before, x: (jnp.maximum(before, x),) * 2
+        _, ys = lax.scan(largest, jnp.float32(-jnp.inf), xs)
+        return xs[:, None], ys[:, None], jnp.arange(max_length) < length
+
+
+def test_a_task_may_scan_from_a_constant():
+    model = build(**{**SMALL, "in_size": 1})
+    one = Spec(Supervised(model, Walk(), length=5), batch=4, updates=9)
+    (state, metrics), (other, others) = (
+        updates(spec, HPARAMS, start(spec), 3) for spec in (one, dataclasses.replace(one, devices=2))
+    )
+    assert_close((other.params, others), (state.params, metrics), rtol=1e-5, atol=1e-6)
 
 
 COLLECTIVES = ("psum", "all_gather", "all_to_all", "ppermute", "pmax", "pmin", "reduce_scatter")
@@ -59,13 +85,13 @@ COLLECTIVES = ("psum", "all_gather", "all_to_all", "ppermute", "pmax", "pmin", "
 
 @pytest.mark.parametrize("mode", ["plain", "scan", "chunked"])
 def test_one_sum_over_the_devices_behind_all_loops(mode):
-    spec = dataclasses.replace(PIECES, devices=2, model=dataclasses.replace(DEEP, mode=mode))
+    spec = dataclasses.replace(learning(PIECES, model=dataclasses.replace(DEEP, mode=mode)), devices=2)
     jaxpr = jax.make_jaxpr(partial(training.update, spec))(HPARAMS, start(spec)).jaxpr
     collective = lambda equation: equation.primitive.name.startswith(COLLECTIVES)
     loops = [e for e in equations(jaxpr) if e.primitive.name in ("scan", "while")]
     assert len(loops) >= 2
     assert not any(collective(e) for loop in loops for body in inside(loop) for e in equations(body))
-    summed = (*jax.tree.leaves(start(spec).params), "loss", *Tally._fields)
+    summed = (*jax.tree.leaves(start(spec).params), "loss", "count", *Tally._fields)
     assert sum(map(collective, equations(jaxpr))) == len(summed)  # each once, and XLA joins them
 
 
@@ -85,7 +111,7 @@ def collectives(program: str) -> tuple[int, int]:
 
 def test_compiled_loops_have_no_collective():
     """What XLA makes of it, which may move what the program says."""
-    spec = dataclasses.replace(PIECES, devices=2, model=dataclasses.replace(DEEP, mode="scan"))
+    spec = dataclasses.replace(learning(PIECES, model=dataclasses.replace(DEEP, mode="scan")), devices=2)
     update = jax.jit(partial(training.update, spec))
     program = update.lower(HPARAMS, jax.eval_shape(lambda: start(spec))).compile().as_text()
     inside, elsewhere = collectives(program)
@@ -118,14 +144,16 @@ class Noisy:
 
 def test_noise_follows_from_seed_sequence_and_row():
     """So it is the same on any number of devices, in pieces or whole."""
-    spec = Spec(Noisy(), TASKS["adding"], batch=4, max_length=6, updates=9)
-    hparams = HPARAMS._replace(learning_rate=np.float32(0))
+    spec = Spec(Supervised(Noisy(), TASKS["adding"], length=6), batch=4, updates=9)
+    hparams = HPARAMS._replace(lr=np.float32(0))
     state = lambda spec: training.start(spec, hparams, jnp.float32(0.5))
     run = lambda spec, count: updates(spec, hparams, state(spec), count)[1]["loss"]
     whole = run(spec, 3)
     assert len(set(whole.tolist())) == 3
     assert_close(run(dataclasses.replace(spec, devices=2), 3), whole)
-    pieces = run(dataclasses.replace(spec, devices=2, tbptt=4), 6)  # adding counts the last step alone
+    pieces = run(
+        dataclasses.replace(learning(spec, tbptt=4), devices=2), 6
+    )  # adding counts the last step alone
     assert_close(pieces, jnp.stack([jnp.zeros(3), whole], axis=1).reshape(6))
 
 
@@ -133,7 +161,7 @@ def test_noise_follows_from_seed_sequence_and_row():
 def test_noisy_cells_run_where_rows_have_padding(mode):
     """Traced alone: keys differ from device to device, as the inputs do that they come with."""
     model = build(**{**SMALL, "mode": mode}, zoneout_h=0.2, dropout=0.1)
-    spec = dataclasses.replace(PIECES, model=model, devices=2)
+    spec = dataclasses.replace(learning(PIECES, model=model), devices=2)
     assert model.noisy
     jax.eval_shape(partial(training.update, spec), HPARAMS, jax.eval_shape(lambda: start(spec)))
 
@@ -144,14 +172,14 @@ def test_evaluation_draws_no_noise():
             assert key is None
             return super().chunk_depths(params, carry, xs, mask, reset, targets)
 
-    spec = Spec(Given(), TASKS["adding"], batch=4, max_length=6, updates=9)
-    jax.eval_shape(partial(training.evaluate, spec, batch=4, length=6), jnp.float32(0.5), jax.random.key(0))
+    spec = Spec(Supervised(Given(), TASKS["adding"], length=6), batch=4, updates=9)
+    jax.eval_shape(partial(trained.evaluate, spec, batch=4), jnp.float32(0.5))
 
 
 def test_evaluation_of_rows_that_the_devices_do_not_divide():
-    params, key = start(WHOLE).params, training.stream(0, training.TEST)
-    alone = evaluate(WHOLE, params, key, 6, 9)
-    assert_close(evaluate(dataclasses.replace(WHOLE, devices=4), params, key, 6, 9), alone)
+    params = start(WHOLE).params
+    alone = evaluate(WHOLE, params, 6, "test")
+    assert_close(evaluate(dataclasses.replace(WHOLE, devices=4), params, 6, "test"), alone)
 
 
 @pytest.mark.parametrize("devices, words", [(0, "at least 1"), (3, "must divide the batch, 4 sequences")])

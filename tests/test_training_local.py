@@ -10,17 +10,21 @@ import optax
 from r3nn import training
 from r3nn.model import build
 from r3nn.tasks import TASKS, Tally
-from r3nn.training import HParams, Spec, optimizer
+from r3nn.training import HParams, Own, Spec, Supervised, optimizer
+from tests import trained
 from tests.helpers import assert_close, assert_same, drawn, equations, inside
+from tests.trained import learning
 
 SMALL = build(in_size=2, out_size=1, hidden_size=3, cell="elman", mode="plain")
-SPEC = Spec(SMALL, TASKS["adding"], batch=8, max_length=7, min_length=2, updates=40, devices=4, sync_every=4)
+LEARNER = Supervised(SMALL, TASKS["adding"], length=7, min_length=2, batch=8)
+SPEC = Spec(LEARNER, batch=8, updates=40, devices=4, sync_every=4)
 HPARAMS = HParams(
     np.uint32(1),
-    learning_rate=np.float32(0.02),
+    lr=np.float32(0.02),
     clip=np.float32(1),
     outer_lr=np.float32(0.7),
     outer_momentum=np.float32(0.9),
+    own=Own(),
 )
 SYNCHRONOUS = HPARAMS._replace(outer_lr=np.float32(1), outer_momentum=np.float32(0))
 
@@ -28,17 +32,17 @@ updates = jax.jit(training.updates, static_argnums=(0, 3))
 
 
 def start(spec):
-    return training.start(spec, HPARAMS, drawn(spec.model.init))
+    return training.start(spec, HPARAMS, drawn(spec.learner.init))
 
 
 def by_hand(spec, hparams, rounds):
     """Losses [rounds * k] and parameters: a loop over replicas, and the averages in NumPy."""
     descend = optimizer(spec, hparams)
-    loss = lambda params, batch: training.loss(spec, hparams, params, batch)[0]
+    loss = lambda params, batch: trained.loss(spec, hparams, params, batch)
 
     @jax.jit
     def update(params, inner, step, rows):
-        batch = training.batch_at(spec, hparams.seed, step, rows)
+        batch = trained.batch_at(spec, hparams.seed, step, rows)
         value, grads = jax.value_and_grad(loss)(params, batch)
         changes, inner = descend.update(grads, inner, params)
         return value, optax.apply_updates(params, changes), inner
@@ -76,19 +80,19 @@ def test_local_updates_are_those_by_hand():
 
 
 def test_a_bad_update_undoes_its_round():
-    hparams = HPARAMS._replace(learning_rate=np.float32(1e30))
+    hparams = HPARAMS._replace(lr=np.float32(1e30))
     begun = start(SPEC)
     state, _ = updates(SPEC, hparams, begun, 4)
     assert not state.ok
     assert_same(state._replace(ok=begun.ok), begun)
     finite = jax.jit(training.diagnose, static_argnums=0)(SPEC, hparams, state)
     assert int(finite.step) == 1
-    assert not (np.all(finite.predictions) and all(jax.tree.leaves(finite.gradients)))
+    assert not (np.all(finite.looked["predictions"]) and all(jax.tree.leaves(finite.gradients)))
 
 
 def test_one_replica_that_is_averaged_trains_as_ever():
     """Pieces of sequences too: their carry goes on behind an average."""
-    plain = dataclasses.replace(SPEC, devices=1, sync_every=1, tbptt=3)
+    plain = dataclasses.replace(learning(SPEC, tbptt=3), devices=1, sync_every=1)
     rounds = dataclasses.replace(plain, sync_every=2)
     state, metrics = updates(plain, SYNCHRONOUS, start(plain), 8)
     other, others = updates(rounds, SYNCHRONOUS, start(rounds), 8)
@@ -105,7 +109,7 @@ def test_devices_meet_at_averages_alone():
     count = lambda equations: sum(map(collective, equations))
     local = [e for e in equations(jaxpr) if e.primitive.name == "scan" and e.params["length"] == 4]
     assert local and not any(count(equations(body)) for loop in local for body in inside(loop))
-    summed = (*jax.tree.leaves(start(SPEC).params), "loss", "norm", "ok", *Tally._fields)
+    summed = (*jax.tree.leaves(start(SPEC).params), "loss", "count", "norm", "ok", *Tally._fields)
     assert count(equations(jaxpr)) == len(summed)
 
 

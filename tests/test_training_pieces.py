@@ -11,8 +11,11 @@ import pytest
 from r3nn import training
 from r3nn.model import build
 from r3nn.tasks import Batch, Classification
-from r3nn.training import HParams, Position, Spec
+from r3nn.training import HParams, Own, Position, Spec, Supervised
+from r3nn.training._gradients import gradients, mean
+from tests import trained
 from tests.helpers import assert_close, assert_same, drawn
+from tests.trained import learning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,19 +34,20 @@ T, K, B = 7, 3, 4
 PIECES = 3  # that a sequence of T steps takes
 LEARNED = {"learn_initial": True}
 MODEL = build(vocab=3, out_size=3, hidden_size=5, cell="gru", mode="plain", init=LEARNED)
-SPEC = Spec(MODEL, Sums(), batch=B, max_length=T, updates=40, tbptt=K)
-MIXED = dataclasses.replace(SPEC, min_length=2)
-HPARAMS = HParams(np.uint32(1), learning_rate=np.float32(0.02), clip=np.float32(1))
-FROZEN = HPARAMS._replace(learning_rate=np.float32(0))
+SPEC = Spec(Supervised(MODEL, Sums(), length=T, tbptt=K), batch=B, updates=40)
+MIXED = learning(SPEC, min_length=2, batch=B)
+HPARAMS = HParams(np.uint32(1), lr=np.float32(0.02), clip=np.float32(1), own=Own())
+FROZEN = HPARAMS._replace(lr=np.float32(0))
+ROWS = np.arange(B, dtype=np.int32)
 
 update = jax.jit(training.update, static_argnums=0)
-loss = jax.jit(training.loss, static_argnums=0)
-batch_at = jax.jit(training.batch_at, static_argnums=0)
-piece_at = jax.jit(training.piece_at, static_argnums=0)
+loss = jax.jit(trained.loss, static_argnums=0)
+batch_at = jax.jit(trained.batch_at, static_argnums=0)
+piece_at = jax.jit(lambda spec, seed, at: spec.learner.piece_at(seed, at, ROWS), static_argnums=0)
 
 
 def start(spec):
-    return training.start(spec, HPARAMS, drawn(spec.model.init))
+    return training.start(spec, HPARAMS, drawn(spec.learner.init))
 
 
 def test_each_row_starts_its_next_sequence_when_its_own_has_ended():
@@ -68,11 +72,12 @@ def test_each_row_starts_its_next_sequence_when_its_own_has_ended():
 
 
 def test_pieces_as_long_as_the_sequences_are_the_sequences():
-    whole, pieces = (dataclasses.replace(MIXED, tbptt=tbptt) for tbptt in (0, T + 5))
+    whole, pieces = (learning(MIXED, tbptt=tbptt) for tbptt in (0, T + 5))
     (state, metrics), (other, others) = (update(spec, HPARAMS, start(spec)) for spec in (whole, pieces))
     assert_close(others, metrics)
     assert_close(other.params, state.params)
-    assert not other.carry.at.done.any() and (other.carry.at.sequence == 1).all()
+    at, _ = other.carry.rows
+    assert not at.done.any() and (at.sequence == 1).all()
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +95,7 @@ def test_losses_of_the_pieces_are_that_of_the_whole(frozen):
     states, (losses, counted) = frozen
     assert counted.tolist() == 2 * [B * 3, B * 3, B * 1]
     for number in range(2):
-        expected, _ = loss(SPEC, FROZEN, states[0].params, batch_at(SPEC, 1, number))
+        expected = loss(SPEC, FROZEN, states[0].params, batch_at(SPEC, 1, number))
         part = slice(number * PIECES, (number + 1) * PIECES)
         np.testing.assert_allclose(losses[part] @ counted[part] / counted[part].sum(), expected, rtol=1e-6)
 
@@ -104,9 +109,9 @@ def test_gradient_is_cut_between_pieces(frozen):
 
     def of_second(params):
         _, ys = MODEL.chunk(params, carry, second.inputs.T)
-        return SPEC.task.loss(jnp.swapaxes(ys, 0, 1), second)
+        return SPEC.learner.task.loss(jnp.swapaxes(ys, 0, 1), second)
 
-    _, _, grads, _ = jax.jit(training.gradients, static_argnums=0)(SPEC, FROZEN, states[1])
+    grads = jax.jit(lambda state: mean(gradients(SPEC, FROZEN, state)[0])[1])(states[1])
     assert_close(grads, jax.jit(jax.grad(of_second))(params), rtol=1e-4)
     assert not np.any(grads.body.initial)
 
@@ -117,7 +122,8 @@ def test_a_run_goes_on_within_a_sequence_with_the_same_bits():
     for _ in range(4):
         states.append(update(SPEC, HPARAMS, states[-1])[0])
     copy = jax.tree.map(np.array, states[2])
-    assert copy.carry.at.done.tolist() == [2 * K] * B and np.any(copy.carry.body)
+    at, body = copy.carry.rows
+    assert at.done.tolist() == [2 * K] * B and np.any(body)
     for _ in range(2):
         copy, _ = update(SPEC, HPARAMS, copy)
     assert_same(copy, states[4])
@@ -125,7 +131,7 @@ def test_a_run_goes_on_within_a_sequence_with_the_same_bits():
 
 def test_pieces_without_a_counted_step_teach_nothing():
     """The state goes on and the step is counted; momentum, decay and the schedule wait."""
-    spec = dataclasses.replace(SPEC, task=Sums(last=True), optimizer="lamb", schedule="linear")
+    spec = dataclasses.replace(learning(SPEC, task=Sums(last=True)), optimizer="lamb", schedule="linear")
     hparams = HPARAMS._replace(weight_decay=np.float32(0.1))
     states, counted = [start(spec)], []
     for _ in range(2 * PIECES):
@@ -135,7 +141,8 @@ def test_pieces_without_a_counted_step_teach_nothing():
     assert counted == 2 * [0, 0, B]
     learned = lambda state: (state.params, state.opt_state)
     for (before, after), number in zip(itertools.pairwise(states), counted, strict=True):
-        assert after.step == before.step + 1 and not np.array_equal(after.carry.body, before.carry.body)
+        assert after.step == before.step + 1
+        assert not np.array_equal(after.carry.rows[1], before.carry.rows[1])
         if number:
             assert not np.array_equal(after.params.readout.kernel, before.params.readout.kernel)
         else:
@@ -148,8 +155,3 @@ def test_nonfinite_freezes_the_carry_too():
     state, _ = update(SPEC, HPARAMS, broken)
     assert not state.ok
     assert_same(state.carry, good.carry)
-
-
-def test_negative_pieces_are_refused():
-    with pytest.raises(ValueError, match="tbptt must be an integer at least 0, got -1"):
-        dataclasses.replace(SPEC, tbptt=-1)

@@ -41,7 +41,7 @@ def values(sweep: Sweep) -> None:
         tried = plan.edges(axis)
         numbers = [value for value in tried if not isinstance(value, str)]
         for value in tried[1:]:
-            if name in plan.TRACED:
+            if name in sweep.traced:
                 check = functools.partial(vary, experiment)
             elif isinstance(value, str) or value in (min(numbers), max(numbers)):
                 check = build
@@ -54,9 +54,9 @@ def _checked(sweep: Sweep, values: plan.Values, check: Callable, name: str = "")
     """check(the config of these values), with the axis in the sentence where it complains."""
     try:
         found = check(sweep.config_of(values))
-        if check is build and found.spec.task.metric != sweep.metric:
+        if check is build and found.learner.metric != sweep.metric:
             raise BadInput(
-                f"config.task.name={values[name]!r}: is measured by its {found.spec.task.metric}; it must be "
+                f"config.task.name={values[name]!r}: is measured by its {found.learner.metric}; it must be "
                 f"by its {sweep.metric}, as {sweep.base['task']['name']!r} is, to be compared."
             )
     except BadInput as error:

@@ -2,16 +2,16 @@
 
 import dataclasses
 
-from experiments._config import running
+from experiments._config import complete, running
+from experiments._learner import learner_of
 from experiments._sweep.plan import Sweep, Values, edges
-from r3nn.tasks import get_task
 
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
     """What a configuration is measured by."""
 
-    baseline: float  # of trivial predictions
+    baseline: float | None  # of trivial predictions, where that is known
     target: float | None  # at which training stops
 
 
@@ -32,7 +32,9 @@ class Goals:
         if key not in self._known:
             config = self._sweep.config_of(matter)
             with running("config.task.name", name := config.task.name):
-                task = get_task(name, allow_code=name in self._named, **config.task.options)
-            baseline = float(task.baseline(config.train.length)[task.metric])
-            self._known[key] = Goal(baseline, config.train.target or None)
+                learner = learner_of(complete(config), {}, allow_code=name in self._named)
+            baseline = learner.baseline().get(learner.metric)
+            self._known[key] = Goal(
+                None if baseline is None else float(baseline), config.train.target or None
+            )
         return self._known[key]

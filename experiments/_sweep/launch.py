@@ -9,6 +9,7 @@ from optuna.storages import RDBStorage
 
 from configs._space import Axis, Grid, Range
 from experiments import _config
+from experiments._build import build
 from experiments._config import complete
 from experiments._sweep import checks, places, plan, report, slots, study
 from experiments._sweep.folder import Folder, difference, file_system
@@ -18,7 +19,6 @@ from experiments._sweep.study import Away, Database
 from experiments._sweep.supervise import supervise
 from experiments.errors import BadInput, Ending, Interrupted
 from experiments.sweep import Asked
-from r3nn.tasks import get_task
 
 TRIALS = 16  # configurations to sample, where --trials does not say
 MOST = 10**6  # runs of a sweep
@@ -60,7 +60,7 @@ def planned(asked: Asked) -> Sweep:
     axes = plan.space(asked.config)
     checks.names(axes, asked.overrides)
     config = complete(base)
-    task = get_task(config.task.name, allow_code=True, **config.task.options)
+    learner = build(config, allow_code=True).learner
     sweep = Sweep(
         config=asked.config,
         overrides=asked.overrides,
@@ -70,8 +70,8 @@ def planned(asked: Asked) -> Sweep:
         sampler=asked.sampler,
         pruner=asked.pruner,
         seed=asked.seed,
-        metric=task.metric,
-        higher_is_better=task.higher_is_better,
+        metric=learner.metric,
+        higher_is_better=learner.higher_is_better,
     )
     if sweep.total > MOST:
         raise BadInput(

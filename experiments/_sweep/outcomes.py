@@ -87,7 +87,9 @@ class Group:
         """Reached the target, or beat trivial predictions where there is none."""
         if self.goal.target is not None:
             return run.reached
-        return run.held_out is not None and self.sign * run.held_out > self.sign * self.goal.baseline
+        if run.held_out is None or self.goal.baseline is None:
+            return run.held_out is not None
+        return self.sign * run.held_out > self.sign * self.goal.baseline
 
     @property
     def rank(self) -> tuple:

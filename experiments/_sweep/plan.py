@@ -14,10 +14,8 @@ from ml_collections import ConfigDict
 from configs import _space
 from configs._space import Axis, Grid, Range
 from experiments._config import fields, merge, running
-from experiments._members import FREE
+from experiments._members import free
 from experiments.errors import BadInput
-
-TRACED = FREE  # fields that no compiled program depends on: runs that differ in these alone share one
 
 Values = dict[str, Any]  # config field -> value
 
@@ -41,6 +39,11 @@ class Sweep:
     higher_is_better: bool
 
     @functools.cached_property
+    def traced(self) -> tuple[str, ...]:
+        """The fields that no compiled program depends on: runs that differ in these alone share one."""
+        return free(ConfigDict(self.base))
+
+    @functools.cached_property
     def sampled(self) -> dict[str, Axis]:
         """The axes that a sampler decides."""
         return {name: axis for name, axis in self.axes.items() if not isinstance(axis, Grid)}
@@ -49,7 +52,7 @@ class Sweep:
     def cells(self) -> list[Values]:
         """The product of the grids: traced fields change faster than others, the seed fastest."""
         grids = {name: axis.values for name, axis in self.axes.items() if isinstance(axis, Grid)}
-        names = sorted(grids, key=lambda name: (name in TRACED, name == "seed"))
+        names = sorted(grids, key=lambda name: (name in self.traced, name == "seed"))
         rows = itertools.product(*(grids[name] for name in names))
         return [dict(zip(names, row, strict=True)) for row in rows]
 
@@ -69,7 +72,7 @@ class Sweep:
 
     def architecture(self, values: Values) -> Values:
         """The values that decide which program is compiled."""
-        return {name: value for name, value in values.items() if name not in TRACED}
+        return {name: value for name, value in values.items() if name not in self.traced}
 
     def config_of(self, values: Values) -> ConfigDict:
         """The config of a run. Raises: BadInput for a name or type that is no config's."""

@@ -83,7 +83,7 @@ def _title(found: Outcome, goals: set) -> list[str]:
     goal = next(iter(goals)) if len(goals) == 1 else None
     words = [
         "higher is better" if sweep.higher_is_better else "lower is better",
-        *([f"trivial baseline {number(goal.baseline)}"] if goal else []),
+        *([f"trivial baseline {number(goal.baseline)}"] if goal and goal.baseline is not None else []),
         *([f"target {number(goal.target)}"] if goal and goal.target is not None else []),
     ]
     return [

@@ -99,6 +99,19 @@ class Model(Value):
 
         targets [T, *batch, ...]: teacher forcing; the true y_{t-1} joins the input, not the predicted one.
         """
+        carry, outputs = self.hidden(params, carry, xs, mask, reset, targets, key)
+        return carry, self.predictions(params, outputs)
+
+    def predictions(self, params: ModelParams, outputs: Array) -> Array:
+        """[T, L, *batch, O] from what `hidden` returns; [1, L, *batch, O] under predict="last"."""
+        ys = self.readout(params.readout, outputs[-1:] if self.predict == "last" else outputs)
+        return ys if self.readout.stacked else ys[:, None]
+
+    def hidden(self, params: ModelParams, carry, xs, mask=None, reset=None, targets=None, key=None):
+        """As `chunk_depths`, without the readout: (carry, the body's outputs [T, *batch, H]).
+
+        [T, L, *batch, H] where predictions come at every depth.
+        """
         if mask is not None:
             xs = blank(xs, mask)  # here already: the encoder has weights, which NaN would reach
         xs = _cast(self.encoder(params.encoder, xs), params)
@@ -108,10 +121,7 @@ class Model(Value):
             body = self._body_params(params)
             flags = {"mask": mask, "reset": reset}
             carry, outputs = unroll(self.body, body, carry, xs, **flags, key=key, **self._how)
-        if self.predict == "last":
-            outputs = outputs[-1:]
-        ys = self.readout(params.readout, outputs)
-        return carry, ys if self.readout.stacked else ys[:, None]
+        return carry, outputs
 
     def _teach(self, params, carry: FeedbackState, xs, mask, reset, targets, key):
         def step(fed, now):

@@ -22,7 +22,9 @@ def over(devices: int, function: Callable, ins: Any, outs: Any) -> Callable:
     """`function` on so many devices; ins, outs: trees of PartitionSpecs, as in `shard_map`."""
     if devices == 1:
         return function
-    return jax.shard_map(function, mesh=mesh(devices), in_specs=ins, out_specs=outs)
+    # Without `check_vma`: each device's gradients are its own until `total` joins them, and what is drawn may
+    # scan from constants, which do not vary over the devices as the rows do.
+    return jax.shard_map(function, mesh=mesh(devices), in_specs=ins, out_specs=outs, check_vma=False)
 
 
 def mesh(devices: int) -> Mesh:
@@ -45,21 +47,11 @@ def _of_each_process(devices: int) -> list[jax.Device]:
     return [device for process in range(processes) for device in jax.local_devices(process)[:share]]
 
 
-def split(axes: Any) -> Any:
-    """PartitionSpecs of arrays whose batch axis is at `axes`, a tree of integers."""
-    return jax.tree.map(lambda axis: PartitionSpec(*[None] * axis, AXIS), axes)
-
-
 def rows(devices: int, batch: int) -> jax.Array:
     """The numbers of this device's rows of a batch, int32 [batch / devices]."""
     share = batch // devices
     first = lax.axis_index(AXIS) * share if devices > 1 else 0
     return first + jnp.arange(share, dtype=jnp.int32)
-
-
-def vary(devices: int, tree: Any) -> Any:
-    """A tree that is the same on all devices, as if it were each device's own: its gradients are then too."""
-    return jax.tree.map(lambda x: lax.pcast(x, AXIS, to="varying"), tree) if devices > 1 else tree
 
 
 def total(devices: int, tree: Any) -> Any:

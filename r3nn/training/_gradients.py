@@ -1,104 +1,139 @@
-"""The gradients of an update, and what is learned from them, as one device does it."""
+"""The gradients of an update, and what is learned from them, as one device does it.
 
+    objective = sum over terms of  weight * (sum over all rows) / (count over all rows)
+
+Each device goes through its rows alone; sums over the devices stand behind its loops. Of one term, devices
+add up the gradients of their sums, and the whole is divided by the count. Of several terms, whose counts
+differ, the counts (a few integers) are added up first, between the forward and the backward pass.
+"""
+
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
-from r3nn.tasks import Batch
-from r3nn.time import Noise
 from r3nn.training import _devices as devices
-from r3nn.training._data import NOISE, Position, batch_at, piece_at, row_keys, stream
-from r3nn.training._forward import predict, scores, tally_of
 from r3nn.training._optimizer import optimizer
 from r3nn.training._spec import HParams, Spec
-from r3nn.training._state import Carry, TrainState, batch_axes
+from r3nn.training._state import TrainState
+from r3nn.training.learner import Carry
 
 Array = jax.Array
 
 
-class _Share(NamedTuple):
-    """One device's part of an update's data, and what it goes on from."""
+class Sums(NamedTuple):
+    """What an update adds up over rows."""
 
-    batch: Batch  # [B / devices]
-    body: Any  # the model's carry before it, None at the start of every row's sequence
-    fresh: Array | None  # bool [B / devices], the rows that start afresh nevertheless
-    noise: Noise | None  # for PRNG keys [B / devices]
-    behind: Position | None
+    terms: dict[str, tuple[Any, Array, Array]]  # name: (weight, sum [], count [])
+    grads: Any  # of the sum where there is one term; of the objective where there are several
+    tally: Any  # leaves [b, ...]
 
 
-def share_of(spec: Spec, seed, state: TrainState) -> _Share:
-    """This device's rows of the next update."""
-    rows = devices.rows(spec.devices, spec.batch)
-    numbers = state.step if state.carry is None else state.carry.at.sequence
-    noisy = getattr(spec.model, "noisy", False)
-    keys = row_keys(stream(seed, NOISE), numbers, rows) if noisy else None
-    if state.carry is None:
-        noise = Noise(keys) if noisy else None
-        return _Share(batch_at(spec, seed, numbers, rows), None, None, noise, None)
-    at, body = state.carry
-    batch, behind = piece_at(spec, seed, at, rows)
-    return _Share(batch, body, at.done == 0, Noise(keys, at.done) if noisy else None, behind)
+def sums(spec: Spec, hparams: HParams, state: TrainState, arrays, total: Callable) -> tuple[Sums, Any]:
+    """(sums over this device's rows, their carry behind) of the next update.
+
+    total: what makes this device's counts those of all rows that the update is of.
+    """
+    part = partial(_sums, spec, hparams, state, arrays)
+    if spec.accumulate == 1:
+        return part(my_rows(spec), state.carry.rows, total)
+    cut = lambda leaf: leaf.reshape(spec.accumulate, -1, *leaf.shape[1:])
+    join = lambda leaf: leaf.reshape(-1, *leaf.shape[2:])
+    parts = jax.tree.map(cut, (my_rows(spec), state.carry.rows))
+    # What of `loss` the counts do not need is not computed here.
+    counts = lax.map(lambda part: _counts(spec, hparams, state, arrays, *part), parts)
+    counts = total(jax.tree.map(lambda leaf: leaf.sum(0), counts))
+
+    def one(grads, rows):
+        found, behind = part(*rows, lambda _: counts)
+        grads = jax.tree.map(jnp.add, grads, found.grads)
+        return grads, (found.terms, found.tally, behind)
+
+    zeros = jax.tree.map(jnp.zeros_like, state.params)
+    grads, (terms, tally, behind) = lax.scan(one, zeros, parts)
+    terms = {name: (weight[0], value.sum(0), count.sum(0)) for name, (weight, value, count) in terms.items()}
+    return Sums(terms, grads, jax.tree.map(join, tally)), jax.tree.map(join, behind)
 
 
-def _begin(spec: Spec, params, share: _Share):
-    """The model's carry before the share's first step."""
-    body = spec.model.start(params, (len(share.batch.valid),))
-    if share.fresh is None:
-        return body
-
-    def choose(axis, first, carried):
-        fresh = share.fresh.reshape(-1, *[1] * (first.ndim - axis - 1))
-        return jnp.where(fresh, first, carried)
-
-    return jax.tree.map(choose, batch_axes(spec, params), body, share.body)
+def my_rows(spec: Spec) -> Array:
+    """The numbers of this device's rows, int32 [b]."""
+    return devices.rows(spec.devices, spec.batch)
 
 
-def run(spec: Spec, params, share: _Share):
-    """(carry behind, predictions [L, b, T, O]) of a share."""
-    carry = _begin(spec, params, share)
-    return predict(spec, params, carry, share.batch, spec.teacher_forcing, share.noise)
+def drawn(spec: Spec, hparams: HParams, state: TrainState, arrays, rows: Array, carried) -> tuple[Carry, Any]:
+    """(what these rows go on from, their batch) of the next update."""
+    carry = Carry(carried, state.carry.shared)
+    return carry, spec.learner.draw("train", hparams.seed, state.step, rows, carry, arrays)
 
 
-def sums(spec: Spec, hparams: HParams, state: TrainState, params):
-    """(loss, tally, gradients, carry behind) of the next update, summed over this device's rows alone."""
-    share = share_of(spec, hparams.seed, state)
+def _sums(spec, hparams, state: TrainState, arrays, rows, carried, total) -> tuple[Sums, Any]:
+    carry, batch = drawn(spec, hparams, state, arrays, rows, carried)
 
     def summed(params):
-        body, ys = run(spec, params, share)
-        value, tally = tally_of(spec, hparams, ys, share.batch)
-        return value, (tally, body)
+        terms, tally, behind = spec.learner.loss(hparams.own, params, carry, batch)
+        return {name: value for name, (_, value, _) in terms.items()}, (terms, tally, behind)
 
-    (value, (tally, body)), grads = jax.value_and_grad(summed, has_aux=True)(params)
-    carry = None if share.behind is None else Carry(share.behind, body)
-    return value, tally, grads, carry
+    values, pull, (terms, tally, behind) = jax.vjp(summed, state.params, has_aux=True)
+    scale = {name: jnp.asarray(weight, values[name].dtype) for name, (weight, _, _) in terms.items()}
+    if len(terms) > 1:
+        counts = total({name: count for name, (_, _, count) in terms.items()})
+        scale = {name: weight / _at_least_1(counts[name], weight.dtype) for name, weight in scale.items()}
+    return Sums(terms, pull(scale)[0], tally), behind
 
 
-def gradients(spec: Spec, hparams: HParams, state: TrainState):
-    """(loss, metrics, gradients, carry behind) of the next update, on its own batch.
+def _counts(spec, hparams, state: TrainState, arrays, rows, carried) -> dict[str, Array]:
+    carry, batch = drawn(spec, hparams, state, arrays, rows, carried)
+    terms, _, _ = spec.learner.loss(hparams.own, state.params, carry, batch)
+    return {name: count for name, (_, _, count) in terms.items()}
 
-    Each device sums over its rows; one sum over the devices, behind all loops, makes these the means over the
-    counted steps of the whole batch.
-    On several devices this stands inside `shard_map`, where `update` calls it.
+
+def mean(found: Sums) -> tuple[Array, Any, Array]:
+    """(objective, its gradient, count of all terms) of sums over all rows."""
+    whole = [
+        weight * value / _at_least_1(count, value.dtype) for weight, value, count in found.terms.values()
+    ]
+    counts = [count for _, _, count in found.terms.values()]
+    grads = found.grads
+    if len(counts) == 1:
+        grads = jax.tree.map(lambda g: g / _at_least_1(counts[0], g.dtype), grads)
+    return sum(whole[1:], whole[0]), grads, sum(counts[1:], counts[0])
+
+
+def _at_least_1(count: Array, dtype) -> Array:
+    return jnp.maximum(count, 1).astype(dtype)
+
+
+def gradients(spec: Spec, hparams: HParams, state: TrainState, arrays=None):
+    """(sums over the whole batch, the carry of this device's rows behind) of the next update.
+
+    One sum over the devices, behind all loops, and of several terms one more of their counts. On several
+    devices this stands inside `shard_map`, where `update` calls it.
     """
-    value, tally, grads, carry = sums(spec, hparams, state, devices.vary(spec.devices, state.params))
-    parts = value, grads, devices.spread(spec.devices, tally)
-    value, grads, tally = devices.total(spec.devices, parts)
-    counted = tally.count.sum()
-    grads = mean(grads, counted)
-    value, metrics = scores(spec, value, tally)
-    return value, {**metrics, "counted": counted}, grads, carry
+    found, behind = sums(spec, hparams, state, arrays, partial(devices.total, spec.devices))
+    weights = {name: weight for name, (weight, _, _) in found.terms.items()}
+    terms = {name: term[1:] for name, term in found.terms.items()}
+    parts = terms, found.grads, devices.spread(spec.devices, found.tally)
+    terms, grads, tally = devices.total(spec.devices, parts)
+    return Sums({name: (weights[name], *terms[name]) for name in terms}, grads, tally), behind
 
 
-def mean(grads, counted: Array):
-    """Gradients summed over `counted` steps, as their mean."""
-    return jax.tree.map(lambda g: g / jnp.maximum(counted, 1).astype(g.dtype), grads)
+def metrics(spec: Spec, found: Sums, norm: Array) -> dict[str, Array]:
+    """Of one update, from its sums over the whole batch: loss, grad_norm, the learner's, and counted; where
+    the objective has several terms, the mean of each as loss_NAME.
+    """
+    loss, _, counted = mean(found)
+    each = {f"loss_{name}": v / _at_least_1(n, v.dtype) for name, (_, v, n) in found.terms.items()}
+    each = each if len(each) > 1 else {}
+    return {"loss": loss, "grad_norm": norm, **each, **spec.learner.metrics(found.tally), "counted": counted}
 
 
-def learn(spec: Spec, hparams: HParams, state: TrainState, value, grads, counted, carry):
+def learn(spec: Spec, hparams: HParams, state: TrainState, found: Sums, carry: Carry):
     """(the state behind an update, its gradient's norm); where a number is not finite, the state before."""
+    value, grads, counted = mean(found)
     norm = optax.tree.norm(grads)
     ok = state.ok & jnp.isfinite(value) & jnp.isfinite(norm)
     changes, opt_state = optimizer(spec, hparams).update(grads, state.opt_state, state.params)
@@ -116,6 +151,18 @@ def where(condition: Array, tree: Any, other: Any) -> Any:
 class Finite(NamedTuple):
     """Which numbers of an update are finite."""
 
-    predictions: Array  # bool [L, B, T] (T = 1 under predict_last)
+    looked: dict[str, Array]  # bool [B, T, L], of what `Learner.look` shows
     gradients: Any  # bool [] for each parameter
     step: Array  # int32 [], updates before it
+
+
+def looked(spec: Spec, hparams: HParams, state: TrainState, arrays) -> dict[str, Array]:
+    """Where what the learner shows of this device's rows is finite, by name: bool [b, T, L]."""
+    carry, batch = drawn(spec, hparams, state, arrays, my_rows(spec), state.carry.rows)
+
+    def finite(leaf):
+        leaf = jnp.isfinite(leaf)
+        leaf = leaf[..., None] if leaf.ndim == 2 else leaf
+        return leaf.all(tuple(range(3, leaf.ndim)))
+
+    return jax.tree.map(finite, spec.learner.look(state.params, carry, batch))

@@ -20,49 +20,53 @@ import optax
 from jax import lax
 
 from r3nn.training import _devices as devices
-from r3nn.training._forward import scores
-from r3nn.training._gradients import Finite, learn, mean, run, share_of, sums, where
+from r3nn.training._gradients import Finite, Sums, learn, looked, mean, metrics, sums, where
 from r3nn.training._optimizer import outer
 from r3nn.training._spec import HParams, Spec
 from r3nn.training._state import Local, TrainState
+from r3nn.training.learner import Carry
 
 Array = jax.Array
 
 
-def round_of(spec: Spec, hparams: HParams, state: TrainState) -> tuple[TrainState, dict[str, Array]]:
+def round_of(spec: Spec, hparams: HParams, arrays, state: TrainState) -> tuple[TrainState, dict[str, Array]]:
     """`spec.sync_every` local updates and their average, as each device does it -> metrics of each, [k].
 
     Metrics are those of the whole batch, each row seen by its own replica; grad_norm is a mean over replicas.
-    Where a number was not finite on any replica, the whole round is undone, and `ok` is False.
+    What is shared is held during the round. Where a number was not finite on any replica, the whole round is
+    undone, and `ok` is False.
     """
-    one = lambda replica, _: _update(spec, hparams, replica)
-    replica, (value, norm, tally) = lax.scan(one, _replica(spec, state), length=spec.sync_every)
+    one = lambda replica, _: _update(spec, hparams, arrays, replica)
+    replica, (terms, tally, norm) = lax.scan(one, _replica(state), length=spec.sync_every)
+    weights = {name: weight for name, (weight, _, _) in terms.items()}
+    terms = {name: term[1:] for name, term in terms.items()}
     share = jax.tree.map(lambda x: x / spec.devices, (replica.params, norm))
     whole = jax.vmap(partial(devices.spread, spec.devices))(tally)
-    parts = value, whole, share, replica.ok.astype(jnp.int32)
-    value, tally, (params, norm), good = devices.total(spec.devices, parts)
-    loss, metrics = jax.vmap(partial(scores, spec))(value, tally)
-    counted = jax.vmap(jnp.sum)(tally.count)
-    return _joined(spec, hparams, state, replica, params, good == spec.devices), {
-        **{"loss": loss, "grad_norm": norm},
-        **metrics,
-        "counted": counted,
-    }
+    parts = terms, whole, share, replica.ok.astype(jnp.int32)
+    terms, tally, (params, norm), good = devices.total(spec.devices, parts)
+    found = Sums({name: (weights[name], *terms[name]) for name in terms}, (), tally)
+    new = _joined(spec, hparams, state, replica, params, good == spec.devices)
+    shared = spec.learner.after(hparams.own, state.carry.shared, new.params, summed(summed(tally)))
+    carry = Carry(new.carry.rows, where(new.ok, shared, state.carry.shared))
+    return new._replace(carry=carry), jax.vmap(partial(metrics, spec))(found, norm)
 
 
-def _replica(spec: Spec, state: TrainState) -> TrainState:
+def summed(tally: Any) -> Any:
+    """Its leaves, summed over the first axis."""
+    return jax.tree.map(lambda leaf: leaf.sum(0), tally)
+
+
+def _replica(state: TrainState) -> TrainState:
     """This device's own state at the start of a round."""
-    params, step, ok = devices.vary(spec.devices, (state.params, state.step, state.ok))
-    inner = jax.tree.map(lambda leaf: leaf[0], state.opt_state.inner)
-    return TrainState(params, inner, step, state.carry, ok)
+    return state._replace(opt_state=jax.tree.map(lambda leaf: leaf[0], state.opt_state.inner))
 
 
-def _update(spec: Spec, hparams: HParams, replica: TrainState):
-    """One update of a replica -> (its state, (loss summed over counted steps, gradient's norm, tally))."""
-    value, tally, grads, carry = sums(spec, hparams, replica, replica.params)
-    counted = tally.count.sum()
-    new, norm = learn(spec, hparams, replica, value, mean(grads, counted), counted, carry)
-    return new, (value, norm, tally)
+def _update(spec: Spec, hparams: HParams, arrays, replica: TrainState):
+    """One update of a replica, whose rows are its own -> (its state, (terms, tally, gradient's norm))."""
+    found, rows = sums(spec, hparams, replica, arrays, lambda counts: counts)
+    new, norm = learn(spec, hparams, replica, found, Carry(rows, replica.carry.shared))
+    terms = {name: (jnp.asarray(weight), *rest) for name, (weight, *rest) in found.terms.items()}
+    return new, (terms, found.tally, norm)
 
 
 def _joined(spec: Spec, hparams: HParams, state: TrainState, replica: TrainState, params: Any, ok: Array):
@@ -75,18 +79,18 @@ def _joined(spec: Spec, hparams: HParams, state: TrainState, replica: TrainState
     return where(ok, new, state._replace(ok=ok))
 
 
-def diagnose(spec: Spec, hparams: HParams, state: TrainState) -> Finite:
+def diagnose(spec: Spec, hparams: HParams, arrays, state: TrainState) -> Finite:
     """What was finite in the first bad update of the round that `state` is frozen before, on each device.
 
     It goes through the round again: each replica stops before its first bad update.
     """
-    one = lambda replica, _: (_update(spec, hparams, replica)[0], None)
-    begun = _replica(spec, state._replace(ok=jnp.bool_(True)))
+    one = lambda replica, _: (_update(spec, hparams, arrays, replica)[0], None)
+    begun = _replica(state._replace(ok=jnp.bool_(True)))
     replica, _ = lax.scan(one, begun, length=spec.sync_every)
     first = devices.least(spec.devices, replica.step)
     here = ~replica.ok & (replica.step == first)
-    _, ys = run(spec, replica.params, share_of(spec, hparams.seed, replica))
-    _, _, grads, _ = sums(spec, hparams, replica, replica.params)
+    shown = jax.tree.map(lambda finite: finite | ~here, looked(spec, hparams, replica, arrays))
+    grads = mean(sums(spec, hparams, replica, arrays, lambda counts: counts)[0])[1]
     bad = jax.tree.map(lambda g: (here & ~jnp.isfinite(g).all()).astype(jnp.int32), grads)
     good = jax.tree.map(lambda count: count == 0, devices.total(spec.devices, bad))
-    return Finite(jnp.isfinite(ys).all(-1) | ~here, good, first)
+    return Finite(shown, good, first)

@@ -7,6 +7,7 @@ small members; a CPU is slower so, because XLA computes batched products one by 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from r3nn.training._evaluate import evaluate
 from r3nn.training._spec import HParams, Spec
 from r3nn.training._state import TrainState
 from r3nn.training._update import updates
+from r3nn.training.learner import Split
 
 Array = jax.Array
 AXIS = "members"
@@ -31,34 +33,38 @@ def member_updates(
     count: int,
     devices: int = 1,
     at_once: bool = False,
+    arrays: Any = None,
 ) -> tuple[TrainState, dict[str, Array]]:
     """`updates` of each member that is active: (states [M], metrics [M, count]).
 
     active: bool [M]; the others keep their state, have metrics of zeros, and cost nothing where members are
-    taken one after another. devices: of this host, which must divide M. Raises: ValueError.
+    taken one after another. devices: of this host, which must divide M. arrays: the same for all members.
+    Raises: ValueError.
     """
-    one = lambda hparams, state: updates(spec, hparams, state, count)
-    keep = lambda hparams, state: (state, _zeros(one, hparams, state)[1])
-    return _each(spec, one, keep, devices, at_once)(active, hparams, states)
+    one = lambda arrays, hparams, state: updates(spec, hparams, state, count, arrays)
+    keep = lambda arrays, hparams, state: (state, _zeros(one, arrays, hparams, state)[1])
+    return _each(spec, one, keep, devices, at_once)(arrays, active, hparams, states)
 
 
 def member_evaluate(
     spec: Spec,
     params: Any,
+    shared: Any,
     active: Array,
-    key: Array,
     batch: int,
-    length: int,
+    split: Split,
     devices: int = 1,
     at_once: bool = False,
+    arrays: Any = None,
 ) -> dict[str, Array]:
-    """`evaluate` of the parameters of each member that is active, on the same sequences: metrics [M].
+    """`evaluate` of the parameters of each member that is active, on the same rows: metrics [M].
 
-    Those of the others are zeros. devices, at_once: as of `member_updates`. Raises: ValueError.
+    Those of the others are zeros. devices, at_once, arrays: as of `member_updates`. Raises: ValueError.
     """
-    one = lambda params, key: evaluate(spec, params, key, batch, length)
-    keys = jnp.broadcast_to(key, active.shape)
-    return _each(spec, one, lambda *inputs: _zeros(one, *inputs), devices, at_once)(active, params, keys)
+    one = lambda arrays, params, shared: evaluate(spec, params, shared, batch, split, arrays)
+    return _each(spec, one, lambda *inputs: _zeros(one, *inputs), devices, at_once)(
+        arrays, active, params, shared
+    )
 
 
 def member_sharding(devices: int) -> NamedSharding:
@@ -74,18 +80,25 @@ def _mesh(devices: int) -> Mesh:
 
 
 def _each(spec: Spec, one: Callable, keep: Callable, devices: int, at_once: bool) -> Callable:
-    """(active [M], *arguments [M]) -> what `one` says of each active member, and `keep` of each other."""
+    """(arrays, active [M], *arguments [M]) -> what `one` says of each active member, `keep` of each other."""
     if spec.devices != 1:
         raise ValueError(f"spec.devices={spec.devices}: a member lies on one device; it must be 1.")
 
-    def share(active, *arguments):
+    def share(arrays, active, *arguments):
+        new, old = partial(one, arrays), partial(keep, arrays)
         if at_once:
-            return _choose(active, jax.vmap(one)(*arguments), jax.vmap(keep)(*arguments))
-        return lax.map(lambda member: lax.cond(member[0], one, keep, *member[1:]), (active, *arguments))
+            return _choose(active, jax.vmap(new)(*arguments), jax.vmap(old)(*arguments))
+        return lax.map(lambda member: lax.cond(member[0], new, old, *member[1:]), (active, *arguments))
 
-    members = PartitionSpec(AXIS)
-    # Without `check_vma`: nothing here is the same on two devices, and no sum joins them.
-    return jax.shard_map(share, mesh=_mesh(devices), in_specs=members, out_specs=members, check_vma=False)
+    def on_all(arrays, active, *arguments):
+        ins = (PartitionSpec(), *(1 + len(arguments)) * (PartitionSpec(AXIS),))
+        # Without `check_vma`: nothing but `arrays` is the same on two devices, and no sum joins them.
+        each = jax.shard_map(
+            share, mesh=_mesh(devices), in_specs=ins, out_specs=PartitionSpec(AXIS), check_vma=False
+        )
+        return each(arrays, active, *arguments)
+
+    return on_all
 
 
 def _choose(active: Array, new: Any, old: Any) -> Any:

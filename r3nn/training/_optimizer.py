@@ -24,12 +24,15 @@ OPTIMIZERS = {
 
 
 def optimizer(spec: "Spec", hparams: "HParams") -> optax.GradientTransformation:
-    """Clipping by global norm, then the named optimizer under the named schedule."""
+    """The learner's own; or else clipping by global norm, then the spec's optimizer under its schedule."""
+    if own := spec.learner.optimizer(hparams):
+        return own
 
     def rate(count):
-        return hparams.learning_rate * schedule(spec, count)
+        return hparams.lr * schedule(spec, count)
 
-    return optax.chain(optax.clip_by_global_norm(hparams.clip), OPTIMIZERS[spec.optimizer](rate, hparams))
+    make = OPTIMIZERS[spec.optimizer] if isinstance(spec.optimizer, str) else spec.optimizer
+    return optax.chain(optax.clip_by_global_norm(hparams.clip), make(rate, hparams))
 
 
 def outer(hparams: "HParams") -> optax.GradientTransformation:

@@ -48,10 +48,10 @@ def step(setup):
         model = models.build(in_size=in_size, out_size=1, hidden_size=hidden, cell="gru")
         params = model.init(jax.random.key(0))
         params = params._replace(body=params.body._replace(recurrent_bias=None))  # as flax.nnx.GRUCell
-        functional, state = r3nn_nnx.Functional.split(r3nn_nnx.R3NN.from_params(model, params))
         devices = devices_for(batch)
-        spec = training.Spec(functional, Numbers(in_size), batch, length, updates=1000, devices=devices)
-        builders = {"r3nn": functools.partial(build_ours, spec, state)}
+        learner = training.Supervised(model, Numbers(in_size), length)
+        spec = training.Spec(learner, batch, updates=1000, devices=devices)
+        builders = {"r3nn": functools.partial(build_ours, spec, params)}
         if "flax" in setup.peers:
             builders["flax nnx"] = functools.partial(build_flax, spec, params)
         contenders = [Contender(name, name.split()[0], build) for name, build in builders.items()]
@@ -62,7 +62,7 @@ def step(setup):
 
 def build_ours(spec, params) -> Built:
     """`training.updates` of one update."""
-    hparams = training.HParams()
+    hparams = spec.hparams()
     start = training.start(spec, hparams, params)
     start = jax.device_put(start, jax.tree.map(lambda leaf: leaf.sharding, training.placed(spec, start)))
     program = jax.jit(training.updates, static_argnums=(0, 3))
@@ -72,7 +72,7 @@ def build_ours(spec, params) -> Built:
 
     def view(result):
         state, metrics = result
-        params = nnx.merge(spec.model.graphdef, moments(state.opt_state)).params
+        params = moments(state.opt_state)
         return metrics["loss"][0], params.body, params.readout
 
     return Built(call, view, *sizes, "float32")
@@ -95,13 +95,13 @@ class Network(nnx.Module):
 def build_flax(spec, params) -> Built:
     """The same data, loss and optimizer around the flax module, jitted as a whole."""
     graphdef, state, rest = nnx.split(Network(params), nnx.Param, ...)
-    hparams = training.HParams()
+    hparams = spec.hparams()
     optimizer = training.optimizer(spec, hparams)
-    one = dataclasses.replace(spec, devices=1)
+    learner = spec.learner
 
     def update(state, opt_state, number):
-        batch = training.batch_at(one, hparams.seed, number, jnp.arange(spec.batch, dtype=jnp.int32))
-        loss = lambda state: spec.task.loss(nnx.merge(graphdef, state, rest)(batch.inputs), batch)
+        batch = learner.batch_at(hparams.seed, number, jnp.arange(spec.batch, dtype=jnp.int32))
+        loss = lambda state: learner.task.loss(nnx.merge(graphdef, state, rest)(batch.inputs), batch)
         value, grads = jax.value_and_grad(loss)(state)
         changes, opt_state = optimizer.update(grads, opt_state, state)
         return optax.apply_updates(state, changes), opt_state, value

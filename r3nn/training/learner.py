@@ -1,0 +1,111 @@
+"""What is trained: a `Learner`, and what it carries from update to update.
+
+The update (`r3nn.training.update`) knows no task. It draws a learner's batch, takes the gradient of its loss,
+adds up over the devices, and moves the parameters. Everything else is the learner's: what the data are, what
+the loss is, what is carried. `Supervised` is the one that trains a model on a task; another is one file of
+your own (README.md, "Another loss, other data, another way to learn").
+
+Axes: b rows of a batch on one device, N rows of any number, T time, L depth.
+"""
+
+import dataclasses
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import jax
+
+from r3nn._value import Value
+
+Array = jax.Array
+Split = Literal["train", "held_out", "test"]
+#: a term of the objective: (weight, sum [] over this device's rows, count [] of what the sum is over)
+Term = tuple[Any, Array, Array]
+
+
+class Carry(NamedTuple):
+    """What a learner carries from update to update; either may be ()."""
+
+    rows: Any = ()  # leaves [b, ...], one entry a row: split over the devices
+    shared: Any = ()  # the same on every device
+
+
+@dataclasses.dataclass(frozen=True)
+class Learner(Value):
+    """What is trained, as a frozen, hashable value of pure functions: paths and sizes are its fields, arrays
+    are not. A subclass is a frozen dataclass, and gives `metric`, `higher_is_better`, `init`, `draw`, `loss`,
+    `measure` and `metrics`; the rest have defaults.
+
+    The objective is, over the names of its terms, the sum of weight * sum / count, where sums and counts are
+    those of all rows on all devices.
+    """
+
+    #: traced scalars of the learner's own, a NamedTuple of their defaults: config.learner.options sets them,
+    #: a sweep may vary them, and runs that train side by side may differ in them
+    own: ClassVar[Any] = ()
+    #: the headline, a key of `metrics`, and whether more of it is better
+    metric: ClassVar[str]
+    higher_is_better: ClassVar[bool]
+
+    def init(self, key: Array) -> Any:
+        """Fresh parameters, a tree of arrays."""
+        raise NotImplementedError(f"{type(self).__name__}.init")
+
+    def start(self, params: Any, seed: Array, rows: Array) -> Carry:
+        """What is carried before the first update. seed: uint32 []. rows: int32 [b], numbers of the rows."""
+        return Carry()
+
+    def draw(self, split: Split, seed: Array, at: Array, rows: Array, carry: Carry, arrays: Any) -> Any:
+        """The batch of these rows, a tree of leaves [b, ...]. All that is random is in it, as arrays or as
+        keys.
+
+        A row's entry follows from (split, seed, at, row) and what is carried for it, not from the other rows:
+        so any number of devices draws the same data.
+        at: int32 [], updates completed; 0 for the splits that are measured. arrays: those of `arrays`.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.draw")
+
+    def loss(self, own: Any, params: Any, carry: Carry, batch: Any) -> tuple[dict[str, Term], Any, Any]:
+        """(terms, tally, carry.rows behind) of these rows. own: traced, as `own`. tally: leaves [b, ...]."""
+        raise NotImplementedError(f"{type(self).__name__}.loss")
+
+    def measure(self, params: Any, carry: Carry, batch: Any) -> tuple[Any, Any]:
+        """(tally, carry.rows behind), free-running and without noise: of held-out and test data."""
+        raise NotImplementedError(f"{type(self).__name__}.measure")
+
+    def metrics(self, tally: Any) -> dict[str, Array]:
+        """Floating scalars by name, from a tally of leaves [N, ...] of any N rows."""
+        raise NotImplementedError(f"{type(self).__name__}.metrics")
+
+    def arrays(self) -> Any:
+        """Finite data, a tree of NumPy arrays: read once on the host of each process, an operand of the
+        programs (no constant in them), the same on all devices. None: the data are drawn.
+        """
+        return None
+
+    def size(self, split: Split) -> int | None:
+        """Rows of a finite split, each measured once; None: as many as are asked for."""
+        return None
+
+    def baseline(self) -> dict[str, float]:
+        """By metric, what the best guess gets that does not see the inputs; {} where none is known."""
+        return {}
+
+    def after(self, own: Any, shared: Any, params: Any, sums: Any) -> Any:
+        """`Carry.shared` behind an update that led to `params`; sums: the tally, summed over all rows."""
+        return shared
+
+    def judged(self, shared: Any, metrics: dict[str, Any]) -> Any:
+        """`Carry.shared` behind an evaluation on held-out data, before its checkpoint is saved."""
+        return shared
+
+    @property
+    def judges(self) -> bool:
+        """Whether `judged` changes anything."""
+        return type(self).judged is not Learner.judged
+
+    def look(self, params: Any, carry: Carry, batch: Any) -> dict[str, Array]:
+        """What is searched for numbers that are not finite, by name: [b, T] or [b, T, L, ...]."""
+        return {}
+
+    def optimizer(self, hparams: Any) -> Any:
+        """An optax transformation in place of the one that is configured; None: that one."""
+        return None

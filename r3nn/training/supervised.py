@@ -1,0 +1,262 @@
+"""The learner that trains a model on a task: whole sequences, or truncated backpropagation through time.
+
+Row b of the batch is a stream of sequences, number 0, 1, ...; what number n holds follows from (seed, n, b)
+alone. Whole sequences: update n takes number n of every row. Truncated backpropagation: an update takes the
+next `piece` steps of each row, and a row whose sequence has ended starts its next one with the next update,
+so rows of different lengths part. Where each stands then follows from (seed, step), and is carried; its
+sequence is not: each piece draws it again, whole. So the data take memory for B x T steps, however short the
+piece of K steps is, and a sequence is drawn in the time of T^2 / K steps: little beside its training as long
+as to train a step takes far more than T / K times as long as to draw one.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from r3nn._names import check_int
+from r3nn.tasks import Batch, Task
+from r3nn.time import Noise
+from r3nn.training._keys import HELD_OUT, LENGTHS, NOISE, TEST, TRAIN, row_keys, stream
+from r3nn.training.learner import Carry, Learner
+
+Array = jax.Array
+
+
+class Trainable(Protocol):
+    """What `Supervised` trains: `r3nn.model.Model`, or anything with these methods.
+
+    A true attribute `noisy`: training also passes key=, a `Noise` of keys [B]. predict="last": predictions
+    come for the last step alone.
+    """
+
+    def init(self, key: Array) -> Any:
+        """Fresh parameters."""
+
+    def start(self, params, batch_shape: tuple[int, ...]):
+        """The carry before the first step."""
+
+    def chunk_depths(self, params, carry, xs, mask=None, reset=None, targets=None):
+        """(carry, predictions at every depth [T, L, B, O])."""
+
+
+class Own(NamedTuple):
+    """Traced scalars of `Supervised`."""
+
+    depth_weight: Any = 1.0  # of each shallower depth's loss, where the deepest's weighs 1
+
+
+class Position(NamedTuple):
+    """Where the rows stand in their streams."""
+
+    sequence: Array  # int32 [b], the number of the sequence
+    done: Array  # int32 [b], steps of it that updates have taken
+
+
+class Piece(NamedTuple):
+    """What an update takes of each row."""
+
+    batch: Batch  # [b, T, ...], or [b, K, ...] of truncated backpropagation
+    fresh: Array | None = None  # bool [b], the rows at the start of a sequence; None: all of them
+    noise: Noise | None = None  # of PRNG keys [b]
+    behind: Position | None = None  # where the rows then stand
+
+
+@dataclasses.dataclass(frozen=True)
+class Supervised(Learner):
+    """A model on a task.
+
+    model: what is trained. task: what on. length: T, steps of a sequence. min_length: above 0, lengths are
+    drawn uniformly from min_length .. length, those of all `batch` rows at once. tbptt: above 0, steps of an
+    update of truncated backpropagation. teacher_forcing: true outputs feed back in training.
+    """
+
+    model: Trainable
+    task: Task
+    length: int
+    min_length: int = 0
+    batch: int = 0
+    tbptt: int = 0
+    teacher_forcing: bool = False
+
+    own = Own()
+
+    def __post_init__(self):
+        check_int("length", self.length, self.task.min_length)
+        check_int("min_length", self.shortest, self.task.min_length, self.length)
+        check_int("batch", self.batch, 1 if self.min_length else 0)
+        check_int("tbptt", self.tbptt, 0)
+
+    @property
+    def metric(self) -> str:
+        """The task's."""
+        return self.task.metric
+
+    @property
+    def higher_is_better(self) -> bool:
+        """The task's."""
+        return self.task.higher_is_better
+
+    @property
+    def shortest(self) -> int:
+        """The least length that is drawn."""
+        return self.min_length or self.length
+
+    @property
+    def piece(self) -> int:
+        """K, the steps of one update at most."""
+        return min(self.tbptt or self.length, self.length)
+
+    def init(self, key: Array):
+        """The model's fresh parameters."""
+        return self.model.init(key)
+
+    def baseline(self) -> dict[str, float]:
+        """The task's, at this length."""
+        return self.task.baseline(self.length)
+
+    # What is carried: under truncated backpropagation alone, positions and the model's carry.
+
+    def start(self, params, seed, rows: Array) -> Carry:
+        """Nothing, or every row at the start of its first sequence."""
+        if not self.tbptt:
+            return Carry()
+        zeros = jnp.zeros(len(rows), jnp.int32)
+        return Carry(
+            (Position(zeros, zeros), self._rows_first(params, self.model.start(params, (len(rows),))))
+        )
+
+    def _batch_axes(self, params) -> Any:
+        """The batch axis of each leaf of the model's carry: the one that grows with the batch."""
+        shapes = lambda size: jax.eval_shape(lambda params: self.model.start(params, (size,)), params)
+        axis = lambda two, three: next(i for i, n in enumerate(two.shape) if n != three.shape[i])
+        return jax.tree.map(axis, shapes(2), shapes(3))
+
+    def _rows_first(self, params, body):
+        """The model's carry with its batch axis in front, as `Carry.rows` has it."""
+        return jax.tree.map(lambda axis, leaf: jnp.moveaxis(leaf, axis, 0), self._batch_axes(params), body)
+
+    def _begin(self, params, carry: Carry, piece: Piece):
+        """The model's carry before a piece: the initial state, or what the piece before left."""
+        body = self.model.start(params, (len(piece.batch.valid),))
+        if piece.fresh is None:
+            return body
+
+        def choose(axis, first, carried):
+            fresh = piece.fresh.reshape(-1, *[1] * (first.ndim - axis - 1))
+            return jnp.where(fresh, first, jnp.moveaxis(carried, 0, axis))
+
+        return jax.tree.map(choose, self._batch_axes(params), body, carry.rows[1])
+
+    # Data.
+
+    def draw(self, split, seed, at, rows: Array, carry: Carry, arrays) -> Piece:
+        """The rows' next pieces in training; elsewhere whole sequences, all of the full length."""
+        if split != "train":
+            key = stream(seed, {"held_out": HELD_OUT, "test": TEST}[split])
+            keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows)
+            return Piece(self.task.draw(keys, self.length, self.length))
+        position = carry.rows[0] if self.tbptt else None
+        numbers = position.sequence if self.tbptt else at
+        noisy = getattr(self.model, "noisy", False)
+        keys = row_keys(stream(seed, NOISE), numbers, rows) if noisy else None
+        if not self.tbptt:
+            return Piece(self.batch_at(seed, numbers, rows), noise=Noise(keys) if noisy else None)
+        batch, behind = self.piece_at(seed, position, rows)
+        return Piece(batch, position.done == 0, Noise(keys, position.done) if noisy else None, behind)
+
+    def batch_at(self, seed, numbers, rows: Array) -> Batch:
+        """Whole sequences [b, T, ...], of each row the one of its number: a function of (seed, number, row).
+
+        numbers: int [], one for all rows, such as the updates completed; or [b].
+        """
+        keys = row_keys(stream(seed, TRAIN), numbers, rows)
+        return self.task.draw(keys, self._lengths(seed, numbers, rows), self.length)
+
+    def _lengths(self, seed, numbers, rows):
+        if self.shortest == self.length:
+            return self.length
+        key, bounds = stream(seed, LENGTHS), (self.shortest, self.length + 1)
+
+        def of_row(number, row):
+            return jax.random.randint(jax.random.fold_in(key, number), (self.batch,), *bounds)[row]
+
+        return jax.vmap(of_row, in_axes=(0 if jnp.ndim(numbers) else None, 0))(numbers, rows)
+
+    def piece_at(self, seed, at: Position, rows: Array) -> tuple[Batch, Position]:
+        """The next piece [b, K, ...] of each row's sequence, and where the rows then stand.
+
+        Draws the sequences whole, [b, T, ...], and cuts: time and memory for b x T steps.
+        """
+        whole = self.batch_at(seed, at.sequence, rows)
+        missing = -self.length % self.piece
+
+        def cut(leaf):
+            leaf = jnp.pad(leaf, [(0, 0), (0, missing)] + [(0, 0)] * (leaf.ndim - 2))
+            return jax.vmap(lambda row, done: lax.dynamic_slice_in_dim(row, done, self.piece))(leaf, at.done)
+
+        done = at.done + self.piece
+        ended = done >= whole.valid.sum(axis=1)
+        behind = Position(at.sequence + ended, jnp.where(ended, 0, done))
+        return Batch(*map(cut, whole)), behind
+
+    # Loss and metrics.
+
+    def run(self, params, carry: Carry, piece: Piece, teacher_forcing: bool = False):
+        """(the model's carry behind, predictions [L, b, T, O]) of a piece."""
+        batch, body = piece.batch, self._begin(params, carry, piece)
+        xs, targets, valid = (jnp.swapaxes(leaf, 0, 1) for leaf in (batch.inputs, batch.targets, batch.valid))
+        padded = self.shortest < self.length or self.length % self.piece > 0
+        mask = valid if padded or len(xs) > self.shortest else None
+        options = {} if piece.noise is None else {"key": piece.noise}
+        fed = targets if teacher_forcing else None
+        body, ys = self.model.chunk_depths(params, body, xs, mask, None, fed, **options)
+        return body, jnp.transpose(ys, (1, 2, 0, 3))
+
+    def predictions(self, params, batch: Batch, teacher_forcing: bool = False) -> Array:
+        """Predictions at every depth, [L, b, T, O], from the start of each sequence, without noise."""
+        return self.run(params, Carry(), Piece(batch), teacher_forcing)[1]
+
+    def counted(self, batch: Batch) -> Batch:
+        """The steps that predictions are of: all, or each sequence's last."""
+        return last_step(batch) if getattr(self.model, "predict", "every") == "last" else batch
+
+    def loss(self, own: Own, params, carry: Carry, piece: Piece):
+        """One term: the deepest prediction's loss and, weighted, that of every other depth.
+
+        own: a subclass's may be without a depth_weight, which is 1 then.
+        """
+        depth_weight = getattr(own, "depth_weight", Supervised.own.depth_weight)
+        body, ys = self.run(params, carry, piece, self.teacher_forcing)
+        *shallower, deepest = (self.task.tally(y, self.counted(piece.batch)) for y in ys)
+        weighted = deepest.loss.sum() + depth_weight * sum(tally.loss.sum() for tally in shallower)
+        summed = weighted / (1 + depth_weight * len(shallower))
+        rows = (piece.behind, self._rows_first(params, body)) if self.tbptt else ()
+        return {"loss": (1.0, summed, deepest.count.sum())}, deepest, rows
+
+    def measure(self, params, carry: Carry, piece: Piece):
+        """The tally of the deepest predictions, free-running."""
+        _, ys = self.run(params, carry, piece)
+        return self.task.tally(ys[-1], self.counted(piece.batch)), carry.rows
+
+    def metrics(self, tally) -> dict[str, Array]:
+        """The task's."""
+        return self.task.metrics(tally)
+
+    def look(self, params, carry: Carry, piece: Piece) -> dict[str, Array]:
+        """The predictions, [b, T, L, O]."""
+        _, ys = self.run(params, carry, piece, self.teacher_forcing)
+        return {"predictions": jnp.transpose(ys, (1, 2, 0, 3))}
+
+
+def last_step(batch: Batch) -> Batch:
+    """Each sequence's last step alone, [b, 1, ...]."""
+    last = batch.valid.sum(axis=1) - 1
+
+    def pick(leaf):
+        index = last.reshape(-1, *[1] * (leaf.ndim - 1))
+        return jnp.take_along_axis(leaf, index, axis=1)
+
+    return Batch(*map(pick, batch))
