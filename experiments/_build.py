@@ -50,7 +50,7 @@ class Experiment:
 
     @property
     def learner(self) -> training.Learner:
-        """What is trained."""
+        """The learner of the spec: its parameters, data, loss and metrics."""
         return self.spec.learner
 
     @property

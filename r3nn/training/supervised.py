@@ -33,7 +33,7 @@ class Trainable(Protocol):
     """
 
     def init(self, key: Array) -> Any:
-        """Fresh parameters."""
+        """Fresh parameters, a tree of arrays, drawn with a PRNG key."""
 
     def start(self, params, batch_shape: tuple[int, ...]):
         """The carry before the first step."""
@@ -91,12 +91,12 @@ class Supervised(Learner):
 
     @property
     def metric(self) -> str:
-        """The task's."""
+        """The task's headline metric, by name."""
         return self.task.metric
 
     @property
     def higher_is_better(self) -> bool:
-        """The task's."""
+        """Whether more of the task's metric is better."""
         return self.task.higher_is_better
 
     @property
@@ -242,7 +242,7 @@ class Supervised(Learner):
         return self.task.tally(ys[-1], self.counted(piece.batch)), carry.rows
 
     def metrics(self, tally) -> dict[str, Array]:
-        """The task's."""
+        """The task's metrics, floating scalars by name, of a tally of leaves [N]."""
         return self.task.metrics(tally)
 
     def look(self, params, carry: Carry, piece: Piece) -> dict[str, Array]:
