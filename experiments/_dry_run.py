@@ -10,8 +10,8 @@ from ml_collections import ConfigDict
 from experiments import _devices, _jax
 from experiments._build import Experiment, build
 from experiments._config import complete, with_devices
+from experiments._engines import begin, placed_arrays
 from experiments._report import duration
-from experiments._session import begin, placed_arrays
 from r3nn import training
 from r3nn.analysis import matmul_flops
 

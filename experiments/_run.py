@@ -1,23 +1,30 @@
-"""One run: from a config and a folder to a trained model and its result."""
+"""From configs and folders to trained models and their results: one run, or many side by side."""
 
-import time
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
-from experiments import _code, _devices, _jax, _processes, _result, _shared, _turn
-from experiments._build import build
-from experiments._config import complete, with_devices
-from experiments._disk import writing
+from experiments import _code, _devices, _jax, _processes, _result
+from experiments._build import Experiment, build, vary
+from experiments._config import complete, fields, with_devices
+from experiments._engines import Alone, SideBySide
+from experiments._learner import own_names
 from experiments._load import sourced
-from experiments._report import duration
-from experiments._session import Session, opened
+from experiments._loop import Ended, Loop, Member, Outcome
+from experiments._session import Watch
 from experiments._signals import Signals
-from experiments._turn import Watch
 from experiments._workdir import Workdir
-from experiments.errors import Ending, Interrupted
-from r3nn import training
+from experiments.errors import BadInput, Ending
+
+#: The fields in which members may differ: traced numbers, and what the host alone reads.
+FREE = (
+    *("seed", "optimizer.lr", "optimizer.weight_decay", "optimizer.clip", "optimizer.b1", "optimizer.b2"),
+    *("train.target", "devices", "profile"),
+)
+BYTES = 32  # kept for the backward pass: the state, gates and projections of a step, in float32
 
 
 def run(config: ConfigDict, workdir: str, command: str = "", watch: Watch | None = None) -> dict[str, Any]:
@@ -27,116 +34,86 @@ def run(config: ConfigDict, workdir: str, command: str = "", watch: Watch | None
     saves and ends with it. Raises: the `Ending`s of experiments.errors.
     """
     with Signals() as signals:
-        config = complete(config)
+        config, place = complete(config), Workdir(workdir)
         _jax.configure(config, cache=False)
         _jax.check_cache(config)
-        config = with_devices(config, _devices.choose(config, _processes.tell(Workdir(workdir).devices)))
+        config = with_devices(config, _devices.choose(config, _processes.tell(place.devices)))
         _processes.connect()
-        experiment = sourced(build(config, config.devices, allow_code=True), Workdir(workdir))
-        with _shared.claimed(Workdir(workdir), config) as place:
-            _jax.use_cache(config)
-            result = _processes.tell(place.read_result)
-            if result is None:
-                with opened(experiment, place) as session:
-                    train(session, _processes.Agreed(signals), watch)
-                    result = finish(session, command)
-            else:
-                _processes.say(f"This run has finished already: nothing to do in {place.path}.")
-    _processes.say(_result.summary(result, place, code=bool(_code.files(config))))
-    return result
+        experiment = sourced(build(config, config.devices, allow_code=True), place)
+        loop = Loop([Member(config, workdir, command, watch)], [experiment], Alone)
+        outcome = loop.train(_processes.Agreed(signals))[0]
+    if isinstance(outcome, Ending):
+        raise outcome
+    _processes.say(_result.summary(outcome, place, code=bool(_code.files(config))))
+    return outcome
 
 
-def train(session: Session, signals: Signals, watch: Watch | None = None) -> None:
-    """Updates until all are made, the target is reached, or a signal came.
+def run_members(members: Sequence[Member], ended: Ended | None = None) -> list[Outcome]:
+    """Trains members side by side, or goes on where earlier calls (or `run`) stopped -> an outcome of each.
 
-    Raises: NotFinite, Interrupted, and what `watch` raises.
+    Each has its own folder, lock, log, checkpoints and result, as `run` leaves them on one device; its
+    seconds of training are its share of those that all took. One whose result stands already is left alone.
+    One that ends early (NotFinite, Pruned, BadInput for a folder that cannot be used) is saved and frozen:
+    its `Ending` is its outcome, and the others go on. config.profile is not obeyed.
+    ended(i, outcome): called once for each member, as soon as its outcome is known and its files are written.
+    Raises: ValueError where the configs are not `alike`; BadInput for a config that is bad in itself; both
+    before anything is created. Interrupted on SIGINT and SIGTERM, once all members are saved.
     """
-    begin(session)
-    every, counters = session.config.train, session.counters
-    while not (session.done or signals.received):
-        count = _turn.next_count(session)
-        advance(session, count)
-        better = session.due(every.eval_every, count) and evaluate(session, watch)
-        if better or session.due(every.checkpoint_every, count):
-            session.save()
-    session.save()
-    if signals.received and not session.done:
-        raise Interrupted(
-            f"{signals.received.name}: stopped and saved after update {counters.step}; "
-            "the same command goes on from there.",
-            signals.received,
+    with Signals() as signals:
+        outcomes = Loop(members, _experiments(members), SideBySide, ended).train(signals)
+        return [outcomes[number] for number in range(len(members))]
+
+
+def alike(config: ConfigDict) -> str:
+    """What all members of one program have in common: configs go together where this is equal."""
+    traced = free(config)
+    return json.dumps({k: v for k, v in fields(complete(config)) if k not in traced}, sort_keys=True)
+
+
+def free(config: ConfigDict) -> tuple[str, ...]:
+    """The fields in which members of this config may differ: `FREE`, and the learner's own scalars."""
+    return (*FREE, *(f"learner.options.{name}" for name in own_names(config)))
+
+
+def together(config: ConfigDict, devices: int) -> int:
+    """How many members of this config to train side by side on so many devices of this host; 1: `run` it.
+
+    On a CPU, where the time grows with each of them, enough to share out what a program costs once, and to
+    keep every core at work when some end early; elsewhere as many as fill a device, as long as what their
+    backward passes keep, about BYTES for each number of a state, fits into a quarter of its memory.
+    """
+    if _alone(config):
+        return 1
+    _devices.make_all()  # before JAX is asked for any
+    most = 4 if jax.default_backend() == "cpu" else 16
+    train, model = config.train, config.model
+    size = BYTES * train.batch * train.length * _devices.hidden_size(config) * (model.depth + 1)
+    memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    fitting = memory // (4 * size) if memory else most
+    return devices * max(1, min(most, fitting))
+
+
+def _experiments(members: Sequence[Member]) -> list[Experiment]:
+    """What the configs mean; JAX has its devices then. Raises: BadInput, ValueError."""
+    configs = [complete(member.config) for member in members]
+    if len({alike(config) for config in configs}) > 1:
+        raise ValueError(
+            f"members train together where their configs differ in {', '.join(free(configs[0]))} alone."
         )
+    for config in configs:
+        if field := _alone(config):
+            raise BadInput(f"config.{field}: a member lies on one device of its own; it must be 0 or 1.")
+    configs = [with_devices(config, 1) for config in configs]
+    _jax.configure(configs[0], cache=False)
+    _jax.check_cache(configs[0])
+    _devices.make_all()
+    first = build(configs[0], allow_code=True)
+    experiments = [first, *(vary(first, config) for config in configs[1:])]
+    places = [Workdir(member.workdir) for member in members]
+    return [sourced(one, place) for one, place in zip(experiments, places, strict=True)]
 
 
-def begin(session: Session) -> None:
-    """Says what is about to be trained, compiles it, and traces some updates where the config asks for it."""
-    config, experiment, step = session.config, session.experiment, session.counters.step
-    if session.done:
-        return
-    start = f"going on after update {step}{other_devices(session)}" if step else "starting"
-    session.screen.say(
-        f"{experiment.title}, {experiment.parameters:,} parameters, on "
-        f"{_devices.describe(config.devices)}; {start}, compiling ..."
-    )
-    began = time.perf_counter()
-    session.program(_turn.next_count(session))
-    session.evaluator("held_out")
-    session.screen.say(f"compiled in {duration(time.perf_counter() - began)}")
-    if config.profile:
-        profile(session)
-
-
-def other_devices(session: Session) -> str:
-    """A remark where the run began on another number of devices."""
-    begun, now = session.place.devices(), session.config.devices
-    same = begun in (0, now)
-    return "" if same else f" (begun on {begun} devices, now {now}: the same numbers, not the same bits)"
-
-
-def profile(session: Session) -> None:
-    """A trace of config.profile updates, whose result is dropped: the run stays as it is without."""
-    program = jax.jit(training.updates, static_argnums=(0, 3))
-    experiment, state, count = session.experiment, session.state, session.config.profile
-    arguments = (experiment.spec, experiment.hparams, state, count, session.arrays)
-    jax.block_until_ready(program(*arguments))
-    with writing(session.place.profile), _shared.mine(jax.profiler.trace, str(session.place.profile)):
-        jax.block_until_ready(program(*arguments))
-    session.screen.say(f"traced {session.config.profile} updates into {session.place.profile}")
-
-
-def advance(session: Session, count: int) -> None:
-    """`count` updates in one call of the device, and their line in the log.
-
-    Raises: NotFinite, once the state before the bad update is saved.
-    """
-    program, began = session.program(count), time.perf_counter()
-    with session.timed():
-        session.state, metrics = program(session.experiment.hparams, session.state, session.arrays)
-        finite = bool(session.state.ok)
-    rate = count / (time.perf_counter() - began)
-    if not finite:
-        raise _turn.not_finite(session)
-    loss = _turn.trained(session, count, metrics)
-    session.screen.progress(session.counters.step, loss, rate)
-
-
-def evaluate(session: Session, watch: Watch | None) -> bool:
-    """The metrics on held-out data, and their line in the log -> whether they are the best so far.
-
-    Raises: what `watch` raises, once the run is saved.
-    """
-    with session.timed():
-        numbers = session.measure(session.state, "held_out")
-        session.state = _turn.shared_behind(session.experiment.learner, session.state, numbers)
-    try:
-        return _turn.judged(session, numbers, watch)
-    except Ending:
-        session.save()
-        raise
-
-
-def finish(session: Session, command: str) -> dict[str, Any]:
-    """Tests the best state on sequences that decided nothing; writes result.json and the loss curve."""
-    state = _turn.to_test(session)
-    numbers = session.measure(state, "test")
-    return _processes.tell(lambda: _turn.finish(session, numbers, int(state.step), command))
+def _alone(config: ConfigDict) -> str:
+    """The field that wants several devices for one run, with its value; "" where none does."""
+    wanted = {"devices": config.devices, "train.sync_every": config.train.get("sync_every", 1)}
+    return next((f"{name}={value}" for name, value in wanted.items() if value > 1), "")

@@ -1,44 +1,38 @@
-"""A run in progress: its state on the device, its counters, and the files it writes."""
+"""A run in progress: its counters, and the files that it writes. The state of its training is an engine's."""
 
 import contextlib
 import dataclasses
 import itertools
 import math
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import _processes, _shared
-from experiments._build import Experiment, start
-from experiments._checkpoint import Checkpoints, Counters, sums
-from experiments._report import Events, Screen, screen
+from experiments import _processes, _result, _shared
+from experiments._build import Experiment
+from experiments._checkpoint import Checkpoints, Counters, Damaged, sums
+from experiments._engines import begin
+from experiments._report import Events, Screen
 from experiments._workdir import Log, Workdir, read_lines
-from r3nn import training
+from r3nn.training import TrainState
 
-_updates = jax.jit(training.updates, static_argnums=(0, 3), donate_argnums=2)
-_evaluate = jax.jit(training.evaluate, static_argnums=(0, 3, 4))
-_start = jax.jit(start, static_argnums=0)  # one program for all seeds
+Watch = Callable[[int, float], None]  # (updates made, held-out metric), after each evaluation
 
 
 @dataclasses.dataclass
 class Session:
-    """What the training loop holds; `opened` makes one."""
+    """What the loop knows of a run; `opened` makes one."""
 
     experiment: Experiment
     place: Workdir
-    arrays: Any  # the learner's finite data, on the devices
-    state: training.TrainState
     counters: Counters
     checkpoints: Checkpoints
     log: Log
     events: Events
     screen: Screen
     saved: int  # the step of the newest checkpoint
-    _programs: dict[Any, Callable] = dataclasses.field(default_factory=dict)
 
     @property
     def config(self) -> ConfigDict:
@@ -53,94 +47,105 @@ class Session:
             counters.reached or counters.step >= self.config.train.updates or 0 < patience <= counters.stale
         )
 
+    @property
+    def next_count(self) -> int:
+        """Updates of the next call of the device."""
+        return min(self.config.train.log_every, self.config.train.updates - self.counters.step)
+
     def due(self, every: int, count: int) -> bool:
         """Whether the last `count` updates passed a multiple of `every`, or are the last of all."""
         return self.done or _passed(every, self.counters.step - count, self.counters.step)
 
-    def program(self, count: int) -> Callable:
-        """`count` updates as one compiled program: (hparams, state, arrays) -> (state, metrics of each)."""
-        if count not in self._programs:
-            arguments = (self.experiment.spec, self.experiment.hparams, self.state, count, self.arrays)
-            self._programs[count] = _updates.lower(*arguments).compile()
-        return self._programs[count]
+    def trained(self, count: int, metrics: dict[str, Any]) -> float:
+        """`count` more updates, of these metrics [count], and their line in the log -> the mean loss."""
+        self.counters.step += count
+        means = mean(metrics)
+        self._record("train", means)
+        return means["loss"]
 
-    def measure(self, state: training.TrainState, split: training.Split) -> dict[str, float]:
-        """The learner's metrics on the rows of a split: the same ones for every seed."""
-        numbers = self.evaluator(split)(state.params, state.carry.shared, self.arrays)
-        return {name: float(value) for name, value in numbers.items()}
+    def judged(self, numbers: dict[str, float], watch: Watch | None) -> bool:
+        """These held-out metrics, and their line in the log -> whether they are the best so far.
 
-    def evaluator(self, split: training.Split) -> Callable:
-        """One evaluation as a compiled program: (params, shared, arrays) -> metrics."""
-        if split not in self._programs:
-            params, shared = self.state.params, self.state.carry.shared
-            batch = self.config.train.eval_batch
-            lowered = _evaluate.lower(self.experiment.spec, params, shared, batch, split, self.arrays)
-            self._programs[split] = lowered.compile()
-        return self._programs[split]
+        Raises: what `watch` raises.
+        """
+        learner, target, counters = self.experiment.learner, self.config.train.target, self.counters
+        self._record("eval", numbers)
+        value, sign = numbers[learner.metric], 1 if learner.higher_is_better else -1
+        better = math.isfinite(value) and (counters.best is None or sign * value > sign * counters.best)
+        counters.stale = 0 if better else counters.stale + 1
+        if better:
+            counters.best, counters.best_step = value, counters.step
+            counters.reached = bool(target) and sign * value >= sign * target
+        mark = "  (best so far)" if better else ""
+        self.screen.say(f"held-out {learner.metric} after update {counters.step}: {value:.4g}{mark}")
+        if watch:
+            watch(counters.step, value)
+        return better
 
-    def record(self, kind: str, numbers: dict[str, float]) -> None:
+    def _record(self, kind: str, numbers: dict[str, float]) -> None:
         """A line of metrics.jsonl, and the same as events."""
+        numbers = {**numbers, "seconds": round(self.counters.seconds, 3)}
         known = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
         self.log.add({"kind": kind, "update": self.counters.step, **known})
         self.events.add(kind, self.counters.step, numbers)
 
-    @contextlib.contextmanager
-    def timed(self) -> Iterator[None]:
-        """Adds the time that passes within to the run's seconds of training."""
-        began = time.perf_counter()
-        yield
-        self.counters.seconds += time.perf_counter() - began
-
-    def save(self) -> None:
+    def save(self, state: TrainState) -> None:
         """A checkpoint of now, unless there is one."""
         if self.counters.step > self.saved:
             self.counters.log_bytes = self.log.sync()
             self.events.sync()
-            self.checkpoints.save(self.state, self.counters, self.config.to_dict())
+            self.checkpoints.save(state, self.counters, self.config.to_dict())
             self.saved = self.counters.step
 
+    def to_test(self, last: TrainState) -> TrainState:
+        """The best state, which is tested; the last one where that is damaged."""
+        best = self.counters.best_step
+        if best in (None, self.counters.step):
+            return last
+        try:
+            return self.checkpoints.read(best, self.experiment.placed())[0]
+        except Damaged as damage:
+            self.screen.say(f"the best checkpoint is damaged ({damage}); the last state is tested instead.")
+            return last
 
-def begin(experiment: Experiment) -> training.TrainState:
-    """The state before the first update, computed on one device: the same bits on any number of them."""
-    state = _start(experiment.spec, experiment.hparams)
-    if experiment.source is not None:
-        state = state._replace(params=experiment.source)
-    placed = experiment.placed()
-    if _processes.several():
-        return _processes.from_first(state, placed)
-    return jax.device_put(state, jax.tree.map(lambda leaf: leaf.sharding, placed))
+    def finish(self, numbers: dict[str, float], tested: int, command: str) -> dict[str, Any]:
+        """Writes the loss curve and result.json -> its content.
 
+        numbers: on sequences that decided nothing. tested: the update after which the tested state stood.
+        """
 
-def placed_arrays(experiment: Experiment, sharding: jax.sharding.Sharding) -> Any:
-    """The learner's finite data on the devices of a sharding, which has them whole on each."""
+        def write() -> dict[str, Any]:
+            result = _result.collect(self.experiment, self.counters, numbers, tested, command)
+            _result.save(result, self.place)
+            return result
 
-    def place(array):
-        array = np.asarray(array, jax.dtypes.canonicalize_dtype(array.dtype))
-        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
-
-    return jax.tree.map(place, experiment.arrays)
+        return _processes.tell(write)
 
 
 @contextlib.contextmanager
-def opened(experiment: Experiment, place: Workdir, shown: Screen | None = None) -> Iterator[Session]:
-    """The session of a claimed folder: from its newest good checkpoint, or from the start.
-
-    shown: the screen that it has a part of; None: one of its own.
-    """
+def opened(experiment: Experiment, place: Workdir, screen: Screen) -> Iterator[tuple[Session, TrainState]]:
+    """The session of a claimed folder, and its state: from its newest good checkpoint, or from the start."""
     with contextlib.ExitStack() as stack:
         closing = lambda part: stack.enter_context(contextlib.closing(part))
         options = {"data": sums(experiment.arrays), "marks": _marks(experiment.config.train)}
         checkpoints = closing(_shared.checkpoints(place.checkpoints, **options))
         found = checkpoints.restore(experiment.placed())
         state, counters = found or (begin(experiment), Counters())
-        arrays = placed_arrays(experiment, experiment.placed().step.sharding)
         log = closing(_shared.mine(Log, place.metrics, counters.step))
         events = closing(_shared.mine(Events, place.tensorboard, counters.step))
-        shown = shown or closing(_shared.mine(screen, experiment.config.train.updates, counters.step))
-        _shared.mine(_tell_gaps, place, experiment.config.train, counters.step, shown)
-        yield Session(
-            experiment, place, arrays, state, counters, checkpoints, log, events, shown, saved=counters.step
-        )
+        _shared.mine(_tell_gaps, place, experiment.config.train, counters.step, screen)
+        yield Session(experiment, place, counters, checkpoints, log, events, screen, counters.step), state
+
+
+def mean(metrics: dict[str, Any]) -> dict[str, float]:
+    """Of each metric [count], over the updates in which a step counted at all; NaN where there is none.
+
+    Of whole sequences that is every update; a piece of truncated backpropagation may hold no counted step.
+    """
+    counted = np.asarray(metrics["counted"]) > 0
+    columns = {name: np.asarray(values, np.float64)[counted] for name, values in metrics.items()}
+    del columns["counted"]
+    return {name: float(values.mean()) if len(values) else math.nan for name, values in columns.items()}
 
 
 def _marks(train: ConfigDict) -> tuple[float, ...]:
@@ -148,7 +153,7 @@ def _marks(train: ConfigDict) -> tuple[float, ...]:
     return tuple(train.updates ** (number / train.keep) for number in range(1, train.keep + 1))
 
 
-def _tell_gaps(place: Workdir, train: ConfigDict, step: int, shown: Screen) -> None:
+def _tell_gaps(place: Workdir, train: ConfigDict, step: int, screen: Screen) -> None:
     """Says which lines up to an update metrics.jsonl does not have; the run goes on without them."""
     ends = [*range(train.log_every, step + 1, train.log_every)]
     if step == train.updates and step % train.log_every:
@@ -160,7 +165,7 @@ def _tell_gaps(place: Workdir, train: ConfigDict, step: int, shown: Screen) -> N
         if evaluated and ("eval", end) not in there:
             gone.add(end)
     if gone:
-        shown.say(
+        screen.say(
             f"{place.metrics} lacks lines of update {_stretches(ends, gone)}, or they cannot be read; the "
             f"run goes on after update {step}, and its loss curve has a gap."
         )

@@ -43,17 +43,17 @@ def command(workdir: Path, cache: Path) -> list[str]:
 
 def program(arguments: list[str], moment) -> None:
     """experiments/train.py; `moment` shows at any time what it is doing."""
-    from experiments import _run, _session, _workdir, train
+    from experiments import _loop, _session, _workdir, train
     from experiments._checkpoint import Checkpoints
 
     places = {
         "restoring": (Checkpoints, "restore"),
-        "compiling": (_run, "begin"),
-        "updating": (_run, "advance"),
+        "compiling": (_loop.Loop, "_compile"),
+        "updating": (_loop.Loop, "_advance"),
         "logging": (_workdir.Log, "add"),
-        "evaluating": (_run, "evaluate"),
+        "evaluating": (_loop.Loop, "_evaluate"),
         "saving": (_session.Session, "save"),
-        "finishing": (_run, "finish"),
+        "finishing": (_session.Session, "finish"),
     }
     for name, (owner, attribute) in places.items():
         setattr(owner, attribute, shown(getattr(owner, attribute), moment, MOMENTS.index(name)))

@@ -14,8 +14,7 @@ from experiments import train
 from experiments._build import build
 from experiments._checkpoint import Checkpoints
 from experiments._config import load
-from experiments._members import Member, alike, run_members
-from experiments._run import run
+from experiments._run import Member, alike, run, run_members
 from experiments.errors import BadInput, NotFinite, Pruned
 from experiments.examples import own_arrays
 from tests.runs import ROOT

@@ -20,7 +20,7 @@ from experiments import _devices, evaluate, sweep, train
 from experiments._config import complete, load
 from experiments._report import duration, screen
 from experiments._run import run
-from experiments._turn import mean
+from experiments._session import mean
 from experiments._workdir import Workdir
 from experiments.errors import BadInput
 from r3nn.cells import CELLS

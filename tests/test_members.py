@@ -14,9 +14,8 @@ import pytest
 
 import experiments
 from experiments._build import build
-from experiments._members import Member, alike, run_members
-from experiments._run import run
-from experiments._session import begin
+from experiments._engines import begin
+from experiments._run import Member, alike, run, run_members
 from experiments.errors import BadInput, Interrupted, NotFinite, Pruned
 from r3nn import training
 from tests import runs

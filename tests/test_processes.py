@@ -18,8 +18,8 @@ from experiments import _processes, train
 from experiments._build import build
 from experiments._cluster import LAUNCHERS, Cluster
 from experiments._config import complete, parse
+from experiments._session import mean
 from experiments._signals import Signals
-from experiments._turn import mean
 from experiments._workdir import to_json
 from r3nn import training
 from tests.runs import wait_for
@@ -57,14 +57,14 @@ def program(argv: list[str], said: Path, stop_at: int, number: int):
     if stop_at:
         from experiments._session import Session
 
-        record = Session.record
+        record = Session._record
 
         def recorded(session, kind, numbers):
             record(session, kind, numbers)
             if (kind, session.counters.step) == ("train", stop_at):
                 os.kill(os.getpid(), number)
 
-        Session.record = recorded
+        Session._record = recorded
     sys.exit(train.main(argv))
 
 
@@ -127,7 +127,9 @@ def test_processes_train_as_one_and_go_on_as_others(cache, tmp_path):
     statuses, (first, *others) = launch(run, 4, cache)
     assert statuses == [0] * 4 and not any(others)
     assert (
-        "on 4 cpu of 4 processes; going on after update 40 (begun on 2 devices" in first and "Next:" in first
+        "on 4 cpu of 4 processes" in first
+        and "going on after update 40 (begun on 2 devices" in first
+        and "Next:" in first
     )
 
     ours, theirs = lines(run / "0"), lines(whole / "0")

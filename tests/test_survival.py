@@ -167,9 +167,9 @@ def test_signals_and_the_lock(cache, whole, tmp_path, capsys, monkeypatch):
 
 def run_and_wait(arguments, moment, there, said):
     """The program, which waits without end in a call of the device, or half-way in its second save."""
-    from experiments import _run
+    from experiments._loop import Loop
 
-    advance, rename = _run.advance, os.rename
+    advance, rename = Loop._advance, os.rename
 
     def wait():
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))  # as if XLA had the thread
@@ -177,17 +177,17 @@ def run_and_wait(arguments, moment, there, said):
         there.set()
         threading.Event().wait()
 
-    def advancing(session, count):
-        if moment == "updating" and session.counters.step + count == 20:
+    def advancing(loop, going, count):
+        if moment == "updating" and loop._sessions[0].counters.step + count == 20:
             wait()
-        advance(session, count)
+        advance(loop, going, count)
 
     def renaming(source, *rest, **named):
         if moment == "saving" and Path(source).name.startswith("20."):
             wait()
         rename(source, *rest, **named)
 
-    _run.advance, os.rename = advancing, renaming
+    Loop._advance, os.rename = advancing, renaming
     run(arguments)
 
 

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from configs import _space
 from configs._space import Axis, Grid, Range
 from experiments._config import fields, merge, running
-from experiments._members import free
+from experiments._run import free
 from experiments.errors import BadInput
 
 Values = dict[str, Any]  # config field -> value

@@ -17,7 +17,7 @@ import optuna
 
 from experiments import _run
 from experiments._disk import append
-from experiments._members import Member, run_members, together
+from experiments._run import Member, run_members, together
 from experiments._signals import Signals
 from experiments._sweep import slots, study
 from experiments._sweep.folder import Folder, in_use, locked

@@ -15,9 +15,8 @@ from ml_collections import ConfigDict
 from configs import quickstart
 from experiments import _devices
 from experiments._build import build, vary
-from experiments._members import Member, run_members
-from experiments._run import run
-from experiments._session import begin
+from experiments._engines import begin
+from experiments._run import Member, run, run_members
 from r3nn import training
 from scripts.bench.contest import Built, Contender, alternate, compile_program, race
 from scripts.bench.problems import devices_for
