@@ -61,14 +61,19 @@ class Experiment:
             return os.path.basename(config.learner.name)
         return f"{config.task.name}, T={config.train.length}: {config.model.cell}"
 
-    @property
-    def hidden_size(self) -> int | None:
-        """H of the learner's model, where it has one."""
-        return getattr(getattr(self.learner, "model", None), "hidden_size", None)
-
     def start(self) -> training.TrainState:
         """The state before the first update, a pure function of the seed."""
         return start(self.spec, self.hparams)
+
+    def on(self, devices: int) -> "Experiment":
+        """The same on so many devices, which its config says then. Raises: BadInput."""
+        try:
+            spec = dataclasses.replace(self.spec, devices=devices)
+        except ValueError as error:
+            raise BadInput(_sentence(error, self.config)) from error
+        config = self.config.copy_and_resolve_references()
+        config.devices = devices
+        return dataclasses.replace(self, config=config.lock(), spec=spec)
 
     def placed(self) -> training.TrainState:
         """Shapes and shardings of a state."""
@@ -105,14 +110,14 @@ def build(config: ConfigDict, devices: int = 1, *, allow_code: bool = False) -> 
         with _code_at_fault(config):
             learner = learner_of(config, cells, allow_code)
             params = jax.eval_shape(learner.init, jax.random.key(0))
-        _check_memory(config, learner, params)
+        _check_memory(16 * _numbers_in(params), f"{_numbers_in(params):,} parameters")
         spec = _spec(config, learner, devices, allow_code)
         _contradictions.check(config, spec)
         with _code_at_fault(config):
             experiment = Experiment(
                 config, spec, _hparams(config, learner), learner.arrays(), _numbers_in(params)
             )
-            _trace(experiment)
+            _check_memory(_trace(experiment), f"a batch of {spec.batch:,} rows")
     except (ValueError, TypeError, OverflowError) as error:
         raise BadInput(_sentence(error, config, cells)) from error
     return experiment
@@ -146,11 +151,16 @@ def _code_at_fault(config: ConfigDict) -> Iterator[None]:
         raise
 
 
-def _trace(experiment: Experiment) -> None:
-    """Follows the shapes and dtypes of an update. Raises: what the update would, before anything is made."""
+def _trace(experiment: Experiment) -> int:
+    """Follows the shapes and dtypes of an update -> the bytes that it keeps for its backward pass.
+
+    Raises: what the update would, before anything is made.
+    """
     spec, hparams = experiment.spec, experiment.hparams
     updates = lambda state, arrays: training.updates(spec, hparams, state, spec.sync_every, arrays)
-    jax.eval_shape(updates, jax.eval_shape(experiment.start), experiment.arrays)
+    state = jax.eval_shape(experiment.start)
+    jax.eval_shape(updates, state, experiment.arrays)
+    return training.kept(spec, hparams, state, experiment.arrays)
 
 
 def _sentence(error: Exception, config: ConfigDict, cells: Mapping[str, Cell] = NONE) -> str:
@@ -186,19 +196,15 @@ def _field(text: str, config: ConfigDict) -> str:
     return f"config.{group}." if group else ""
 
 
-def _check_memory(config: ConfigDict, learner: training.Learner, params: Any) -> None:
-    """Parameters, gradients, two moments and the state of one step: the least that training holds."""
-    state = None
-    if isinstance(learner, training.Supervised):
-        state = jax.eval_shape(lambda params: learner.model.start(params, (config.train.batch,)), params)
-    needed = 4 * (4 * _numbers_in(params) + _numbers_in(state))
+def _check_memory(needed: int, what: str) -> None:
+    """Raises ValueError where the least that training holds is more than there is: of the parameters four
+    times their bytes, with gradients and two moments; of a batch what its backward pass needs.
+    """
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > there:
-        size = f" at hidden size {learner.model.hidden_size}" if state is not None else ""
         raise ValueError(
-            f"config.model has {_numbers_in(params):,} parameters{size}: with "
-            f"config.train.batch={config.train.batch} it takes {needed / 2**30:,.0f} GiB or more, and this "
-            f"machine has {there / 2**30:,.0f} GiB."
+            f"config: {what} take {needed / 2**30:,.0f} GiB or more to train, and this machine has "
+            f"{there / 2**30:,.0f} GiB; take smaller sizes."
         )
 
 

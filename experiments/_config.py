@@ -252,13 +252,6 @@ def _check_open(values: dict[str, object]) -> None:
             raise BadInput(f"config.{name} must be fit for config.json, got {value!r}.") from error
 
 
-def with_devices(config: ConfigDict, devices: int) -> ConfigDict:
-    """A locked config with the number of devices that was chosen for it."""
-    config = config.copy_and_resolve_references()
-    config.devices = devices
-    return config.lock()
-
-
 def first_difference(one: ConfigDict, other: ConfigDict) -> str | None:
     """The first field, of those that change results, in which two whole configs differ."""
     inert = set(INERT) - ({"devices"} if one.train.sync_every > 1 else set())  # a replica on each device

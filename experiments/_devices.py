@@ -1,5 +1,6 @@
 """Over how many devices, of this host or of all processes, a run splits its batch."""
 
+import contextlib
 import os
 
 import jax
@@ -15,8 +16,8 @@ FORCED = "xla_force_host_platform_device_count"  # of XLA_FLAGS; JAX does not ta
 SHARE = 512
 
 
-def choose(config: ConfigDict, recorded: int = 0) -> int:
-    """The number of devices, after which JAX has them; called before any array exists.
+def choose(config: ConfigDict, width: int | None, recorded: int = 0) -> int:
+    """The number of devices, of those that `make_all` made. width: `Learner.width`.
 
     config.devices; or else `recorded`, that of the run so far, where there are so many; or else the largest
     divisor of the batch that is not above these: of a CPU, the cores that this process may use, as long as
@@ -31,37 +32,35 @@ def choose(config: ConfigDict, recorded: int = 0) -> int:
         raise BadInput(f"--processes={processes}: must divide config.train.batch={batch}.")
     if wanted % processes:
         raise BadInput(f"config.devices={wanted}: must be a multiple of {processes}, the processes; or 0.")
-    before = 0 if recorded % processes else recorded // processes
-    here = _choose(config, wanted // processes, batch // processes, before)
-    if here is None:
-        there = jax.local_device_count() * processes
+    there, cores = _processes.least(jax.local_device_count()), _processes.least(_cores(), shared=True)
+    if wanted > there * processes:
         what = "cores" if jax.default_backend() == "cpu" else "devices"
-        raise BadInput(f"config.devices={wanted}: must be at most {there}, the {what} {_of(processes)}.")
-    return here * processes
-
-
-def _choose(config: ConfigDict, wanted: int, batch: int, recorded: int) -> int | None:
-    """Of this process, whose share of the batch, of the devices and of those recorded these are."""
-    own = _cores()
-    cores = _processes.least(own, shared=True)
-    few = min(cores, max(1, batch * hidden_size(config) // SHARE))
-    before = recorded if recorded <= cores else 0
-    _make(min(wanted, own) or before or divisor(batch, few))
-    there = _processes.least(jax.local_device_count())
-    if wanted:
-        return wanted if wanted <= there else None
-    if recorded and recorded <= there and batch % recorded == 0:
-        return recorded
-    return divisor(batch, min(there, few) if jax.default_backend() == "cpu" else there)
+        raise BadInput(
+            f"config.devices={wanted}: must be at most {there * processes}, the {what} {_of(processes)}."
+        )
+    share, before = batch // processes, recorded // processes
+    if wanted or (before and recorded % processes == 0 and before <= there and share % before == 0):
+        return wanted or recorded
+    if jax.default_backend() == "cpu":
+        there = min(there, cores, cores if width is None else max(1, share * width // SHARE))
+    return processes * divisor(share, there)
 
 
 def _of(processes: int) -> str:
     return "of this host" if processes == 1 else f"of {processes} processes like this one"
 
 
-def make_all() -> int:
-    """Those of this host, of a CPU one for each core that this process may use -> how many they are."""
-    _make(_cores())
+def make_all(wanted: int = 0) -> int:
+    """Those of this host, of a CPU one for each core that this process may use -> how many they are.
+
+    Called before any array exists; a process whose backend has started keeps the devices that it has.
+    Processes of one host share its cores, unless more are wanted of all.
+    """
+    own = _cores()
+    count = max(_processes.least(own, shared=True), min(own, wanted // _processes.count()))
+    if FORCED not in os.environ.get("XLA_FLAGS", "") and jax.config.jax_num_cpu_devices <= 0:
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", count)
     return jax.local_device_count()
 
 
@@ -83,19 +82,3 @@ def describe(count: int) -> str:
 def _cores() -> int:
     """That this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _make(count: int) -> None:
-    """Makes so many devices of the CPU, unless their number is fixed already."""
-    if FORCED in os.environ.get("XLA_FLAGS", "") or jax.config.jax_num_cpu_devices > 0:
-        return
-    try:
-        jax.config.update("jax_num_cpu_devices", count)
-    except RuntimeError:  # a backend has started: this process keeps the devices that it has
-        pass
-
-
-def hidden_size(config: ConfigDict) -> int:
-    """H, or, where config.model.params decides it, about H: no array may be made yet to find out."""
-    model = config.model
-    return int((model.params / (4 * model.depth)) ** 0.5) if model.params else model.hidden_size

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from experiments import _devices, _jax
 from experiments._build import Experiment, build
-from experiments._config import complete, with_devices
+from experiments._config import complete
 from experiments._engines import begin, placed_arrays
 from experiments._report import duration
 from r3nn import training
@@ -22,8 +22,9 @@ def dry_run(config: ConfigDict) -> None:
     """Prints parameters, FLOPs, bytes and time of a run. Raises: BadInput."""
     config = complete(config)
     _jax.configure(config, cache=False)
-    config = with_devices(config, _devices.choose(config))
-    experiment = build(config, config.devices, allow_code=True)
+    _devices.make_all()
+    experiment = build(config, allow_code=True)
+    experiment = experiment.on(_devices.choose(config, experiment.learner.width))
     began = time.perf_counter()
     state = begin(experiment)
     arrays = placed_arrays(experiment, experiment.placed().step.sharding)
@@ -64,7 +65,7 @@ def _table(experiment: Experiment, state, program, compiling: float, seconds: fl
     updates = config.train.updates
     held = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     rows = {
-        "devices": f"{_devices.describe(config.devices)}, {spec.batch // spec.devices} rows on each",
+        "devices": f"{_devices.describe(spec.devices)}, {spec.batch // spec.devices} rows on each",
         "products": f"in {config.compute_dtype}, precision {config.precision}",
         "parameters": f"{experiment.parameters:,} ({experiment.title})",
         "FLOPs per update": f"{flops:,} in matrix products ({flops / seconds / 1e9:.2f} GFLOP/s)",

@@ -48,7 +48,7 @@ def collect(
         "tested_update": tested,
         "seconds": round(counters.seconds, 3),
         "parameters": experiment.parameters,
-        "hidden_size": experiment.hidden_size,
+        "hidden_size": learner.width,
         "seed": config.seed,
         "command": command,
         "device": {"platform": device.platform, "kind": device.device_kind, "count": experiment.spec.devices},

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from experiments import _code, _devices, _jax, _processes, _result
 from experiments._build import Experiment, build, vary
-from experiments._config import complete, fields, with_devices
+from experiments._config import complete, fields
 from experiments._engines import Alone, SideBySide
 from experiments._learner import own_names
 from experiments._load import sourced
@@ -18,13 +18,13 @@ from experiments._session import Watch
 from experiments._signals import Signals
 from experiments._workdir import Workdir
 from experiments.errors import BadInput, Ending
+from r3nn import training
 
 #: The fields in which members may differ: traced numbers, and what the host alone reads.
 FREE = (
     *("seed", "optimizer.lr", "optimizer.weight_decay", "optimizer.clip", "optimizer.b1", "optimizer.b2"),
     *("train.target", "devices", "profile"),
 )
-BYTES = 32  # kept for the backward pass: the state, gates and projections of a step, in float32
 
 
 def run(config: ConfigDict, workdir: str, command: str = "", watch: Watch | None = None) -> dict[str, Any]:
@@ -37,9 +37,11 @@ def run(config: ConfigDict, workdir: str, command: str = "", watch: Watch | None
         config, place = complete(config), Workdir(workdir)
         _jax.configure(config, cache=False)
         _jax.check_cache(config)
-        config = with_devices(config, _devices.choose(config, _processes.tell(place.devices)))
+        _devices.make_all(config.devices)
         _processes.connect()
-        experiment = sourced(build(config, config.devices, allow_code=True), place)
+        experiment = build(config, allow_code=True)
+        devices = _devices.choose(config, experiment.learner.width, _processes.tell(place.devices))
+        experiment = sourced(experiment.on(devices), place)
         loop = Loop([Member(config, workdir, command, watch)], [experiment], Alone)
         outcome = loop.train(_processes.Agreed(signals))[0]
     if isinstance(outcome, Ending):
@@ -80,17 +82,17 @@ def together(config: ConfigDict, devices: int) -> int:
 
     On a CPU, where the time grows with each of them, enough to share out what a program costs once, and to
     keep every core at work when some end early; elsewhere as many as fill a device, as long as what their
-    backward passes keep, about BYTES for each number of a state, fits into a quarter of its memory.
+    backward passes keep fits into a quarter of its memory.
     """
     if _alone(config):
         return 1
     _devices.make_all()  # before JAX is asked for any
-    most = 4 if jax.default_backend() == "cpu" else 16
-    train, model = config.train, config.model
-    size = BYTES * train.batch * train.length * _devices.hidden_size(config) * (model.depth + 1)
     memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
-    fitting = memory // (4 * size) if memory else most
-    return devices * max(1, min(most, fitting))
+    if memory is None:
+        return 4 * devices
+    one = build(config, allow_code=True)
+    kept = training.kept(one.spec, one.hparams, jax.eval_shape(one.start), one.arrays)
+    return devices * max(1, min(16, memory // (4 * kept)))
 
 
 def _experiments(members: Sequence[Member]) -> list[Experiment]:
@@ -103,12 +105,11 @@ def _experiments(members: Sequence[Member]) -> list[Experiment]:
     for config in configs:
         if field := _alone(config):
             raise BadInput(f"config.{field}: a member lies on one device of its own; it must be 0 or 1.")
-    configs = [with_devices(config, 1) for config in configs]
     _jax.configure(configs[0], cache=False)
     _jax.check_cache(configs[0])
     _devices.make_all()
     first = build(configs[0], allow_code=True)
-    experiments = [first, *(vary(first, config) for config in configs[1:])]
+    experiments = [one.on(1) for one in (first, *(vary(first, config) for config in configs[1:]))]
     places = [Workdir(member.workdir) for member in members]
     return [sourced(one, place) for one, place in zip(experiments, places, strict=True)]
 

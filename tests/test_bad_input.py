@@ -102,7 +102,7 @@ TRAIN = [
         ["order", "layerwise", "auto"],
     ),
     (["--config.model.params=1000000000000"], ["parameters", "GiB"]),
-    (["--config.model.hidden_size=1000000"], ["hidden size 1000000", "GiB"]),
+    (["--config.model.hidden_size=1000000"], ["parameters", "GiB"]),
     (["--config.model.hidden_size=1000000000000"], ["too large", "1000000000000"]),
     (["--config.model.predict=all"], ["predict", "all", "last"]),
     (["--config.model.encoder=embedding"], ["encoder", "embedding", "features"]),

@@ -333,8 +333,8 @@ def test_dry_run_creates_nothing(tmp_path, capsys):
 def test_devices_are_chosen_by_work_record_and_wish(batch, hidden, recorded, wanted, chosen, monkeypatch):
     monkeypatch.setattr(_devices, "_cores", lambda: 4)
     config = default.get_config()
-    config.train.batch, config.model.hidden_size, config.devices = batch, hidden, wanted
-    assert _devices.choose(config, recorded) == chosen
+    config.train.batch, config.devices = batch, wanted
+    assert _devices.choose(config, hidden, recorded) == chosen
 
 
 def test_more_devices_than_a_cpu_has_cores_are_refused():
@@ -345,7 +345,8 @@ from experiments import _devices
 _devices._cores = lambda: 3
 config = default.get_config()
 config.devices = 4
-_devices.choose(config)
+_devices.make_all()
+_devices.choose(config, 64)
 """
     env = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)

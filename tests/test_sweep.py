@@ -299,7 +299,7 @@ def test_whatever_dies_each_slot_is_finished_once(seed):
         elif roll < 0.5:  # dies after the trial exists, before anything else is known of it
             again = [t for t in current(trials_of(there), one.total) if slots.lost(t)]
             before = (again[0], trials_of(there)) if again else None
-            made = slots._create(there, slots._template(one, worker("b"), 0, before))
+            made = slots.create(there, slots._template(one, worker("b"), 0, before))
             give_back(there, made, "died")
         elif held and roll < 0.6:
             give_back(there, held.pop(chance.randrange(len(held))).trial._trial_id, None)
@@ -318,12 +318,12 @@ def test_of_two_retries_the_first_counts_and_of_too_many_slots_none():
     assert give_back(there, lost_one.trial._trial_id, "died") and not give_back(there, 0, "died")
     trials = trials_of(there)
     first, second = (
-        slots._create(there, slots._template(one, worker(name), 0, (trials[0], trials))) for name in "bc"
+        slots.create(there, slots._template(one, worker(name), 0, (trials[0], trials))) for name in "bc"
     )
     assert slots._settle(there, one, worker("c"), second) is None
     assert slots._settle(there, one, worker("b"), first).slot == 0
     assert claim(there, one, worker("a")).slot == 1
-    surplus = slots._create(there, slots._template(one, worker("a"), 2, None))
+    surplus = slots.create(there, slots._template(one, worker("a"), 2, None))
     assert slots._settle(there, one, worker("a"), surplus) is None
     assert [t.number for t in current(trials_of(there), one.total)] == [1, 3]
 

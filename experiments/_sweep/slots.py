@@ -12,18 +12,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import PartialFixedSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from experiments._sweep.plan import Sweep, Values, workdir
+from experiments._sweep.storage import LOST, create, give_back, identity
 from experiments._sweep.study import patiently, sampler, suggest
 
 ATTEMPTS = 5  # of a slot that are lost one after the other without getting further
 
 RETRIES = "retries"  # attribute: the number of the trial that this one is a retry of
 ENDING = "ending"  # attribute of a failed trial: why that is final
-LOST = "lost"  # attribute of a failed trial: why it is to be tried again, unless it was asked to stop
 REOPENED = "reopened"  # attribute: it was given up, and the command was repeated
 GIVEN_UP = "given_up"  # attribute: its ending can be mended, as a folder's, or that it was lost too often
 RESULT = "result"  # attribute of a complete trial
@@ -96,7 +95,7 @@ def claim(study: optuna.Study, sweep: Sweep, worker: Worker, like: Values | None
     slot = len(slots) if again is None else again
     if slot == sweep.total or not _foreseen(sweep, slots, slot, like):
         return None
-    made = _create(study, _template(sweep, worker, slot, None if again is None else (slots[slot], trials)))
+    made = create(study, _template(sweep, worker, slot, None if again is None else (slots[slot], trials)))
     return _settle(study, sweep, worker, made)
 
 
@@ -156,19 +155,14 @@ def reopen(study: optuna.Study, sweep: Sweep) -> None:
         if GIVEN_UP in trial.user_attrs:
             about = {**trial.user_attrs, RETRIES: trial.number, REOPENED: True}
             del about[ENDING], about[GIVEN_UP]
-            _create(study, _copy(trial, TrialState.FAIL, about))
-
-
-def _create(study: optuna.Study, template: FrozenTrial) -> int:
-    """-> the trial's id. `Study.ask` would tell nobody whose trial it is, until after it exists."""
-    return patiently(lambda: study._storage.create_new_trial(study._study_id, template))
+            create(study, _copy(trial, TrialState.FAIL, about))
 
 
 def _settle(study: optuna.Study, sweep: Sweep, worker: Worker, made: int) -> Claim | None:
     """Which slot a new trial is, and with which values; None where another one was first, or it failed."""
     trials = trials_of(study)
     slots = current(trials, sweep.total)
-    slot = next((slot for slot, trial in enumerate(slots) if trial._trial_id == made), None)
+    slot = next((slot for slot, trial in enumerate(slots) if identity(trial) == made), None)
     if slot is None:
         give_back(study, made, None)
         return None
@@ -218,17 +212,3 @@ def _given(study: optuna.Study, sweep: Sweep, slot: int) -> Values | None:
         if trial.state.is_finished():
             return None
         time.sleep(0.05)
-
-
-def give_back(study: optuna.Study, trial_id: int, reason: str | None) -> bool:
-    """Ends a trial so that its slot is taken up again -> whether it was running.
-
-    reason: why its worker died; None where it was only asked to stop.
-    """
-    storage = study._storage
-    try:
-        if reason is not None:
-            patiently(lambda: storage.set_trial_user_attr(trial_id, LOST, reason))
-        return patiently(lambda: storage.set_trial_state_values(trial_id, TrialState.FAIL))
-    except UpdateFinishedTrialError:
-        return False

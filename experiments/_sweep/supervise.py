@@ -21,6 +21,7 @@ from experiments._sweep.folder import Folder, free
 from experiments._sweep.places import Place, places
 from experiments._sweep.plan import Sweep
 from experiments._sweep.secrets import VARIABLE
+from experiments._sweep.storage import beat, give_back, identity, silent
 from experiments._sweep.study import GRACE, HEARTBEAT, Database, patiently
 from experiments._sweep.worker import Job
 from experiments.errors import Ending, Interrupted
@@ -152,7 +153,7 @@ def recover(study: optuna.Study, folder: Folder) -> None:
     for trial in running:
         alive = _lock(folder, trial)
         if alive is not None and free(alive):
-            slots.give_back(study, trial._trial_id, f"its worker on {socket.gethostname()} died.")
+            give_back(study, identity(trial), f"its worker on {socket.gethostname()} died.")
             dead[alive] = True
     for alive in dead:
         alive.unlink(missing_ok=True)
@@ -179,12 +180,12 @@ class Elsewhere:
         if time.monotonic() - self._looked < HEARTBEAT:
             return
         self._looked = time.monotonic()
-        study, storage = self._study, self._study._storage
-        for trial in patiently(lambda: study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))):
-            # One that died before its first sign would never be missed: it gets that one from us.
-            if trial._trial_id not in self._seen:
-                patiently(lambda trial=trial: storage.record_heartbeat(trial._trial_id))
-                self._seen.add(trial._trial_id)
-        for trial_id in patiently(lambda: storage._get_stale_trial_ids(study._study_id)):
-            if _lock(self._folder, patiently(lambda trial_id=trial_id: storage.get_trial(trial_id))) is None:
-                slots.give_back(study, trial_id, f"no sign of life for {GRACE} seconds.")
+        study = self._study
+        running = patiently(lambda: study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+        # One that died before its first sign would never be missed: it gets that one from us.
+        new = set(map(identity, running)) - self._seen
+        beat(study, new)
+        self._seen |= new
+        for trial in silent(study):
+            if _lock(self._folder, trial) is None:
+                give_back(study, identity(trial), f"no sign of life for {GRACE} seconds.")

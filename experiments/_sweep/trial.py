@@ -11,7 +11,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from experiments._sweep.secrets import clean
-from experiments._sweep.slots import ENDING, GIVEN_UP, RESULT, Claim, give_back
+from experiments._sweep.slots import ENDING, GIVEN_UP, RESULT, Claim
+from experiments._sweep.storage import give_back, identity
 from experiments._sweep.study import HEARTBEAT, Away, patiently
 from experiments.errors import DiskError, Ending, Interrupted, NotFinite, Pruned
 
@@ -48,12 +49,12 @@ def settle(study: optuna.Study, claim: Claim, outcome: dict[str, Any] | Exceptio
             case Away():
                 raise outcome
             case Interrupted():
-                give_back(study, claim.trial._trial_id, None)
+                give_back(study, identity(claim.trial), None)
             case Pruned():
                 _tell(study, claim, TrialState.PRUNED)
             case DiskError():  # a full disk is not the trial's fault
                 print(outcome)
-                give_back(study, claim.trial._trial_id, " ".join(str(outcome).split()))
+                give_back(study, identity(claim.trial), " ".join(str(outcome).split()))
             case NotFinite():
                 _fail(study, claim, " ".join(str(outcome).split()))
             case Ending():  # its folder, or another thing that can be mended
@@ -62,7 +63,7 @@ def settle(study: optuna.Study, claim: Claim, outcome: dict[str, Any] | Exceptio
             case Exception():
                 clean(outcome)
                 traceback.print_exception(outcome)
-                give_back(study, claim.trial._trial_id, f"unforeseen: {type(outcome).__name__}: {outcome}")
+                give_back(study, identity(claim.trial), f"unforeseen: {type(outcome).__name__}: {outcome}")
             case {"held_out": None}:
                 _fail(study, claim, "no evaluation was finite.")
             case result:
@@ -103,7 +104,7 @@ class Heart:
     @contextlib.contextmanager
     def holding(self, claims: list[Claim]) -> Iterator[None]:
         """For these trials, from at once to the end of the block."""
-        ids = {claim.trial._trial_id for claim in claims}
+        ids = {identity(claim.trial) for claim in claims}
         for trial_id in ids:
             patiently(lambda trial_id=trial_id: self._storage.record_heartbeat(trial_id))
         self._held |= ids

@@ -7,7 +7,7 @@ rows over devices, of this host or of several processes: the same numbers on any
 """
 
 from r3nn.training._evaluate import Stream, evaluate, evaluate_chunk, start_stream
-from r3nn.training._gradients import Finite
+from r3nn.training._gradients import Finite, kept
 from r3nn.training._keys import HELD_OUT, INIT, LENGTHS, NOISE, TEST, TRAIN, row_keys, shuffled, stream
 from r3nn.training._members import member_evaluate, member_sharding, member_updates
 from r3nn.training._optimizer import OPTIMIZERS, SCHEDULES, optimizer, schedule
@@ -43,6 +43,7 @@ __all__ = [
     "diagnose",
     "evaluate",
     "evaluate_chunk",
+    "kept",
     "last_step",
     "member_evaluate",
     "member_sharding",

@@ -70,6 +70,24 @@ def drawn(spec: Spec, hparams: HParams, state: TrainState, arrays, rows: Array, 
     return carry, spec.learner.draw("train", hparams.seed, state.step, rows, carry, arrays)
 
 
+def kept(spec: Spec, hparams: HParams, state: TrainState, arrays=None) -> int:
+    """Bytes that an update on one device keeps for its backward pass, its batch and parameters among them.
+
+    state, arrays: these, or their shapes: nothing is computed. What XLA needs on the way comes to it.
+    """
+
+    def backward(hparams, state, arrays):
+        rows = jnp.arange(spec.batch // spec.accumulate)
+        carried = jax.tree.map(lambda leaf: leaf[: len(rows)], state.carry.rows)
+        carry, batch = drawn(spec, hparams, state, arrays, rows, carried)
+        terms = lambda params: spec.learner.loss(hparams.own, params, carry, batch)[0]
+        values = lambda params: {name: value for name, (_, value, _) in terms(params).items()}
+        return batch, jax.vjp(values, state.params)[1]
+
+    shapes = jax.tree.leaves(jax.eval_shape(backward, hparams, state, arrays))
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in shapes)
+
+
 def _sums(spec, hparams, state: TrainState, arrays, rows, carried, total) -> tuple[Sums, Any]:
     carry, batch = drawn(spec, hparams, state, arrays, rows, carried)
 

@@ -89,6 +89,11 @@ class Learner(Value):
         """By metric, what the best guess gets that does not see the inputs; {} where none is known."""
         return {}
 
+    @property
+    def width(self) -> int | None:
+        """Numbers of a row's state at a time step, by which a CPU's cores are given out; None: all are."""
+        return None
+
     def after(self, own: Any, shared: Any, params: Any, sums: Any) -> Any:
         """`Carry.shared` behind an update that led to `params`; sums: the tally, summed over all rows."""
         return shared

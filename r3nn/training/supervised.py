@@ -113,6 +113,11 @@ class Supervised(Learner):
         """The model's fresh parameters."""
         return self.model.init(key)
 
+    @property
+    def width(self) -> int | None:
+        """H of the model, where it says so."""
+        return getattr(self.model, "hidden_size", None)
+
     def baseline(self) -> dict[str, float]:
         """The task's, at this length."""
         return self.task.baseline(self.length)

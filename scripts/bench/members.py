@@ -82,7 +82,9 @@ def side_by_side(experiments, at_once: bool) -> Built:
 
 def in_turn(configs) -> Built:
     """`training.updates` of one after another, on the devices that `run` would take."""
-    first = build(configs[0], _devices.choose(configs[0]))
+    _devices.make_all()
+    first = build(configs[0])
+    first = first.on(_devices.choose(configs[0], first.learner.width))
     experiments = [first, *(vary(first, config) for config in configs[1:])]
     pairs = [(one.hparams, begin(one)) for one in experiments]
     program = jax.jit(training.updates, static_argnums=(0, 3))
