@@ -9,6 +9,7 @@ An engine holds the state of each member, a run, by its number. The loop (`_loop
                                           them, for (metrics [count], whether all is finite) by member
     measure(members, split, states=None)  by member, its learner's metrics on the rows of a split;
                                           states: by member, in place of those that the engine holds
+    probe(members)                        by member, what its learner's probes say, by name
     state(member), put(member, state)     one state, as a run alone has it
     copies                                whether `state` is a copy, which outlives what the members do next
 
@@ -27,6 +28,7 @@ import numpy as np
 
 from experiments import _processes
 from experiments._build import Experiment, start
+from experiments._checkpoint import flatten
 from r3nn import training
 
 Numbers = dict[str, float]
@@ -37,6 +39,8 @@ _updates = jax.jit(training.updates, static_argnums=(0, 3), donate_argnums=2)
 _evaluate = jax.jit(training.evaluate, static_argnums=(0, 3, 4))
 _member_updates = jax.jit(training.member_updates, static_argnums=(0, 4, 5, 6), donate_argnums=2)
 _member_evaluate = jax.jit(training.member_evaluate, static_argnums=(0, 4, 5, 6, 7))
+_probe = jax.jit(training.probe, static_argnums=0)
+_member_probe = jax.jit(training.member_probe, static_argnums=(0, 4, 5))
 _pick = jax.jit(lambda tree, index: jax.tree.map(lambda leaf: leaf[index], tree))
 #: Compiled programs of members of one architecture: a sweep comes back to it with others.
 _compiled: dict[Any, Callable] = {}
@@ -93,6 +97,11 @@ class Alone:
         state = self._state if states is None else states[member]
         numbers = self._evaluator(split)(state.params, state.carry.shared, self.arrays)
         return {member: {name: float(value) for name, value in numbers.items()}}
+
+    def probe(self, members: Sequence[int]) -> dict[int, Numbers]:
+        """What the learner's probes say."""
+        found = _probe(self._experiment.spec, self._experiment.hparams, self._state, self.arrays)
+        return dict.fromkeys(members, _numbers(found))
 
     def state(self, member: int) -> training.TrainState:
         """The run's, until the next `advance`."""
@@ -184,6 +193,12 @@ class SideBySide:
         numbers = jax.device_get(self._evaluator(split)(*measured, self._active(members), self.arrays))
         return {m: {name: float(x) for name, x in self._of(m, numbers).items()} for m in members}
 
+    def probe(self, members: Sequence[int]) -> dict[int, Numbers]:
+        """By member, what its learner's probes say."""
+        arguments = (self._hparams, self._states, self._active(members), self.devices, self._at_once)
+        found = jax.device_get(_member_probe(self._first.spec, *arguments, self.arrays))
+        return {member: _numbers(self._of(member, found)) for member in members}
+
     def state(self, member: int) -> training.TrainState:
         """A copy of a member's state, on the first device, where a run alone has it."""
         device, index = divmod(self._order.index(member), self._share)
@@ -247,6 +262,11 @@ class SideBySide:
         if key not in _compiled:
             _compiled[key] = lower().compile()
         return _compiled[key]
+
+
+def _numbers(probes: dict[str, Any]) -> Numbers:
+    """The scalars of trees, by path."""
+    return {name: float(leaf) for name, leaf in flatten(probes).items()}
 
 
 def _cut(order: list[int], share: int) -> list[list[int]]:

@@ -203,6 +203,9 @@ class Loop:
             if number in self._sessions:
                 self._sessions[number].counters.seconds += seconds / len(going)
                 losses.append(self._attempt(number, partial(self._trained, number, count, metrics, finite)))
+        if self._experiments[0].learner.probes and (left := [n for n in going if n in self._sessions]):
+            for number, numbers in self._engine.probe(left).items():
+                self._attempt(number, partial(self._sessions[number].record, "probe", numbers))
         losses = [loss for loss in losses if loss is not None]
         done = sum(session.counters.step for session in self._sessions.values())
         done += self._updates * (len(self._members) - len(self._sessions))

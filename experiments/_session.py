@@ -60,7 +60,7 @@ class Session:
         """`count` more updates, of these metrics [count], and their line in the log -> the mean loss."""
         self.counters.step += count
         means = mean(metrics)
-        self._record("train", means)
+        self.record("train", means)
         return means["loss"]
 
     def judged(self, numbers: dict[str, float], watch: Watch | None) -> bool:
@@ -69,7 +69,7 @@ class Session:
         Raises: what `watch` raises.
         """
         learner, target, counters = self.experiment.learner, self.config.train.target, self.counters
-        self._record("eval", numbers)
+        self.record("eval", numbers)
         value, sign = numbers[learner.metric], 1 if learner.higher_is_better else -1
         better = math.isfinite(value) and (counters.best is None or sign * value > sign * counters.best)
         counters.stale = 0 if better else counters.stale + 1
@@ -82,7 +82,7 @@ class Session:
             watch(counters.step, value)
         return better
 
-    def _record(self, kind: str, numbers: dict[str, float]) -> None:
+    def record(self, kind: str, numbers: dict[str, float]) -> None:
         """A line of metrics.jsonl, and the same as events."""
         numbers = {**numbers, "seconds": round(self.counters.seconds, 3)}
         known = {name: value if math.isfinite(value) else None for name, value in numbers.items()}

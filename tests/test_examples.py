@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import optax
 import pytest
 from ml_collections import ConfigDict
 
@@ -149,6 +150,7 @@ def test_other_data_are_refused(tmp_path):
 
 JUDGED = """
 import dataclasses
+import optax
 from experiments.examples import policy_gradient
 
 
@@ -159,6 +161,10 @@ class Judged(policy_gradient.Maze):
 
     def judged(self, shared, metrics):
         return shared + 10 + metrics["reward"]
+
+    @property
+    def probes(self):
+        return (("norm", lambda params, grads, changes, batch, tally: optax.tree.norm(params)),)
 
 
 def make(config):
@@ -179,4 +185,8 @@ def test_an_evaluation_may_change_what_is_shared(tmp_path):
             Checkpoints(tmp_path / folder / "checkpoints", read_only=True)
         ) as checkpoints:
             state, _ = checkpoints.read(8, experiment.placed())
+        probed = [line["norm"] for line in lines(tmp_path / folder) if line["kind"] == "probe"]
+        assert len(probed) == 4 and probed[-1] == pytest.approx(
+            float(optax.tree.norm(state.params)), rel=1e-6
+        )
         assert float(state.carry.shared) == pytest.approx(20 + sum(rewards)) and len(rewards) == 2

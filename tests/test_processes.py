@@ -57,14 +57,14 @@ def program(argv: list[str], said: Path, stop_at: int, number: int):
     if stop_at:
         from experiments._session import Session
 
-        record = Session._record
+        record = Session.record
 
         def recorded(session, kind, numbers):
             record(session, kind, numbers)
             if (kind, session.counters.step) == ("train", stop_at):
                 os.kill(os.getpid(), number)
 
-        Session._record = recorded
+        Session.record = recorded
     sys.exit(train.main(argv))
 
 

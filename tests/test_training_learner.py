@@ -145,6 +145,45 @@ def test_what_is_shared_is_held_between_two_averages():
     assert_close(state.carry.shared, shared, rtol=1e-4)
 
 
+@dataclasses.dataclass(frozen=True)
+class Probed(Line):
+    """Says what an update is made of."""
+
+    @property
+    def probes(self):
+        def parts(params, grads, changes, batch, tally):
+            sizes = {"params": params, "grads": grads, "changes": changes, "x": batch.x}
+            return {"of": {name: jnp.square(leaf).sum() for name, leaf in sizes.items()}, "tally": tally}
+
+        return (("parts", parts),)
+
+
+@pytest.mark.parametrize("how", [{}, {"devices": 2}, {"devices": 2, "sync_every": 2}], ids=str)
+def test_probes_see_the_next_update(how):
+    """The same on any number of devices, against the update that is made."""
+    spec = dataclasses.replace(SPEC, learner=Probed(), **how)
+    state, _ = updates(spec, HPARAMS, start(spec), 4, ARRAYS)
+    found = jax.jit(training.probe, static_argnums=0)(spec, HPARAMS, state, ARRAYS)["parts"]
+    alone = dataclasses.replace(SPEC, devices=1)
+    before = start(alone)._replace(params=state.params, step=state.step, carry=state.carry)
+    change = np.asarray(training.update(alone, HPARAMS, before, ARRAYS)[0].params - before.params, np.float64)
+    wanted = {"params": state.params, "grads": change / 0.1, "changes": change}
+    for name, vector in wanted.items():
+        np.testing.assert_allclose(found["of"][name], np.square(np.asarray(vector, np.float64)).sum(), 1e-4)
+    batch = LINE.draw("train", jnp.uint32(3), 4, jnp.arange(B), Carry(), jax.tree.map(jnp.asarray, ARRAYS))
+    np.testing.assert_allclose(found["of"]["x"], np.square(np.asarray(batch.x)).sum(), 1e-5)
+    assert found["tally"]["error"].shape == (B,)
+
+
+def test_what_the_backward_pass_keeps_is_counted():
+    """All of the batch, and as much for each row; of a batch in parts, one part."""
+    count = lambda spec: training.kept(spec, HPARAMS, jax.eval_shape(lambda: start(spec)), ARRAYS)
+    one, two = (count(dataclasses.replace(SPEC, batch=size)) for size in (B, 2 * B))
+    row = 4 * (D + 1) + 1
+    assert B * row <= two - one <= 4 * B * row
+    assert count(dataclasses.replace(SPEC, batch=2 * B, accumulate=2)) == one
+
+
 def test_own_numbers_are_traced():
     """Members of one program may differ in them, and each is as if alone."""
     state = start(SPEC)

@@ -9,11 +9,11 @@ rows over devices, of this host or of several processes: the same numbers on any
 from r3nn.training._evaluate import Stream, evaluate, evaluate_chunk, start_stream
 from r3nn.training._gradients import Finite, kept
 from r3nn.training._keys import HELD_OUT, INIT, LENGTHS, NOISE, TEST, TRAIN, row_keys, shuffled, stream
-from r3nn.training._members import member_evaluate, member_sharding, member_updates
+from r3nn.training._members import member_evaluate, member_probe, member_sharding, member_updates
 from r3nn.training._optimizer import OPTIMIZERS, SCHEDULES, optimizer, schedule
 from r3nn.training._spec import HParams, Spec
 from r3nn.training._state import Local, TrainState, placed, start
-from r3nn.training._update import diagnose, update, updates
+from r3nn.training._update import diagnose, probe, update, updates
 from r3nn.training.learner import Carry, Learner, Split
 from r3nn.training.supervised import Own, Piece, Position, Supervised, Trainable, last_step
 
@@ -46,10 +46,12 @@ __all__ = [
     "kept",
     "last_step",
     "member_evaluate",
+    "member_probe",
     "member_sharding",
     "member_updates",
     "optimizer",
     "placed",
+    "probe",
     "row_keys",
     "schedule",
     "shuffled",

@@ -18,7 +18,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from r3nn.training._evaluate import evaluate
 from r3nn.training._spec import HParams, Spec
 from r3nn.training._state import TrainState
-from r3nn.training._update import updates
+from r3nn.training._update import probe, updates
 from r3nn.training.learner import Split
 
 Array = jax.Array
@@ -64,6 +64,19 @@ def member_evaluate(
     one = lambda arrays, params, shared: evaluate(spec, params, shared, batch, split, arrays)
     return _each(spec, one, lambda *inputs: _zeros(one, *inputs), devices, at_once)(
         arrays, active, params, shared
+    )
+
+
+def member_probe(
+    spec: Spec, hparams: HParams, states: TrainState, active: Array, devices=1, at_once=False, arrays=None
+) -> dict[str, Any]:
+    """`probe` of each member that is active, leaves [M, ...]; those of the others are zeros.
+
+    devices, at_once, arrays: as of `member_updates`. Raises: ValueError.
+    """
+    one = lambda arrays, hparams, state: probe(spec, hparams, state, arrays)
+    return _each(spec, one, lambda *inputs: _zeros(one, *inputs), devices, at_once)(
+        arrays, active, hparams, states
     )
 
 

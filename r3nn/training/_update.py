@@ -1,6 +1,8 @@
 """One update, and many in one call."""
 
+import dataclasses
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,8 @@ from jax import lax
 
 from r3nn.training import _devices as devices
 from r3nn.training import _local as local
-from r3nn.training._gradients import Finite, gradients, learn, looked, mean, metrics
+from r3nn.training._gradients import Finite, drawn, gradients, learn, looked, mean, metrics, my_rows
+from r3nn.training._optimizer import optimizer
 from r3nn.training._spec import HParams, Spec
 from r3nn.training._state import TrainState, specs
 from r3nn.training.learner import Carry
@@ -62,6 +65,24 @@ def updates(spec: Spec, hparams: HParams, state: TrainState, count: int, arrays=
 
     state, numbers = _over(spec, scan)(hparams, arrays, state)
     return state, jax.tree.map(lambda leaf: leaf.reshape(-1), numbers)
+
+
+def probe(spec: Spec, hparams: HParams, state: TrainState, arrays=None) -> dict[str, Any]:
+    """What each of the learner's probes says of the update that `state` stands before; it is not made.
+
+    The batch is whole, on however many devices it is trained; where each trains a replica of its own, the
+    optimizer is the first one's.
+    """
+    if spec.sync_every > 1:
+        state = state._replace(opt_state=jax.tree.map(lambda leaf: leaf[0], state.opt_state.inner))
+    spec = dataclasses.replace(spec, devices=1, sync_every=1)
+    _, batch = drawn(spec, hparams, state, arrays, my_rows(spec), state.carry.rows)
+    found, _ = gradients(spec, hparams, state, arrays)
+    grads = mean(found)[1]
+    changes, _ = optimizer(spec, hparams).update(grads, state.opt_state, state.params)
+    return {
+        name: look(state.params, grads, changes, batch, found.tally) for name, look in spec.learner.probes
+    }
 
 
 def diagnose(spec: Spec, hparams: HParams, state: TrainState, arrays=None) -> Finite:

@@ -9,6 +9,7 @@ Axes: b rows of a batch on one device, N rows of any number, T time, L depth.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
@@ -110,6 +111,16 @@ class Learner(Value):
     def look(self, params: Any, carry: Carry, batch: Any) -> dict[str, Array]:
         """What is searched for numbers that are not finite, by name: [b, T] or [b, T, L, ...]."""
         return {}
+
+    @property
+    def probes(self) -> tuple[tuple[str, Callable], ...]:
+        """(name, function) of what is to be looked at after every `log_every` updates, by a second program:
+        the one that trains stays as it is, and nothing of it feeds back.
+
+        function(params, grads, changes, batch, tally) -> a tree of scalars, of the update that comes next;
+        changes: what the optimizer would add to the parameters. batch, tally: of all rows, leaves [B, ...].
+        """
+        return ()
 
     def optimizer(self, hparams: Any) -> Any:
         """An optax transformation in place of the one that is configured; None: that one."""
