@@ -52,7 +52,7 @@ def _model(config: ConfigDict) -> None:
     config.model.zoneout_c = 0.0  # the same of its c, where the cell has one
     config.model.feedback = ""  # y_{t-1} joins the input as: "" (does not) | values | probabilities
     config.model.teacher_forcing = False  # under feedback, in training: the true y_{t-1}
-    config.model.predict = "every"  # predictions and loss at: every | last (step)
+    config.model.predict = "every"  # predictions and loss at: every | last (step) | mean (over all steps)
     config.model.encoder = "auto"  # of inputs: auto | none | linear (features) | one_hot | embedding (ids)
     config.model.width = 0  # of a linear or embedding encoder; 0: the hidden size
     config.model.mode = "auto"  # over time: auto | plain | scan | chunked | linear | newton, one result

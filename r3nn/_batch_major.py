@@ -138,7 +138,7 @@ def one_step(cell: Cell, params, state, x, key, alone: bool):
 
 
 def predict(model: Model, params, xs, mask=None, reset=None, targets=None, key=None):
-    """A whole model from its initial state: predictions [*batch, T, O] (T = 1 where it predicts at the last).
+    """A whole model from its initial state: predictions [*batch, T, O] (T = 1 where it predicts once).
 
     xs [*batch, T, D] floats or [*batch, T] ids; mask and reset bool [*batch, T]; targets [*batch, T, ...];
     key as in `unroll`. Raises: TypeError for floats in place of ids, ValueError for flags that do not fit.

@@ -149,6 +149,7 @@ TRAIN = [
     (["--config.optimizer.end_fraction=0.1"], ["end_fraction", "0.1", "cosine"]),
     (["--config.model.teacher_forcing=true"], ["teacher_forcing", "feedback"]),
     (["--config.task.name=s3", "--config.model.predict=last"], ["predict", "last", "every"]),
+    (["--config.task.name=s3", "--config.model.predict=mean"], ["predict", "mean", "every"]),
     (["--config=configs/no.py"], ["configs/no.py", "configs/quickstart.py"]),
     (["--config=configs/adding.py:huge"], ["huge", "full"]),
     (["--config=configs/quickstart.py:full"], ["configs/quickstart.py has no variants"]),

@@ -1,4 +1,6 @@
-"""Whole models: encoders under a mask, pieces against the whole, teacher forcing, generation, dtypes."""
+"""Whole models: encoders under a mask, pieces against the whole, the mean, forcing, generation, dtypes."""
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +14,8 @@ from r3nn import feedback, initializers
 from r3nn.cells import CELLS
 from r3nn.encoders import Embedding, Linear, OneHot, Readout
 from r3nn.model import build, count_params, fit_hidden_size
-from tests.helpers import TanhReadout, assert_close, compiled
+from tests import oracles
+from tests.helpers import TanhReadout, assert_close, compiled, drawn, number
 
 T, B, D, O = 7, 3, 4, 2
 
@@ -94,6 +97,127 @@ def test_generation_is_a_loop_over_chunk():
     assert_close(last, carry, rtol=1e-5, atol=1e-6)
     _, sampled = model.generate(params, model.start(params, (B,)), xs[0], 4, jax.random.key(2))
     assert sampled.shape == (4, B) and ((sampled >= 0) & (sampled < 5)).all()
+
+
+# One prediction, of the mean over the steps.
+
+MEANS = {
+    "deep": {"cell": "gru", "depth": 2, "predict_depths": True},
+    "fed": {"cell": "elman", "feedback": "values"},
+}
+
+
+def mean_case(name, dtype):
+    """A model, its params, xs [T, B, D] with NaN where there is no step, and flags."""
+    model = build(in_size=D, out_size=O, hidden_size=5, predict="mean", **MEANS[name], init={"dtype": dtype})
+    xs, _, mask = sequences()
+    reset = np.zeros((T, B), bool)
+    reset[[2, 5], 0] = reset[6, 1] = reset[3, 2] = True
+    return model, drawn(model.init), np.where(mask[..., None], xs, np.nan).astype(dtype), mask, reset
+
+
+def mean_by_hand(model, params, xs, mask, reset):
+    """[L, B, O] by NumPy: the body's outputs one by one, averaged from the last reset on, then read out."""
+    found = []
+    for b in range(B):
+        if model.looped:
+            ys = fed_by_hand(params, xs[:, b], mask[:, b], reset[:, b])
+        else:
+            flags = {"mask": mask[:, b], "reset": reset[:, b]}
+            _, ys = oracles.unroll(model.cell, params.body, None, xs[:, b], **flags)
+        ys = ys.reshape(len(ys), -1, ys.shape[-1])
+        begin = max(np.flatnonzero(reset[:, b]), default=0)
+        rows = [y for t, y in enumerate(ys) if t >= begin and mask[t, b]]
+        mean = sum(rows) / len(rows) if rows else np.zeros_like(ys[0])
+        found.append(mean @ params.readout.kernel + params.readout.bias)
+    return np.stack(found, axis=1)
+
+
+def fed_by_hand(params, xs, mask, reset):
+    """h, y -> tanh(W [x, y] + U h + b), h @ K + k, from zeros; a step that is masked repeats the output."""
+    p, readout = params.body, params.readout
+    h, y, outputs = np.zeros(5), np.zeros(O), []
+    for x, valid, fresh in zip(xs, mask, reset, strict=True):
+        h, y = (np.zeros(5), np.zeros(O)) if fresh else (h, y)
+        if valid:
+            sums = np.concatenate([x, y]) @ p.input.candidate + p.bias.candidate
+            h = np.tanh(sums + h @ p.recurrent.candidate)
+            y = h @ readout.kernel + readout.bias
+        outputs.append(h)
+    return np.array(outputs)
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_the_mean_against_numpy(name, x64):
+    """Values at each of several cuts, and the gradient in random directions; float64."""
+    model, params, xs, mask, reset = mean_case(name, np.float64)
+
+    def run(params, cuts=(0, 0, 2, 5, T)):
+        carry, found = model.start(params, (B,)), []
+        for a, b in zip(cuts, cuts[1:], strict=False):
+            carry, ys = model.chunk_depths(params, carry, xs[a:b], mask[a:b], reset[a:b])
+            found.append(ys)
+        return jnp.concatenate(found)
+
+    ys, whole, gradient = compiled(
+        lambda p: (run(p), run(p, (0, T)), jax.grad(lambda p: number(run(p)[-1]))(p))
+    )(params)
+    by_hand = lambda p, t=T: mean_by_hand(model, p, xs[:t], mask[:t], reset[:t])
+    assert ys.shape == (4, MEANS[name].get("depth", 1), B, O)
+    assert_close(ys[1:], np.stack([by_hand(params, t) for t in (2, 5, T)]), 1e-10, 1e-12)
+    assert_close(ys[0], np.broadcast_to(params.readout.bias, ys[0].shape), 1e-10, 1e-12)
+    assert_close(whole[0], ys[-1], 1e-10, 1e-12)
+    draw, total = np.random.default_rng(3), lambda p: float(number(jnp.asarray(by_hand(p))))
+    for _ in range(4):
+        way = jax.tree.map(lambda leaf: draw.normal(size=leaf.shape), params)
+        moved = [jax.tree.map(lambda p, d, e=e: p + e * d, params, way) for e in (-1e-6, 1e-6)]
+        slope = sum(jax.tree.leaves(jax.tree.map(lambda g, d: np.sum(g * d), gradient, way)))
+        np.testing.assert_allclose(slope, (total(moved[1]) - total(moved[0])) / 2e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("cell, modes", [("gru", ("chunked", "newton")), ("mingru", ("scan", "linear"))])
+def test_the_mean_in_every_mode(cell, modes):
+    xs, _, mask = sequences()
+    make = lambda mode: build(in_size=D, out_size=O, hidden_size=5, cell=cell, predict="mean", mode=mode)
+    params = drawn(make("plain").init)
+
+    @compiled
+    def run(params):
+        loss = lambda p, model: number(model.chunk(p, model.start(p, (B,)), xs, mask)[1])
+        return [jax.value_and_grad(loss)(params, make(mode)) for mode in ("plain", *modes)]
+
+    plain, *others = run(params)
+    for found in others:
+        assert_close(found, plain, 1e-4, 1e-5)
+
+
+@pytest.mark.parametrize("kind", ["nnx", "linen"])
+def test_modules_predict_of_the_mean(kind):
+    model, params, xs, mask, reset = mean_case("deep", np.float32)
+    xs, mask, reset = (np.swapaxes(array, 0, 1) for array in (xs, mask, reset))
+    if kind == "nnx":
+        ys = r3nn.nnx.R3NN.from_params(model, params)(xs, mask=mask, reset=reset)
+    else:
+        ys = r3nn.linen.R3NN(model).apply(r3nn.linen.variables(params), xs, mask=mask, reset=reset)
+    wide = jax.tree.map(np.float64, params)
+    wanted = mean_by_hand(model, wide, *(np.swapaxes(array, 0, 1) for array in (xs, mask, reset)))
+    assert_close(ys, wanted[-1][:, None], 1e-4, 1e-5)
+
+
+def test_what_is_carried():
+    """The sum and its count under "mean" alone, in float32 at least; and no generation from it."""
+    model, params, *_ = mean_case("fed", jnp.bfloat16)
+    carry = jax.eval_shape(lambda: model.start(params, (B,)))
+    assert (carry.total.shape, carry.total.dtype, carry.count.dtype) == ((B, 5), jnp.float32, jnp.int32)
+    assert jax.eval_shape(lambda: model.chunk(params, model.start(params), jnp.ones((T, D)))[1]).shape == (
+        1,
+        O,
+    )
+    for predict in ("every", "last"):
+        other = dataclasses.replace(model, predict=predict)
+        assert jax.eval_shape(lambda model=other: model.start(params, (B,))) == carry.body
+    with pytest.raises(ValueError, match="says one thing of a whole sequence"):
+        model.generate(params, model.start(params), jnp.ones(D), 3)
 
 
 def test_hidden_size_for_a_number_of_parameters():

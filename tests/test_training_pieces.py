@@ -149,6 +149,30 @@ def test_pieces_without_a_counted_step_teach_nothing():
             assert_same(learned(after), learned(before))
 
 
+@pytest.mark.parametrize("spec", [SPEC, MIXED], ids=["one length", "lengths"])
+def test_the_mean_is_of_all_pieces(spec):
+    """The loss of the pieces is that of whole sequences, whose mean it is; and it is learned from."""
+    spec = learning(spec, model=dataclasses.replace(MODEL, predict="mean"), task=Sums(last=True))
+    state, numbers = start(spec), []
+    for _ in range(2 * PIECES):
+        at = state.carry.rows[0].sequence
+        state, metrics = update(spec, FROZEN, state)
+        numbers.append((at, state.carry.rows[0].sequence, metrics))
+    for before, after, metrics in numbers:
+        ended = np.flatnonzero(after > before)
+        assert int(metrics["counted"]) == len(ended)
+        rows = [
+            loss(spec, FROZEN, state.params, jax.tree.map(lambda leaf, r=r: leaf[r : r + 1], whole))
+            for r in ended
+            for whole in [batch_at(spec, 1, int(before[r]))]
+        ]
+        np.testing.assert_allclose(metrics["loss"], np.mean(rows) if rows else 0, rtol=1e-5)
+    learned = start(spec)
+    for _ in range(PIECES):
+        learned, _ = update(spec, HPARAMS, learned)
+    assert learned.ok and not np.array_equal(learned.params.body.input, state.params.body.input)
+
+
 def test_nonfinite_freezes_the_carry_too():
     good, _ = update(SPEC, HPARAMS, start(SPEC))
     broken = good._replace(params=jax.tree.map(lambda leaf: leaf * jnp.inf, good.params))

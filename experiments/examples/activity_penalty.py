@@ -38,8 +38,8 @@ class Quiet(Supervised):
         batch = piece.batch
         xs, valid = jnp.swapaxes(batch.inputs, 0, 1), jnp.swapaxes(batch.valid, 0, 1)  # time first
         start = self.model.start(params, (len(batch.valid),))
-        _, hidden = self.model.hidden(params, start, xs, valid, key=piece.noise)  # [T, b, H]
-        ys = self.model.predictions(params, hidden)[:, -1]  # [T, b, O], the deepest
+        behind, hidden = self.model.hidden(params, start, xs, valid, key=piece.noise)  # [T, b, H]
+        ys = self.model.predictions(params, behind, hidden)[:, -1]  # [T, b, O], the deepest
         tally = self.task.tally(jnp.swapaxes(ys, 0, 1), self.counted(batch))
         activity = jnp.where(valid, jnp.square(hidden).mean(-1), 0).sum()
         terms = {

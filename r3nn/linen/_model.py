@@ -22,7 +22,7 @@ class _R3NN(nn.Module):
         return hold(self, self.model.init)
 
     def __call__(self, xs, *, mask=None, reset=None, targets=None, key=None, deterministic=None):
-        """Predictions [*batch, T, O] from the initial state; T is 1 where a model predicts at the last step.
+        """Predictions [*batch, T, O] from the initial state; T is 1 where a model predicts once.
 
         xs [*batch, T, D] floats or [*batch, T] ids; mask, reset bool [*batch, T] as in `unroll`; targets
         [*batch, T, ...]: teacher forcing of the feedback. key: of the noise, as in `unroll`; None: from the

@@ -27,7 +27,7 @@ from r3nn.model._model import Model
 from r3nn.time import MODES, blame
 
 ENCODERS = ("auto", "none", "linear", "one_hot", "embedding")
-PREDICT = ("every", "last")
+PREDICT = ("every", "last", "mean")
 
 
 def build(
@@ -83,7 +83,7 @@ def build(
         dropout_candidate: of `recurrent_dropout`; zoneout_h, zoneout_c: of `zoneout`. All cells have them,
         and they act where `chunk` is given a key.
       feedback: y_{t-1} joins the input as "values" or "probabilities"; None: no third loop.
-      predict: at "every" step or the "last".
+      predict: at "every" step; or once: at the "last", or of the "mean" of the body's outputs.
       encoder: "none" (features as they are), "linear", "one_hot", "embedding"; "auto": "none" for
         features, "one_hot" for ids. width: its output width, hidden_size by default.
       mode, chunk, memory, compute_dtype: over time, as in `unroll`.

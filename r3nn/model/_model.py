@@ -11,7 +11,9 @@ from r3nn._serialize import serializable
 from r3nn._value import Value
 from r3nn.cells import Cell
 from r3nn.compose import FeedbackParams, FeedbackState, feedback
+from r3nn.compose._composed import output_shape
 from r3nn.encoders import Embedding, Identity, Linear, OneHot, Readout
+from r3nn.model._mean import Mean
 from r3nn.time import blank, unroll, vary_alike
 
 Array = jax.Array
@@ -31,7 +33,8 @@ class Model(Value):
     """encode -> body -> readout, as a frozen, hashable value with pure methods. Time-major: [T, *batch, ...].
 
     cell: the body without its feedback loop. stacked: its outputs come at every depth, [L, ..., H].
-    predict: predictions at "every" step, or at the "last" of a chunk alone, [1, ...].
+    predict: predictions at "every" step; or a single one, [1, ...]: at the "last" step of a chunk, or of the
+      "mean" of the body's outputs over the steps so far.
     looped: whether predictions feed back into the input (`readout.feeds` says as what).
     init_options: pairs for `cell.init`. Of them, "dtype" is that of all parameters; float32 unless given.
     mode, block, memory, compute_dtype: over time, as in `unroll` (block: its `chunk`).
@@ -81,8 +84,12 @@ class Model(Value):
         )
 
     def start(self, params: ModelParams, batch_shape: tuple[int, ...] = ()):
-        """The carry before the first step: the state of the whole body."""
-        return self.body.initial_state(self._body_params(params), batch_shape)
+        """The carry before the first step: the state of the whole body; a `Mean` of it for "mean"."""
+        weights = self._body_params(params)
+        state = self.body.initial_state(weights, batch_shape)
+        if self.predict != "mean":
+            return state
+        return Mean.start(state, output_shape(self.body, weights, state, batch_shape), batch_shape)
 
     def chunk(self, params: ModelParams, carry, xs: Array, mask=None, reset=None, key=None):
         """Any number of further steps: (carry, predictions [T, *batch, O]), the deepest level's.
@@ -100,11 +107,15 @@ class Model(Value):
         targets [T, *batch, ...]: teacher forcing; the true y_{t-1} joins the input, not the predicted one.
         """
         carry, outputs = self.hidden(params, carry, xs, mask, reset, targets, key)
-        return carry, self.predictions(params, outputs)
+        return carry, self.predictions(params, carry, outputs)
 
-    def predictions(self, params: ModelParams, outputs: Array) -> Array:
-        """[T, L, *batch, O] from what `hidden` returns; [1, L, *batch, O] under predict="last"."""
-        ys = self.readout(params.readout, outputs[-1:] if self.predict == "last" else outputs)
+    def predictions(self, params: ModelParams, carry, outputs: Array) -> Array:
+        """[T, L, *batch, O] from what `hidden` returns; [1, L, *batch, O] unless predict="every"."""
+        if self.predict == "last":
+            outputs = outputs[-1:]
+        if self.predict == "mean":
+            outputs = carry.value()[None].astype(outputs.dtype)
+        ys = self.readout(params.readout, outputs)
         return ys if self.readout.stacked else ys[:, None]
 
     def hidden(self, params: ModelParams, carry, xs, mask=None, reset=None, targets=None, key=None):
@@ -115,13 +126,16 @@ class Model(Value):
         if mask is not None:
             xs = blank(xs, mask)  # here already: the encoder has weights, which NaN would reach
         xs = _cast(self.encoder(params.encoder, xs), params)
+        state = carry.body if self.predict == "mean" else carry
         if targets is not None and self.looped:
-            carry, outputs = self._teach(params, carry, xs, mask, reset, targets, key)
+            state, outputs = self._teach(params, state, xs, mask, reset, targets, key)
         else:
             body = self._body_params(params)
             flags = {"mask": mask, "reset": reset}
-            carry, outputs = unroll(self.body, body, carry, xs, **flags, key=key, **self._how)
-        return carry, outputs
+            state, outputs = unroll(self.body, body, state, xs, **flags, key=key, **self._how)
+        if self.predict == "mean":
+            state = carry.after(state, outputs, mask, reset)
+        return state, outputs
 
     def _teach(self, params, carry: FeedbackState, xs, mask, reset, targets, key):
         def step(fed, now):
@@ -145,8 +159,13 @@ class Model(Value):
 
         first: the first input, [*batch] ids or [*batch, D] values with D = O, cast as in `chunk`. key: sample
         classes from softmax(y); None: take the likeliest (of values: the value itself).
-        Returns: (carry, what was generated [length, *batch, ...]).
+        Returns: (carry, what was generated [length, *batch, ...]). Raises: ValueError under predict="mean",
+        whose prediction is of all steps so far.
         """
+        if self.predict == "mean":
+            raise ValueError(
+                "predict='mean' says one thing of a whole sequence: generate needs 'every' or 'last'"
+            )
         first = _cast(first, params)
         ids = isinstance(self.encoder, OneHot | Embedding)
 

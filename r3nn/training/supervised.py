@@ -28,8 +28,8 @@ Array = jax.Array
 class Trainable(Protocol):
     """What `Supervised` trains: `r3nn.model.Model`, or anything with these methods.
 
-    A true attribute `noisy`: training also passes key=, a `Noise` of keys [B]. predict="last": predictions
-    come for the last step alone.
+    A true attribute `noisy`: training also passes key=, a `Noise` of keys [B]. predict="last" or "mean":
+    predictions [1, L, B, O] come for the sequence, or what there is of it so far, as one.
     """
 
     def init(self, key: Array) -> Any:
@@ -225,8 +225,12 @@ class Supervised(Learner):
         return self.run(params, Carry(), Piece(batch), teacher_forcing)[1]
 
     def counted(self, batch: Batch) -> Batch:
-        """The steps that predictions are of: all, or each sequence's last."""
-        return last_step(batch) if getattr(self.model, "predict", "every") == "last" else batch
+        """The steps that predictions are judged by: all, or each sequence's last, where there is but one.
+
+        Of a piece, that is its last valid step, which counts where the sequence ends with it: for tasks that
+        count their last step alone. A mean is then that of the whole sequence, its gradient the last piece's.
+        """
+        return batch if getattr(self.model, "predict", "every") == "every" else last_step(batch)
 
     def loss(self, own: Own, params, carry: Carry, piece: Piece):
         """One term: the deepest prediction's loss and, weighted, that of every other depth.
