@@ -15,6 +15,16 @@ def parsed(values: flags.FlagValues, argv: list[str], usage: str, example: str) 
 
     Raises: BadInput.
     """
+    if rest := words(values, argv, usage):
+        raise BadInput(f"{rest[0]!r} is no flag: arguments look like {example}.")
+    return values
+
+
+def words(values: flags.FlagValues, argv: list[str], usage: str) -> list[str]:
+    """Reads the flags of a command line into `values` -> what is none; --help as for `parsed`.
+
+    Raises: BadInput.
+    """
     flags.DEFINE_bool("help", False, "show this text", short_name="h", flag_values=values)
     try:
         rest = values(argv)[1:]
@@ -22,9 +32,7 @@ def parsed(values: flags.FlagValues, argv: list[str], usage: str, example: str) 
         raise bad(error, values) from error
     if values.help:
         raise SystemExit(print(usage, values.get_help(), sep="\n"))
-    if rest:
-        raise BadInput(f"{rest[0]!r} is no flag: arguments look like {example}.")
-    return values
+    return rest
 
 
 def expanded(flag: str, path: str | os.PathLike) -> str:

@@ -83,7 +83,10 @@ def log_values(ax: Axes, values: Sequence[float]):
         ax.set_yscale("log")
 
 
-def save(figure: Figure, path: str | os.PathLike):
-    """Write a PNG, all at once: who looks meanwhile sees the old one or the new one. Raises: NotSaved."""
+def save(figure: Figure, path: str | os.PathLike, **metadata: str):
+    """Write a PNG, all at once: who looks meanwhile sees the old one or the new one. Raises: NotSaved.
+
+    metadata: texts in the file, by keywords of the PNG standard, such as Title.
+    """
     with replacing(Path(path)) as file, matplotlib.rc_context(STYLE):
-        figure.savefig(file, format="png", dpi=160)
+        figure.savefig(file, format="png", dpi=160, metadata=metadata)
