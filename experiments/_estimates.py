@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from r3nn.tasks import Task
+from r3nn.training import Learner, Streamed
 
 
 class Estimate(NamedTuple):
@@ -19,11 +19,12 @@ class Estimate(NamedTuple):
     baseline: float
 
 
-def estimates(task: Task, tally, length: int) -> dict[str, Estimate]:
+def estimates(streamed: Streamed, tally, length: int) -> dict[str, Estimate]:
     """The metrics of a tally [N], the headline first, each with its 95% interval over the N sequences."""
-    values, each = _metrics(task, tally)
-    trivial = task.baseline(length)
-    names = sorted(values, key=lambda name: (name != task.metric, name))
+    learner = streamed.learner
+    values, each = _metrics(learner, tally)
+    trivial = streamed.baseline(length)
+    names = sorted(values, key=lambda name: (name != learner.metric, name))
     return {
         name: Estimate(
             float(values[name]),
@@ -35,10 +36,10 @@ def estimates(task: Task, tally, length: int) -> dict[str, Estimate]:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _metrics(task, tally):
+def _metrics(learner: Learner, tally):
     """The metrics of all sequences together, and those of each alone, [N]."""
-    alone = lambda row: task.metrics(jax.tree.map(lambda leaf: leaf[None], row))
-    return task.metrics(tally), jax.vmap(alone)(tally)
+    alone = lambda row: learner.metrics(jax.tree.map(lambda leaf: leaf[None], row))
+    return learner.metrics(tally), jax.vmap(alone)(tally)
 
 
 def interval(name: str, value: float, each: np.ndarray) -> tuple[float, float]:

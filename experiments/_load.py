@@ -25,6 +25,7 @@ class Learned(NamedTuple):
 
     experiment: Experiment
     params: Any
+    shared: Any  # what all rows of the run share
     step: int  # updates completed
     damaged: dict[int, str]  # by step: checkpoints that would have come first, and what is wrong with them
 
@@ -68,7 +69,7 @@ def restore(workdir: str | os.PathLike, step: int | None = None, allow_code: boo
                 continue
             for bad, reason in damaged.items():
                 _warn(f"checkpoint {bad} is damaged ({reason}); checkpoint {candidate} is taken instead.")
-            return Learned(experiment, state.params, candidate, damaged)
+            return Learned(experiment, state.params, state.carry.shared, candidate, damaged)
     reasons = "; ".join(f"{bad}: {reason}" for bad, reason in damaged.items())
     raise BadInput(f"{place.checkpoints}: holds no checkpoint that is good{_of(step)} ({reasons or 'none'}).")
 

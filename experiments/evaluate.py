@@ -1,4 +1,4 @@
-"""The task's metrics at lengths far beyond the training length, from a run's checkpoint.
+"""The metrics of what was learned at lengths far beyond the training length, from a run's checkpoint.
 
     scripts/run experiments/evaluate.py --workdir=runs/quickstart --lengths=64,128,256,512,1024
 
@@ -17,6 +17,7 @@ import time
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
@@ -24,13 +25,13 @@ from experiments import _jax, plots
 from experiments._config import complete
 from experiments._estimates import Estimate, estimates
 from experiments._flags import parsed
+from experiments._learner import OURS
 from experiments._load import Learned, restore
 from experiments._result import versions
 from experiments._workdir import Workdir, to_json, write
 from experiments.errors import BadInput, ending
 from r3nn import training
 from r3nn._names import check_int
-from r3nn.tasks import Batch, Task
 
 
 class Options(NamedTuple):
@@ -44,38 +45,43 @@ class Options(NamedTuple):
 
 # Streaming.
 
-start = jax.jit(training.start_stream, static_argnums=(0, 2))
-advance = jax.jit(training.evaluate_chunk, static_argnums=0)
+samples = jax.jit(lambda streamed, *arguments: streamed.draw(*arguments), static_argnums=(0, 5))
+start = jax.jit(lambda streamed, *arguments: streamed.start(*arguments), static_argnums=(0, 3))
+advance = jax.jit(lambda streamed, *arguments: streamed.measure(*arguments), static_argnums=0)
+add = jax.jit(lambda tally, other: jax.tree.map(jnp.add, tally, other))
 
 
-def measure(
-    learner: training.Supervised, params, length: int, longest: int, options: Options
-) -> dict[str, Estimate]:
-    """Every metric of the task over N sequences of one length. longest: the greatest length to come."""
+class Subject(NamedTuple):
+    """What is measured."""
+
+    streamed: training.Streamed
+    params: Any
+    shared: Any = ()  # `Carry.shared` of the run
+    arrays: Any = None  # the learner's finite data
+
+
+def measure(subject: Subject, length: int, longest: int, options: Options) -> dict[str, Estimate]:
+    """Every metric of the learner over N sequences of one length. longest: the greatest length to come."""
     key = jax.random.fold_in(training.stream(options.seed, training.TEST), length)
     steps = room(length, longest, options.chunk)
     tallies = []
     for first in range(0, options.sequences, options.batch):
         rows = np.arange(first, first + options.batch)
-        data = jax.tree.map(np.asarray, samples(learner.task, steps, key, rows, np.int32(length)))
-        tallies.append(stream(learner, params, data, length, options.chunk))
+        data = samples(subject.streamed, subject.arrays, key, rows, np.int32(length), steps)
+        tallies.append(stream(subject, jax.tree.map(np.asarray, data), length, options.chunk))
     tally = jax.tree.map(lambda *parts: np.concatenate(parts)[: options.sequences], *tallies)
-    return estimates(learner.task, tally, length)
+    return estimates(subject.streamed, tally, length)
 
 
-def stream(learner: training.Supervised, params, data: Batch, length: int, chunk: int):
+def stream(subject: Subject, data: Any, length: int, chunk: int):
     """The tally [B] of sequences [B, T, ...], T whole chunks, taken chunk by chunk up to their length."""
-    at = start(learner, params, len(data.valid))
+    streamed, params, shared, _ = subject
+    carry, tally = start(streamed, params, shared, len(jax.tree.leaves(data)[0])), None
     for first in range(0, length, chunk):
-        at = advance(learner, params, at, Batch(*(leaf[:, first : first + chunk] for leaf in data)))
-    return at.tally
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def samples(task: Task, steps: int, key: jax.Array, rows: jax.Array, length: jax.Array) -> Batch:
-    """Sequences number `rows` [B] of a length, padded to `steps`: each depends on key, number and length."""
-    one = lambda row: task.sample(jax.random.fold_in(key, row), 1, length, steps)
-    return jax.tree.map(lambda leaf: leaf[:, 0], jax.vmap(one)(rows))
+        piece = jax.tree.map(lambda leaf, first=first: leaf[:, first : first + chunk], data)
+        found, carry = advance(streamed, params, carry, piece)
+        tally = found if tally is None else add(tally, found)
+    return tally
 
 
 def room(length: int, longest: int, chunk: int) -> int:
@@ -158,24 +164,15 @@ def _main(argv: list[str]) -> None:
     config = complete(place.read_config())
     _jax.configure(config, cache=False)
     learned = restore(place.path, asked.step, asked.allow_code)
-    learner = learned.experiment.learner
-    if not isinstance(learner, training.Supervised):
-        raise BadInput(
-            f"--workdir={place.path}: was trained by config.learner.name={config.learner.name}; lengths are "
-            "evaluated of supervised learners alone."
-        )
-    _check_lengths(learner.task, asked)
+    subject = _subject(learned, asked)
+    _check_lengths(subject, asked)
     with contextlib.suppress(BadInput):  # without a cache it takes longer
         _jax.use_cache(config)
     began = time.perf_counter()
-    table = dict(_rows(learned, asked))
+    table = dict(_rows(learned, subject, asked))
     report = {
-        "task": learned.experiment.config.task.name,
-        "metric": learner.metric,
-        "higher_is_better": learner.higher_is_better,
-        "trained_lengths": [learner.shortest, learner.length],
-        "step": learned.step,
-        "damaged": learned.damaged,
+        **_described(learned, argv),
+        "trained_lengths": [*subject.streamed.trained],
         **asked.options._asdict(),
         "interval": "95% over sequences: Wilson's for fractions, normal for the others",
         "lengths": {
@@ -183,22 +180,51 @@ def _main(argv: list[str]) -> None:
             for length, row in table.items()
         },
         "seconds": round(time.perf_counter() - began, 3),
-        "command": shlex.join(["scripts/run", "experiments/evaluate.py", *argv[1:]]),
-        "device": jax.devices()[0].device_kind,
-        "versions": versions(),
     }
     _leave(place, table, report)
 
 
-def _check_lengths(task: Task, asked: CommandLine) -> None:
-    """Raises BadInput for a length that the task does not have, or whose data the memory would not hold."""
+def _subject(learned: Learned, asked: CommandLine) -> Subject:
+    """What is measured. Raises: BadInput where the learner has no sequences of other lengths."""
+    streamed = learned.experiment.learner.streamed()
+    if streamed is None:
+        raise BadInput(
+            f"--lengths: {_name(learned)}, by which {asked.workdir} was trained, has no sequences of other "
+            "lengths: its `streamed` gives None."
+        )
+    return Subject(streamed, learned.params, learned.shared, jax.device_put(learned.experiment.arrays))
+
+
+def _name(learned: Learned) -> str:
+    """What was learned, in a word."""
+    config = learned.experiment.config
+    return config.task.name if config.learner.name == OURS else os.path.basename(config.learner.name)
+
+
+def _described(learned: Learned, argv: list[str]) -> dict[str, Any]:
+    """What any report says."""
+    learner = learned.experiment.learner
+    return {
+        "task": _name(learned),
+        "metric": learner.metric,
+        "higher_is_better": learner.higher_is_better,
+        "step": learned.step,
+        "damaged": learned.damaged,
+        "command": shlex.join(["scripts/run", "experiments/evaluate.py", *argv[1:]]),
+        "device": jax.devices()[0].device_kind,
+        "versions": versions(),
+    }
+
+
+def _check_lengths(subject: Subject, asked: CommandLine) -> None:
+    """Raises BadInput for a length that there is not, or whose data the memory would not hold."""
     try:
         for length in asked.lengths:
-            check_int("--lengths: a length of this task", length, task.min_length, 2**30)
+            check_int("--lengths: a length of this task", length, subject.streamed.min_length, 2**30)
     except ValueError as error:
         raise BadInput(str(error)) from error
     longest, options = asked.lengths[-1], asked.options
-    needed = _bytes(task, options.batch * room(longest, longest, options.chunk))
+    needed = _bytes(subject, options.batch * room(longest, longest, options.chunk))
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > memory:
         raise BadInput(
@@ -208,23 +234,24 @@ def _check_lengths(task: Task, asked: CommandLine) -> None:
         )
 
 
-def _bytes(task: Task, steps: int) -> int:
+def _bytes(subject: Subject, steps: int) -> int:
     """To draw so many steps: for the data, and, as measured, up to twice as much on the way."""
-    few = task.min_length
-    drawn = jax.eval_shape(lambda key: task.sample(key, 1, few, few), jax.random.key(0))
+    few = subject.streamed.min_length
+    one = lambda key: subject.streamed.draw(subject.arrays, key, jnp.arange(1), jnp.int32(few), few)
+    drawn = jax.eval_shape(one, jax.random.key(0))
     return 3 * steps * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(drawn)) // few
 
 
-def _rows(learned: Learned, asked: CommandLine):
+def _rows(learned: Learned, subject: Subject, asked: CommandLine):
     """(length, {metric: Estimate}) of each length, printed as it comes."""
-    learner, lengths, sequences = learned.experiment.learner, asked.lengths, asked.options.sequences
+    trained, sequences = _trained(*subject.streamed.trained), asked.options.sequences
     print(
-        f"{learned.experiment.config.task.name}, {asked.workdir} after update {learned.step}, trained at "
-        f"{_trained(learner.shortest, learner.length)} steps: {sequences:,} sequences of each length"
+        f"{_name(learned)}, {asked.workdir} after update {learned.step}, trained at {trained} steps: "
+        f"{sequences:,} sequences of each length"
     )
-    for length in lengths:
-        row = measure(learner, learned.params, length, lengths[-1], asked.options)
-        if length == lengths[0]:
+    for length in asked.lengths:
+        row = measure(subject, length, asked.lengths[-1], asked.options)
+        if length == asked.lengths[0]:
             print(_heading(row))
         print(_line(length, row), flush=True)
         yield length, row

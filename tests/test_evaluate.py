@@ -22,7 +22,7 @@ from experiments._checkpoint import Checkpoints, Counters
 from experiments._load import restore
 from experiments._workdir import Workdir, to_json, write
 from experiments.errors import BadInput, NotRead
-from experiments.evaluate import Options
+from experiments.evaluate import Options, Subject
 from r3nn import model, training
 from r3nn.tasks import Batch, get_task
 from tests.helpers import assert_close
@@ -84,27 +84,34 @@ CASES = {
 def test_chunks_give_the_numbers_of_the_whole(case, chunks):
     learner, params = CASES[case]()
     length, drawn = 23, 28
-    sequences = evaluate.samples(learner.task, drawn, jax.random.key(1), np.arange(4), np.int32(length))
+    subject = Subject(learner.streamed(), params)
+    sequences = evaluate.samples(
+        subject.streamed, None, jax.random.key(1), np.arange(4), np.int32(length), drawn
+    )
     sequences = jax.tree.map(np.asarray, sequences)
     whole = Batch(*(leaf[:, :length] for leaf in sequences))
     ys = jax.jit(training.Supervised.predictions, static_argnums=0)(learner, params, whole)[-1]
     expected = jax.jit(learner.task.tally)(ys, learner.counted(whole))
     for chunk in chunks:
-        assert_close(evaluate.stream(learner, params, sequences, length, chunk), expected)
+        assert_close(evaluate.stream(subject, sequences, length, chunk), expected)
 
 
 def test_one_program_for_all_lengths():
     learner, params = CASES["feedback"]()
     TRACES.clear()
     for length in (2, 7, 8, 9, 31):
-        evaluate.measure(learner, params, length, 31, Options(sequences=6, batch=4, chunk=8))
+        evaluate.measure(
+            Subject(learner.streamed(), params), length, 31, Options(sequences=6, batch=4, chunk=8)
+        )
     assert len(TRACES) == 1
 
 
 def test_batch_and_chunk_change_no_number():
     learner, params = CASES["feedback"]()
     rows = [
-        evaluate.measure(learner, params, 11, 11, Options(sequences=6, batch=batch, chunk=chunk))
+        evaluate.measure(
+            Subject(learner.streamed(), params), 11, 11, Options(sequences=6, batch=batch, chunk=chunk)
+        )
         for batch, chunk in [(6, 16), (4, 3)]
     ]
     assert list(rows[0]) == ["accuracy", "cross_entropy", "sequence_accuracy"]  # the headline first
@@ -306,3 +313,137 @@ def test_code_that_the_caller_allows(tmp_path, capsys, monkeypatch):
     _, _, read = experiments.load(changed, allow_code=True)
     assert read.model.cell == f"{file}:mine"
     assert f"{file} has changed since the run in {changed} began" in capsys.readouterr().err
+
+
+# Learners of one's own.
+
+LEARNERS = '''"""Three learners: of a task, of running sums, and of these at one length alone."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from r3nn.model import build
+from r3nn.tasks import get_task
+from r3nn.training import Carry, Learner, Streamed, Supervised
+
+
+@dataclasses.dataclass(frozen=True)
+class OfTask(Supervised):
+    pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Pieces(Streamed):
+    def draw(self, arrays, key, rows, length, steps):
+        xs = jax.vmap(lambda row: jax.random.normal(jax.random.fold_in(key, row), (steps,)))(rows)
+        return {"x": jnp.where(jnp.arange(steps) < length, xs + arrays, 0)}
+
+    def start(self, params, shared, size):
+        return jnp.zeros(size) + shared
+
+    def measure(self, params, carry, piece):
+        carry = carry + piece["x"].sum(1)
+        return {"weighted": params * piece["x"].sum(1), "carried": 0 * carry}, carry
+
+    def baseline(self, length):
+        return {"size": 2.0 * length}
+
+
+@dataclasses.dataclass(frozen=True)
+class Alone(Learner):
+    metric = "size"
+    higher_is_better = False
+
+    def init(self, key):
+        return jnp.ones(())
+
+    def start(self, params, seed, rows):
+        return Carry(shared=jnp.float32(0))
+
+    def arrays(self):
+        import numpy as np
+
+        return np.float32(3)
+
+    def draw(self, split, seed, at, rows, carry, arrays):
+        return rows + 1.0
+
+    def loss(self, own, params, carry, batch):
+        return {"loss": (1.0, (params * batch).sum(), jnp.int32(len(batch)))}, {"weighted": batch}, ()
+
+    def metrics(self, tally):
+        return {"size": jnp.abs(tally["weighted"]).mean()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Sums(Alone):
+    def streamed(self):
+        return Pieces(self, trained=(5, 9), min_length=2)
+
+
+def of_task(config):
+    return OfTask(build(in_size=2, out_size=1, hidden_size=64), get_task("adding"), config.train.length)
+
+
+def sums(config):
+    return Sums()
+
+
+def alone(config):
+    return Alone()
+'''
+
+
+@pytest.fixture
+def learned_by(tmp_path):
+    """Makes the folder of a run of a learner in a file -> the folder."""
+
+    def make(name):
+        (tmp_path / "mine.py").write_text(LEARNERS)
+        (tmp_path / name).mkdir()
+        config = default.get_config()
+        config.learner.name = f"{tmp_path}/mine.py:{name}" if name != "supervised" else name
+        untrained(tmp_path / name, config)
+        return tmp_path / name
+
+    return make
+
+
+STREAM = ("--lengths=2,5,13", "--sequences=6", "--batch=4", "--chunk=4", "--allow_code")
+
+
+def test_a_subclass_of_supervised_is_evaluated_as_it_is(learned_by, capsys):
+    reports = []
+    for name in ("of_task", "supervised"):
+        folder = learned_by(name)
+        assert run(capsys, f"--workdir={folder}", *STREAM)[0] == 0
+        reports.append(json.loads((folder / "evaluation.json").read_text()))
+    assert [report["task"] for report in reports] == ["mine.py:of_task", "adding"]
+    assert reports[0]["lengths"] == reports[1]["lengths"]
+
+
+def test_a_learner_of_ones_own_is_evaluated_at_lengths(learned_by, capsys):
+    """Against sums over the whole sequences; data, what is shared and baselines are its own."""
+    folder = learned_by("sums")
+    status, out, err = run(capsys, f"--workdir={folder}", *STREAM)
+    report = json.loads((folder / "evaluation.json").read_text())
+    assert (status, err) == (0, "") and out.startswith("mine.py:sums, ") and "5 to 9 steps" in out
+    weight = float(restore(folder, allow_code=True).params)
+    for length in (2, 5, 13):
+        key = jax.random.fold_in(training.stream(0, training.TEST), length)
+        xs = [jax.random.normal(jax.random.fold_in(key, row), (16,))[:length] + 3 for row in range(6)]
+        found = report["lengths"][str(length)]["size"]
+        wanted = np.mean([abs(weight * np.sum(np.float64(x))) for x in xs])
+        np.testing.assert_allclose(found["value"], wanted, rtol=1e-5)
+        assert found["baseline"] == 2 * length
+    status, _, err = run(capsys, f"--workdir={folder}", "--lengths=1", "--allow_code")
+    assert status == 2 and "2 to" in err
+
+
+def test_a_learner_without_other_lengths_is_refused(learned_by, capsys):
+    before = everything(folder := learned_by("alone"))
+    status, out, err = run(capsys, f"--workdir={folder}", *STREAM)
+    assert (status, out) == (2, "") and err.count("\n") == 1 and "`streamed` gives None" in err
+    assert everything(folder) == before

@@ -38,7 +38,6 @@ diagnose = jax.jit(training.diagnose, static_argnums=0)
 batch_at = jax.jit(trained.batch_at, static_argnums=0)
 predictions = jax.jit(trained.predictions, static_argnums=0)
 loss = jax.jit(trained.loss, static_argnums=0)
-evaluate_chunk = jax.jit(training.evaluate_chunk, static_argnums=0)
 
 
 def test_updates_in_one_call_are_calls_of_update():
@@ -207,10 +206,12 @@ def test_evaluation_in_pieces_is_evaluation():
     params, longer = start().params, learning(SPEC, length=13)
     whole = jax.jit(trained.evaluate, static_argnums=(0, 2, 3))(longer, params, 4, "test")
     data = TASK.sample(training.stream(0, training.TEST), 4, 13, 13)
-    at = training.start_stream(SPEC.learner, params, batch=4)
+    streamed, tallies = SPEC.learner.streamed(), []
+    carry, measure = streamed.start(params, (), 4), jax.jit(streamed.measure)
     for piece in (slice(0, 5), slice(5, 10), slice(10, 13)):
-        at = evaluate_chunk(SPEC.learner, params, at, jax.tree.map(lambda leaf, p=piece: leaf[:, p], data))
-    for name, value in TASK.metrics(at.tally).items():
+        tally, carry = measure(params, carry, jax.tree.map(lambda leaf, p=piece: leaf[:, p], data))
+        tallies.append(tally)
+    for name, value in TASK.metrics(jax.tree.map(lambda *parts: sum(parts), *tallies)).items():
         np.testing.assert_allclose(value, whole[name], rtol=1e-5)
 
 

@@ -6,7 +6,7 @@ scalars, so that trials of one architecture can run side by side in one program.
 rows over devices, of this host or of several processes: the same numbers on any count of them.
 """
 
-from r3nn.training._evaluate import Stream, evaluate, evaluate_chunk, start_stream
+from r3nn.training._evaluate import evaluate
 from r3nn.training._gradients import Finite, kept
 from r3nn.training._keys import HELD_OUT, INIT, LENGTHS, NOISE, TEST, TRAIN, row_keys, shuffled, stream
 from r3nn.training._members import member_evaluate, member_probe, member_sharding, member_updates
@@ -14,7 +14,7 @@ from r3nn.training._optimizer import OPTIMIZERS, SCHEDULES, optimizer, schedule
 from r3nn.training._spec import HParams, Spec
 from r3nn.training._state import Local, TrainState, placed, start
 from r3nn.training._update import diagnose, probe, update, updates
-from r3nn.training.learner import Carry, Learner, Split
+from r3nn.training.learner import Carry, Learner, Split, Streamed
 from r3nn.training.supervised import Own, Piece, Position, Supervised, Trainable, last_step
 
 __all__ = [
@@ -36,13 +36,12 @@ __all__ = [
     "Position",
     "Spec",
     "Split",
-    "Stream",
+    "Streamed",
     "Supervised",
     "TrainState",
     "Trainable",
     "diagnose",
     "evaluate",
-    "evaluate_chunk",
     "kept",
     "last_step",
     "member_evaluate",
@@ -56,7 +55,6 @@ __all__ = [
     "schedule",
     "shuffled",
     "start",
-    "start_stream",
     "stream",
     "update",
     "updates",

@@ -108,6 +108,12 @@ class Learner(Value):
         """Whether `judged` changes anything."""
         return type(self).judged is not Learner.judged
 
+    def streamed(self) -> "Streamed | None":
+        """Its sequences of any length, in pieces: what `experiments/evaluate.py --lengths` measures. None:
+        there are none.
+        """
+        return None
+
     def look(self, params: Any, carry: Carry, batch: Any) -> dict[str, Array]:
         """What is searched for numbers that are not finite, by name: [b, T] or [b, T, L, ...]."""
         return {}
@@ -125,3 +131,41 @@ class Learner(Value):
     def optimizer(self, hparams: Any) -> Any:
         """An optax transformation in place of the one that is configured; None: that one."""
         return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Streamed(Value):
+    """Sequences of any length for what a learner has trained, taken piece by piece with the state carried.
+
+    A frozen, hashable value of pure functions, as a learner is. It is no learner of a length: what is static
+    makes programs of its own, and a draw makes a whole batch. Here a length is a traced number and a piece is
+    an operand, so that one program serves all lengths, and memory does not grow with them.
+
+    learner: its `metrics` are those of the tallies. trained: the shortest and the longest length that it is
+    trained on. min_length: the shortest that there is.
+    """
+
+    learner: Learner
+    trained: tuple[int, int]
+    min_length: int = 1
+
+    def draw(self, arrays: Any, key: Array, rows: Array, length: Array, steps: int) -> Any:
+        """Sequences number `rows`, int32 [B], of a length, int32 []: a tree of leaves [B, steps, ...], which
+        an evaluation cuts into pieces [B, C, ...].
+
+        A sequence follows from key, its number and the length alone; nothing counts from `length` on.
+        arrays: those of `Learner.arrays`.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.draw")
+
+    def start(self, params: Any, shared: Any, size: int) -> Any:
+        """What is carried before the first piece of `size` sequences. shared: `Carry.shared` of the run."""
+        raise NotImplementedError(f"{type(self).__name__}.start")
+
+    def measure(self, params: Any, carry: Any, piece: Any) -> tuple[Any, Any]:
+        """(tally of leaves [B, ...], what is then carried) of a piece; tallies of pieces add up."""
+        raise NotImplementedError(f"{type(self).__name__}.measure")
+
+    def baseline(self, length: int) -> dict[str, float]:
+        """As `Learner.baseline`, at this length."""
+        return {}

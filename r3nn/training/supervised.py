@@ -20,6 +20,7 @@ from r3nn._names import check_int
 from r3nn.tasks import Batch, Task
 from r3nn.time import Noise
 from r3nn.training._keys import HELD_OUT, LENGTHS, NOISE, TEST, TRAIN, row_keys, stream
+from r3nn.training._pieces import Pieces
 from r3nn.training.learner import Carry, Learner
 
 Array = jax.Array
@@ -253,6 +254,10 @@ class Supervised(Learner):
     def metrics(self, tally) -> dict[str, Array]:
         """The task's metrics, floating scalars by name, of a tally of leaves [N]."""
         return self.task.metrics(tally)
+
+    def streamed(self) -> Pieces:
+        """The task's sequences of any length that it has."""
+        return Pieces(self, (self.shortest, self.length), self.task.min_length)
 
     def look(self, params, carry: Carry, piece: Piece) -> dict[str, Array]:
         """The predictions, [b, T, L, O]."""
