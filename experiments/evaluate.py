@@ -1,10 +1,15 @@
 """The metrics of what was learned at lengths far beyond the training length, from a run's checkpoint.
 
     scripts/run experiments/evaluate.py --workdir=runs/quickstart --lengths=64,128,256,512,1024
+    scripts/run experiments/evaluate.py --workdir=runs/waves --generate=500
 
 Fresh sequences of each length pass through the model in chunks of time, the state carried from one to the
 next: one compiled program serves all lengths, and beside the data, memory does not grow with them. Outputs
 are free-running: no true output feeds back. Leaves evaluation.json and evaluation.png in the workdir.
+
+With --generate, a model whose task continues its sequences (each target is the next input) goes on by itself
+behind test sequences of the trained length: text is printed beside the true one, a signal stands beside the
+true one in generation.png; generation.json has the numbers. Classes are drawn from softmax(y), by --seed.
 """
 
 import contextlib
@@ -20,8 +25,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
+from matplotlib.figure import Figure
 
-from experiments import _jax, plots
+from experiments import _generate, _jax, plots
 from experiments._config import complete
 from experiments._estimates import Estimate, estimates
 from experiments._flags import parsed
@@ -103,6 +109,7 @@ class CommandLine(NamedTuple):
 
     workdir: str
     lengths: list[int]
+    generate: int
     step: int | None
     allow_code: bool
     options: Options
@@ -114,6 +121,7 @@ def parse(argv: list[str]) -> CommandLine:
     integer = functools.partial(flags.DEFINE_integer, flag_values=values)
     flags.DEFINE_string("workdir", None, "the folder of a run of experiments/train.py", flag_values=values)
     flags.DEFINE_string("lengths", None, "numbers of steps, with commas between", flag_values=values)
+    integer("generate", 0, "steps to go on for behind test sequences, each output the next input")
     integer("sequences", Options().sequences, "sequences of each length")
     integer("batch", Options().batch, "sequences at a time; the numbers do not depend on it")
     integer("chunk", Options().chunk, "steps at a time; the numbers do not depend on it")
@@ -122,12 +130,14 @@ def parse(argv: list[str]) -> CommandLine:
     about = "run the Python files that the folder's config names; read them first where it is not your own"
     flags.DEFINE_bool("allow_code", False, about, flag_values=values)
     parsed(values, argv, __doc__, "--lengths=64,128")
-    for name in ("workdir", "lengths"):
-        if not values[name].value:
-            raise BadInput(f"--{name} is missing: give --workdir=DIR --lengths=64,128,256.")
-    options = Options(*(values[name].value for name in Options._fields))
-    lengths = _lengths(values.lengths)
-    return CommandLine(values.workdir, lengths, values.step, values.allow_code, _checked(options))
+    for name, there in (("workdir", values.workdir), ("lengths", values.lengths or values.generate)):
+        if not there:
+            raise BadInput(
+                f"--{name} is missing: give --workdir=DIR --lengths=64,128,256, or --generate=500."
+            )
+    options = _checked(Options(*(values[name].value for name in Options._fields)), values.generate)
+    lengths = _lengths(values.lengths) if values.lengths else []
+    return CommandLine(values.workdir, lengths, values.generate, values.step, values.allow_code, options)
 
 
 def _lengths(text: str) -> list[int]:
@@ -142,8 +152,9 @@ def _lengths(text: str) -> list[int]:
     return lengths
 
 
-def _checked(options: Options) -> Options:
+def _checked(options: Options, generate: int) -> Options:
     try:
+        check_int("--generate", generate, 0, 10**6)
         check_int("--sequences", options.sequences, 2)
         check_int("--batch", options.batch, 1)
         check_int("--chunk", options.chunk, 1)
@@ -164,14 +175,26 @@ def _main(argv: list[str]) -> None:
     config = complete(place.read_config())
     _jax.configure(config, cache=False)
     learned = restore(place.path, asked.step, asked.allow_code)
-    subject = _subject(learned, asked)
-    _check_lengths(subject, asked)
+    subject = _subject(learned, asked) if asked.lengths else None
+    prompts = _generate.prompts(learned, asked.generate, asked.options.seed) if asked.generate else None
     with contextlib.suppress(BadInput):  # without a cache it takes longer
         _jax.use_cache(config)
+    about = _about(learned, argv)
+    if subject:
+        _at_lengths(place, learned, subject, asked, about)
+    if prompts:
+        print(f"{_name(learned)}, {asked.workdir} after update {learned.step}, running free")
+        found, figure = _generate.run(learned, prompts, asked.generate, asked.options.seed)
+        report = {**about, "seed": asked.options.seed, "steps": asked.generate, **found}
+        _leave(place, "generation", report, figure)
+
+
+def _at_lengths(place: Workdir, learned: Learned, subject: Subject, asked: CommandLine, about: dict):
+    """Measures at each length, and leaves the report."""
     began = time.perf_counter()
     table = dict(_rows(learned, subject, asked))
     report = {
-        **_described(learned, argv),
+        **about,
         "trained_lengths": [*subject.streamed.trained],
         **asked.options._asdict(),
         "interval": "95% over sequences: Wilson's for fractions, normal for the others",
@@ -181,18 +204,23 @@ def _main(argv: list[str]) -> None:
         },
         "seconds": round(time.perf_counter() - began, 3),
     }
-    _leave(place, table, report)
+    figure, (ax,) = plots.axes()
+    draw(ax, table, report)
+    _leave(place, "evaluation", report, figure)
 
 
 def _subject(learned: Learned, asked: CommandLine) -> Subject:
-    """What is measured. Raises: BadInput where the learner has no sequences of other lengths."""
+    """What is measured. Raises: BadInput where the learner has no sequences of these lengths."""
     streamed = learned.experiment.learner.streamed()
     if streamed is None:
         raise BadInput(
             f"--lengths: {_name(learned)}, by which {asked.workdir} was trained, has no sequences of other "
             "lengths: its `streamed` gives None."
         )
-    return Subject(streamed, learned.params, learned.shared, jax.device_put(learned.experiment.arrays))
+    arrays = jax.device_put(learned.experiment.arrays)
+    subject = Subject(streamed, learned.params, learned.shared, arrays)
+    _check_lengths(subject, asked)
+    return subject
 
 
 def _name(learned: Learned) -> str:
@@ -201,7 +229,7 @@ def _name(learned: Learned) -> str:
     return config.task.name if config.learner.name == OURS else os.path.basename(config.learner.name)
 
 
-def _described(learned: Learned, argv: list[str]) -> dict[str, Any]:
+def _about(learned: Learned, argv: list[str]) -> dict[str, Any]:
     """What any report says."""
     learner = learned.experiment.learner
     return {
@@ -276,14 +304,13 @@ def _numbers(estimate: Estimate) -> dict[str, float | None]:
     return {name: x if math.isfinite(x) else None for name, x in estimate._asdict().items()}
 
 
-def _leave(place: Workdir, table: dict[int, dict[str, Estimate]], report: dict[str, Any]) -> None:
-    """evaluation.png and evaluation.json, each whole or not at all, and where they are. Raises: NotSaved."""
-    picture, numbers = (place.path / f"evaluation.{kind}" for kind in ("png", "json"))
-    figure, (ax,) = plots.axes()
-    draw(ax, table, report)
-    plots.save(figure, picture)
+def _leave(place: Workdir, name: str, report: dict[str, Any], figure: Figure | None) -> None:
+    """The report and its figure, each whole or not at all, and where they are. Raises: NotSaved."""
+    picture, numbers = (place.path / f"{name}.{kind}" for kind in ("png", "json"))
+    if figure:
+        plots.save(figure, picture)
     write(numbers, to_json(report))
-    print(f"\n{numbers}\n{picture}")
+    print("", numbers, *([picture] if figure else []), sep="\n")
 
 
 def draw(ax, table: dict[int, dict[str, Estimate]], report: dict[str, Any]) -> None:

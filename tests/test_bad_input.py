@@ -429,6 +429,8 @@ def test_wrong_types_in_a_config_file():
         (["--workdir=no/such/folder", "--lengths=4"], "no/such/folder"),
         (["--workdir=tests", "--lengths=4"], "tests"),
         (["--workdir={run}"], "--lengths"),
+        (["--workdir={run}", "--generate=-1"], "--generate"),
+        (["--workdir={run}", "--generate=5"], "continue"),
         (["--workdir={run}", "--lengths=4,x"], "'x'"),
         (["--workdir={run}", "--lengths=4,,8"], "''"),
         (["--workdir={run}", "--lengths=4,-8"], "'-8'"),

@@ -16,7 +16,7 @@ import pytest
 
 import experiments
 from configs import default
-from experiments import _code, _estimates, evaluate
+from experiments import _code, _estimates, _generate, evaluate
 from experiments._build import build
 from experiments._checkpoint import Checkpoints, Counters
 from experiments._load import restore
@@ -447,3 +447,141 @@ def test_a_learner_without_other_lengths_is_refused(learned_by, capsys):
     status, out, err = run(capsys, f"--workdir={folder}", *STREAM)
     assert (status, out) == (2, "") and err.count("\n") == 1 and "`streamed` gives None" in err
     assert everything(folder) == before
+    status, _, err = run(capsys, f"--workdir={folder}", "--generate=3", "--allow_code")
+    assert status == 2 and "no model that generates" in err
+
+
+# Generation.
+
+GOING_ON = '''"""Tasks whose targets are the next inputs: two waves at once; letters, few or many."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from r3nn.tasks import Classification, Regression
+
+
+@dataclasses.dataclass(frozen=True)
+class Waves(Regression):
+    in_size = out_size = 2
+
+    def example(self, key, length, max_length):
+        at = 0.3 * jnp.arange(max_length + 1) + jax.random.uniform(key)
+        x = jnp.stack([jnp.sin(at), jnp.cos(at)], axis=-1)
+        return x[:-1], x[1:], jnp.arange(max_length) < length
+
+    def baseline(self, length):
+        return {"mse": 0.5}
+
+
+@dataclasses.dataclass(frozen=True)
+class Letters(Classification):
+    vocab = out_size = 5
+    longest: int = 1000
+
+    def example(self, key, length, max_length):
+        if max_length > self.longest:
+            raise ValueError("there is no such sequence")
+        x = (jax.random.randint(key, (), 0, 5) + jnp.arange(max_length + 1)) % 5
+        return x[:-1], x[1:], jnp.arange(max_length) < length
+
+    def decode(self, ids):
+        return "".join("abcde"[i] for i in ids)
+
+
+waves, letters, short = Waves(), Letters(), Letters(longest=6)
+'''
+
+
+@pytest.fixture
+def going_on(tmp_path):
+    """Makes the folder of a run of a task in a file -> the folder."""
+
+    def make(name, **fields):
+        (tmp_path / "tasks.py").write_text(GOING_ON)
+        folder = tmp_path / name
+        folder.mkdir()
+        untrained(folder, tiny(**{"task.name": f"{tmp_path}/tasks.py:{name}", **fields}))
+        return folder
+
+    return make
+
+
+def test_a_signal_that_runs_free(going_on, capsys):
+    """Against a loop over `chunk`, which is handed its own output; beside the true waves."""
+    folder = going_on("waves", **{"model.feedback": "values"})
+    arguments = (f"--workdir={folder}", "--allow_code", "--generate=4")
+    status, out, err = run(capsys, *arguments, "--seed=3", "--lengths=2,5", "--sequences=4")
+    assert (status, err) == (0, "") and (folder / "evaluation.json").exists()
+    assert out.splitlines()[-2:] == [f"{folder}/generation.json", f"{folder}/generation.png"]
+    report = json.loads((folder / "generation.json").read_text())
+    found, true = np.array(report["generated"]), np.array(report["true"])
+    inputs = np.array(report["prompt"])
+    assert inputs.shape == (3, 4, 2) and found.shape == true.shape == (3, 4, 2)  # the last 4 of 6 steps
+    angle = np.unwrap(np.arctan2(*np.concatenate([inputs, true], axis=1).T).T)
+    np.testing.assert_allclose(np.diff(angle), 0.3, atol=1e-5)
+    np.testing.assert_allclose(report["mse"], np.mean((found - true) ** 2), rtol=1e-6)
+    model, params, _ = experiments.load(folder, allow_code=True)
+    begin = angle[:, :1] - 0.3 * np.arange(2, 0, -1)  # the two steps of the prompts that are not shown
+    xs = np.concatenate([np.stack([np.sin(begin), np.cos(begin)], -1), inputs], axis=1)
+    carry, step = model.start(params, (3,)), jax.jit(model.chunk)
+    for x in np.float32(xs).swapaxes(0, 1):
+        carry, ys = step(params, carry, x[None])
+    for t in range(4):
+        np.testing.assert_allclose(found[:, t], ys[0], atol=1e-4)
+        carry, ys = step(params, carry, ys)
+    assert run(capsys, *arguments, "--seed=3")[0] == 0
+    again = json.loads((folder / "generation.json").read_text())
+    assert [again[name] for name in ("prompt", "generated")] == [
+        report[name] for name in ("prompt", "generated")
+    ]
+    assert run(capsys, *arguments)[0] == 0
+    assert json.loads((folder / "generation.json").read_text())["prompt"] != report["prompt"]
+
+
+def test_text_that_runs_free(going_on, capsys):
+    """As the task decodes it, beside the true text; no figure."""
+    folder = going_on("letters")
+    status, out, err = run(capsys, f"--workdir={folder}", "--allow_code", "--generate=7")
+    assert (status, err) == (0, "") and not (folder / "generation.png").exists()
+    said = dict(re.findall(r"^(\w+ [123]):\n(\w+)$", out, re.MULTILINE))
+    assert len(said) == 9 and len(said["prompt 2"]) == 6 and len(said["generated 2"]) == 7
+    assert said["prompt 2"] + said["true 2"] in "abcde" * 4
+    report = json.loads((folder / "generation.json").read_text())
+    assert ["abcde"[i] for i in report["generated"][1]] == [*said["generated 2"]]
+
+
+def test_where_the_sequences_end(going_on, capsys):
+    """There is no true text behind them."""
+    status, out, _ = run(capsys, f"--workdir={going_on('short')}", "--allow_code", "--generate=7")
+    assert status == 0 and "generated 3:" in out and "true" not in out
+
+
+def test_prompts_of_many_lengths():
+    """Each is as if alone."""
+    built = model.build(vocab=4, out_size=4, hidden_size=5, cell="gru", predict_depths=True)
+    params, ids = numbers(jax.eval_shape(built.init, jax.random.key(0))), np.arange(15).reshape(3, 5) % 4
+    lengths, key = np.array([1, 5, 3]), jax.random.key(2)
+    found = _generate.free(built, params, ids, lengths, key, 6)
+    for row, length in enumerate(lengths):
+        alone = _generate.free(built, params, np.tile(ids[row, :length], (3, 1)), np.full(3, length), key, 6)
+        np.testing.assert_array_equal(found[row], alone[row])
+
+
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"task.name": "adding"}, "an input has 2 values, and the outputs are those of a regression, 1 wide"),
+        ({"task.name": "copy_memory", "train.length": 30}, "is one of 10 ids, and the outputs are"),
+        ({"task.name": "s3"}, "its targets are not the inputs of the next step"),
+        ({"task.name": "adding", "model.predict": "mean"}, "no model that generates"),
+    ],
+)
+def test_what_does_not_go_on_is_refused(fields, words, tmp_path, capsys):
+    untrained(tmp_path, tiny(**fields))
+    before = everything(tmp_path)
+    status, out, err = run(capsys, f"--workdir={tmp_path}", "--generate=4", "--lengths=30")
+    assert (status, out) == (2, "") and err.count("\n") == 1 and words in err
+    assert everything(tmp_path) == before

@@ -133,6 +133,10 @@ class Task(Value):
         del batch
         return None
 
+    def decode(self, ids: np.ndarray) -> str:
+        """Ids [T] as people read them: numbers, unless a task knows what its ids stand for."""
+        return " ".join(map(str, ids.tolist()))
+
     def tally(self, predictions: jax.Array, batch: Batch) -> Tally:
         """The sums of a batch, or of a chunk of its time axis, from predictions [B, T, O].
 
