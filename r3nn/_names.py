@@ -1,6 +1,7 @@
 """From the words and numbers of a config to what they mean, or to one sentence of complaint."""
 
 import ast
+import contextlib
 import dataclasses
 import difflib
 import hashlib
@@ -11,8 +12,30 @@ import os
 import pathlib
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+
+
+class FieldError(ValueError):
+    """What is wrong with an option. field: its name, with which sentences begin that are not of `about`."""
+
+    def __init__(self, field: str, sentence: str):
+        super().__init__(sentence)
+        self.field = field
+
+    def within(self, group: str) -> str:
+        """The sentence for who knows the option as a field of a group, such as "config.model."."""
+        text = str(self)
+        return f"{group}{text}" if text.startswith(self.field) else f"{group}{self.field}: {text}"
+
+
+@contextlib.contextmanager
+def about(field: str) -> Iterator[None]:
+    """Around what one option asks for: what is refused there is a FieldError of that option."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise FieldError(field, str(error)) from error
 
 
 def lookup(
@@ -138,7 +161,10 @@ def did_you_mean(value: Any) -> str:
 
 
 def check_int(field: str, value: Any, low: int, high: int | None = None) -> None:
-    """Raises ValueError, in one sentence, unless `value` is an integer in [low, high]."""
+    """Raises FieldError, in one sentence, unless `value` is an integer in [low, high].
+
+    field: the name of the option, and behind a space, what else there is to say of it.
+    """
     allowed = f"at least {low}" if high is None else f"from {low} to {high}"
     try:
         number = operator.index(value)
@@ -146,13 +172,13 @@ def check_int(field: str, value: Any, low: int, high: int | None = None) -> None
         number = None
     in_range = number is not None and low <= number and (high is None or number <= high)
     if isinstance(value, bool) or not in_range:
-        raise ValueError(f"{field} must be an integer {allowed}, got {value!r}.")
+        raise FieldError(field.split()[0], f"{field} must be an integer {allowed}, got {value!r}.")
 
 
 def check_choice(field: str, value: Any, allowed: Iterable[str]) -> None:
-    """Raises ValueError, in one sentence, unless `value` is one of `allowed`."""
+    """Raises FieldError, in one sentence, unless `value` is one of `allowed`. field: as in `check_int`."""
     if value not in (allowed := tuple(allowed)):
-        raise ValueError(f"{field} must be one of {', '.join(allowed)}, got {value!r}.")
+        raise FieldError(field.split()[0], f"{field} must be one of {', '.join(allowed)}, got {value!r}.")
 
 
 def _attribute(kind: str, name: str, file: pathlib.Path, attribute: str, of: type, allow_code: bool) -> Any:

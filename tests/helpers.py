@@ -28,6 +28,7 @@ from r3nn import (
     zoneout,
 )
 from r3nn.cells import SLSTMState, elman, gru, lstm, mgu, ugrnn
+from r3nn.time import _pick
 from r3nn.time._trees import batch_axes
 
 
@@ -232,6 +233,11 @@ def pairwise(**axes) -> list[dict]:
 def product(**axes) -> list[dict]:
     """All rows."""
     return [dict(zip(axes, row, strict=True)) for row in itertools.product(*axes.values())]
+
+
+def in_blocks(cell, mode, chunk) -> dict:
+    """chunk=, for a mode that goes by blocks of steps; `unroll` refuses it elsewhere."""
+    return {} if _pick._at_once(cell, mode) else {"chunk": chunk}
 
 
 def equations(jaxpr):

@@ -17,6 +17,7 @@ from tests.helpers import (
     assert_close,
     compiled,
     equations,
+    in_blocks,
     in_size,
     outcome,
     pad,
@@ -39,9 +40,9 @@ def test_equals_its_definition(name, x64):
 
     @compiled
     def run(params, state, xs):
-        how = dict(mask=p.mask, reset=p.reset, reverse=reverse, chunk=3)
-        one = cell(params, state, p.xs[0])
-        return one, *(outcome(cell, params, state, xs, mode=mode, **how) for mode in ("plain", "scan"))
+        how = dict(mask=p.mask, reset=p.reset, reverse=reverse)
+        by_mode = ({"mode": "plain"}, {"mode": "scan", "chunk": 3})
+        return cell(params, state, p.xs[0]), *(outcome(cell, params, state, xs, **how, **m) for m in by_mode)
 
     one, plain, scan = run(p.params, p.state, xs)
     close(scan, plain)
@@ -205,7 +206,8 @@ def lengths(jaxpr) -> list:
 def test_a_scan_in_a_scan(order, mode, expected):
     cell = deep(gru, 5, order=order)
     p = problem(cell, T, (B,), D, H)
-    jaxpr = jax.make_jaxpr(functools.partial(unroll, cell, mode=mode, chunk=T))(p.params, p.state, p.xs).jaxpr
+    run = functools.partial(unroll, cell, mode=mode, **in_blocks(cell, mode, T))
+    jaxpr = jax.make_jaxpr(run)(p.params, p.state, p.xs).jaxpr
     assert lengths(jaxpr) == expected
 
 
@@ -218,7 +220,8 @@ def test_the_program_does_not_grow_with_depth(order, mode, tie):
     def size(depth):
         cell = every_depth(deep(elman, depth, tie=tie, order=order))
         p = problem(cell, T, (B,), D, H)
-        run = functools.partial(outcome, cell, mode=mode, mask=p.mask, reset=p.reset, chunk=3)
+        how = dict(mode=mode, mask=p.mask, reset=p.reset, **in_blocks(cell, mode, 3))
+        run = functools.partial(outcome, cell, **how)
         return len(list(equations(jax.make_jaxpr(run)(p.params, p.state, p.xs).jaxpr)))
 
     few = 5 if order == "stepwise" else 4  # up to four levels are written out within a time step

@@ -19,6 +19,7 @@ from tests.helpers import (
     REPRESENTATIVES,
     assert_close,
     compiled,
+    in_blocks,
     in_size,
     open_sizes,
     pad,
@@ -44,7 +45,7 @@ def arguments(name, **options):
 
 def loss(cell, params, state, xs, mask, reset, mode="scan"):
     """The same for every sequence of a batch, whatever its place."""
-    values = unroll(cell, params, state, xs, mask=mask, reset=reset, mode=mode, chunk=3)
+    values = unroll(cell, params, state, xs, mask=mask, reset=reset, mode=mode, **in_blocks(cell, mode, 3))
     return sum(jnp.sum(jnp.sin(leaf)) for leaf in jax.tree.leaves(values))
 
 

@@ -25,6 +25,7 @@ from tests.helpers import (
     assert_close,
     backward_loop,
     compiled,
+    in_blocks,
     inner_loops,
     number,
     open_sizes,
@@ -92,8 +93,9 @@ def check_modes(row, monkeypatch):
 
     @compiled
     def run(params, state, xs, flags):
-        how = dict(reverse=row["reverse"], chunk=row["chunk"], **flags)
-        return [outcome(cell, params, state, xs, mode=mode, **how) for mode in modes]
+        how = dict(reverse=row["reverse"], **flags)
+        chunk = functools.partial(in_blocks, cell, chunk=row["chunk"])
+        return [outcome(cell, params, state, xs, mode=mode, **chunk(mode=mode), **how) for mode in modes]
 
     # Newton on all of a dense Jacobian compiles for long: over more than one window, where units are apart.
     windows = row["T"] < 50 or cell.recurrence in ELEMENTWISE
@@ -223,7 +225,7 @@ def test_masked_steps_repeat_the_last_output(mode, reverse, x64):
 def test_padding_may_hold_anything(mode, x64):
     """NaN or numbers under the mask: the same values and gradients, to the bit, and none for the padding."""
     p = problem(mgu, T, (B,), D, H)
-    run = compiled(functools.partial(outcome, mgu, mode=mode, mask=p.mask, chunk=4))
+    run = compiled(functools.partial(outcome, mgu, mode=mode, mask=p.mask, **in_blocks(mgu, mode, 4)))
     nan, numbers = (run(p.params, p.state, xs) for xs in (pad(p.xs, p.mask), p.xs))
     assert_close(nan, numbers, rtol=0, atol=0)
     d_xs = nan[1][2]
@@ -365,8 +367,9 @@ def test_a_bare_function_closing_over_arrays(mode, x64):
             state, y = gru(params._replace(input=p), state, x)
             return state, {"y": y[..., position] * scale[None]}
 
-        how = dict(mask=p.mask, reverse=True, chunk=4)
+        how = dict(mask=p.mask, reverse=True)
         if as_function:
+            how |= in_blocks(function, mode, 4)
             final, ys = unroll(function, params.input, state, xs, mode=mode, **how)
             ys = ys["y"]
         else:
@@ -411,7 +414,10 @@ def test_integers_and_keys_pass_through(x64):
         state = (h, 3, jax.random.key(1))
         xs = {"id": ids, "x": inputs, "key": jax.random.split(jax.random.key(2), T)}
         final, (ys, counts) = unroll(
-            function, numbers | {"offset": 2}, state, xs, mode=mode, mask=np.arange(T) != 4, chunk=4
+            *(function, numbers | {"offset": 2}, state, xs),
+            mode=mode,
+            mask=np.arange(T) != 4,
+            **in_blocks(function, mode, 4),
         )
         return number((final[0], ys)), (final, ys, counts)
 

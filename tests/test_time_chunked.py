@@ -8,11 +8,21 @@ import numpy as np
 import pytest
 
 from r3nn import CELLS, chain, deep, feedback, unroll, with_output
-from r3nn.cells import gru, lstm, mgu, mingru
+from r3nn.cells import gru, indrnn, lstm, mgu, mingru
 from r3nn.compose import WithOutputParams
-from r3nn.time import Linear, explain
+from r3nn.time import Linear, Newton, explain
 from r3nn.time._pick import modes_of
-from tests.helpers import TanhReadout, assert_close, compiled, equations, open_sizes, outcome, problem, scans
+from tests.helpers import (
+    TanhReadout,
+    assert_close,
+    compiled,
+    equations,
+    in_blocks,
+    open_sizes,
+    outcome,
+    problem,
+    scans,
+)
 
 T, B, D, H = 23, 3, 2, 4
 
@@ -141,10 +151,8 @@ def test_bfloat16_products(name):
     @compiled
     def run(params, state, xs):
         flags = dict(mask=p.mask, reset=p.reset)
-        low = [
-            outcome(cell, params, state, xs, mode=mode, chunk=4, compute_dtype=jnp.bfloat16, **flags)
-            for mode in modes_of(cell)
-        ]
+        rounded = functools.partial(outcome, cell, params, state, xs, compute_dtype=jnp.bfloat16, **flags)
+        low = [rounded(mode=mode, **in_blocks(cell, mode, 4)) for mode in modes_of(cell)]
         return low, outcome(cell, params, state, xs, mode="plain", **flags)
 
     (plain, *others), exact = run(p.params, p.state, p.xs)
@@ -192,7 +200,11 @@ def test_symbolic_sizes_are_unknown():
     "cell, change, error, message",
     [
         (gru, {"memory": 0}, ValueError, r"memory \(bytes\) must be an integer at least 1, got 0"),
-        (gru, {"memory": 10**6, "chunk": 3}, ValueError, "chunk=3, memory=1000000: give the block length or"),
+        (gru, {"memory": 10**6, "chunk": 3}, ValueError, "chunk=3, memory=1000000: give the steps or"),
+        (gru, {"mode": "plain", "chunk": 3}, ValueError, "chunk=3: mode='plain' has no blocks of steps"),
+        (mingru, {"mode": Linear(), "chunk": 3}, ValueError, "chunk=3: mode=Linear.* has no blocks"),
+        (indrnn, {"mode": "newton", "chunk": 3}, ValueError, "chunk=3: mode='newton' has no blocks of steps"),
+        (deep(indrnn, 2), {"mode": Newton(), "chunk": 3}, ValueError, "chunk=3: .* has no blocks of steps"),
         (gru, {"mode": "linear"}, ValueError, "mode='linear': GRU runs in plain, scan, chunked, newton"),
         (gru, {"mode": Linear()}, ValueError, "mode='linear': GRU runs in plain, scan, chunked, newton"),
         (

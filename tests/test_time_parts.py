@@ -63,8 +63,9 @@ def test_equal_plain(row, x64, monkeypatch):
 
     @compiled
     def run(params, state, xs):
-        how = dict(reverse=row["reverse"], chunk=4, **flags)
-        return [outcome(cell, params, state, xs, mode=mode, **how) for mode in ("plain", row["mode"])]
+        how = dict(reverse=row["reverse"], **flags)
+        by_mode = ({"mode": "plain"}, {"mode": row["mode"], "chunk": 4})
+        return [outcome(cell, params, state, xs, **how, **mode) for mode in by_mode]
 
     plain, other = run(p.params, p.state, xs)
     close(other, plain)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from r3nn import initializers
-from r3nn._names import check_int
+from r3nn._names import FieldError, check_int
 from r3nn._ranks import plus
 from r3nn._serialize import serializable
 from r3nn.cells._activations import ACTIVATIONS, activation_field, name_of, shown
@@ -110,7 +110,7 @@ class GatedCell(Cell):
         check_int("in_size", in_size, 1)
         check_int("hidden_size", hidden_size, 1)
         if chrono is not None and not (bias and self.keeps + self.writes):
-            raise ValueError(f"chrono={chrono}: {type(self).__name__} has no gate bias to set")
+            raise FieldError("chrono", f"chrono={chrono}: {type(self).__name__} has no gate bias to set")
         kernel_init = kernel_init or self.kernel_init
         multiplier_init = recurrent_init or self.reads.default
         recurrent_init = recurrent_init or self.recurrent_init or self.reads.default

@@ -4,7 +4,7 @@ import dataclasses
 
 import jax
 
-from r3nn._names import check_int
+from r3nn._names import FieldError, check_int
 from r3nn.cells._gated import GatedCell
 from r3nn.cells._reads import Dense, check_dense
 
@@ -20,7 +20,8 @@ class Heads(Dense):
     def draw(self, init, key, size, dtype):
         """One gate's weights, each block by an initializer of shape [d, d]."""
         if size % self.count:
-            raise ValueError(f"hidden_size={size}: must be a multiple of the {self.count} heads")
+            what = f"hidden_size={size}: must be a multiple of the {self.count} heads"
+            raise FieldError("hidden_size", what)
         d = size // self.count
         return jax.vmap(lambda key: init(key, (d, d), dtype))(jax.random.split(key, self.count))
 

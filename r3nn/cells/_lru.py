@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from r3nn import initializers
-from r3nn._names import check_int
+from r3nn._names import FieldError, check_int
 from r3nn._ranks import along
 from r3nn._serialize import serializable
 from r3nn.cells._base import Array, Cell
@@ -68,7 +68,7 @@ class LRU(Cell):
         check_int("in_size", in_size, 1)
         check_int("hidden_size", hidden_size, 1)
         if not 0 <= r_min < r_max <= 1:
-            raise ValueError(f"r_min={r_min}, r_max={r_max}: must be 0 <= r_min < r_max <= 1")
+            raise FieldError("r_min", f"r_min={r_min}, r_max={r_max}: must be 0 <= r_min < r_max <= 1")
         modulus, phase, b, c, d = jax.random.split(key, 5)
         inside = jax.random.uniform(modulus, (hidden_size,), dtype, minval=r_min**2, maxval=r_max**2)
         inside = jnp.clip(inside, 1e-8, 1 - 1e-6 if dtype != jnp.bfloat16 else 0.99)

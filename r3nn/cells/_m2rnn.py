@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn import sigmoid
 
-from r3nn._names import check_int
+from r3nn._names import FieldError, check_int
 from r3nn._serialize import serializable
 from r3nn.cells._base import Array
 from r3nn.cells._gated import GatedCell
@@ -62,7 +62,8 @@ class M2RNN(GatedCell):
 
     def _widths(self, hidden_size):
         if hidden_size % self.heads:
-            raise ValueError(f"hidden_size={hidden_size}: must be a multiple of the {self.heads} heads")
+            what = f"hidden_size={hidden_size}: must be a multiple of the {self.heads} heads"
+            raise FieldError("hidden_size", what)
         keys = self.heads * self.keys
         return M2RNNGates(query=keys, key=keys, forget=self.heads, value=hidden_size)
 

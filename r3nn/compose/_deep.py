@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn._names import check_choice, check_int
+from r3nn._names import FieldError, check_choice, check_int
 from r3nn._serialize import serializable
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params, check_cell, in_turn
@@ -70,9 +70,8 @@ class Deep(Composed):
         first = self.cell.init(first_key, in_size, hidden_size, **options)
         if self.tie == "full":
             if in_size != hidden_size:
-                raise ValueError(
-                    f"tie='full': in_size={in_size} must equal hidden_size={hidden_size}, as one θ serves all"
-                )
+                must = f"in_size={in_size} must equal hidden_size={hidden_size}, as one θ serves all"
+                raise FieldError("tie", f"tie='full': {must}")
             return DeepParams(first, None)
         count = {"none": self.depth - 1, "all": 1}.get(self.tie, self.tie)
         count = min(count, self.depth - 1)

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from r3nn._names import did_you_mean
+from r3nn._names import FieldError, did_you_mean
 from r3nn._serialize import serializable
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params, State, check_cell, in_turn
@@ -61,7 +61,7 @@ class Feedback(Composed):
             raise TypeError(f"readout={self.readout!r}: must be a value{did_you_mean(self.readout)}")
         for part in all_parts(self.cell):
             if (order := getattr(part, "order", "auto")) in ("layerwise", "wavefront"):
-                raise ValueError(f"order={order!r}: a cell under feedback runs stepwise (or 'auto')")
+                raise FieldError("order", f"order={order!r}: a cell under feedback runs stepwise (or 'auto')")
 
     def init(self, key, in_size, hidden_size, **options):
         """The inner cell's params for inputs [..., in_size + O], and the readout's."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from r3nn._names import FieldError
 from r3nn.cells import Cell
 from r3nn.compose._wrapper import Wrapper
 from r3nn.time._noise import bare, part
@@ -14,7 +15,7 @@ class Residual(Wrapper):
     def init(self, key, in_size, hidden_size, **options):
         """The inner cell's params. Raises: ValueError unless in_size equals hidden_size."""
         if in_size != hidden_size:
-            raise ValueError(f"residual: in_size={in_size} must equal hidden_size={hidden_size}")
+            raise FieldError("residual", f"residual: in_size={in_size} must equal hidden_size={hidden_size}")
         return super().init(key, in_size, hidden_size, **options)
 
     def output(self, params, state, x):

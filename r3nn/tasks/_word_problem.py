@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from r3nn._names import FieldError
 from r3nn.tasks._base import Batch
 from r3nn.tasks._kinds import Classification
 
@@ -107,10 +108,8 @@ def _permutations(group: str) -> list[tuple[int, ...]]:
     n = int(n)
     order = {"": 0, "Z": n, "S": math.factorial(n), "A": math.factorial(n) // 2}[family]
     if not 2 <= order <= _MAX_ORDER:
-        raise ValueError(
-            "group must be S, A or Z and a number, such as S3, A5 or Z60, and have from 2 to "
-            f"{_MAX_ORDER} elements, got {group!r}."
-        )
+        must = f"be S, A or Z and a number, such as S3, A5 or Z60, and have from 2 to {_MAX_ORDER} elements"
+        raise FieldError("group", f"group must {must}, got {group!r}.")
     if family == "Z":
         return [tuple((p + shift) % n for p in range(n)) for shift in range(n)]
     everything = itertools.permutations(range(n))

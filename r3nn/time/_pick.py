@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from r3nn._names import check_choice, check_int, did_you_mean
+from r3nn._names import FieldError, check_choice, check_int, did_you_mean
 from r3nn.cells import Cell
+from r3nn.cells._base import parts
 from r3nn.time._chunks import chunk_size
-from r3nn.time._jacobian import ELEMENTWISE
+from r3nn.time._jacobian import ELEMENTWISE, exact_by_unit
 from r3nn.time._linear import Linear
 from r3nn.time._linearise import residuals
 from r3nn.time._newton import Newton
@@ -30,9 +31,10 @@ LARGE = 2**30
 class Pick(NamedTuple):
     """How one cell runs over time.
 
-    mode: what it runs in. options: a `Linear` or a `Newton` for those modes, else None. chunk: steps per
-    block of the backward pass (of plain: all). keep: whether the run that a backward pass starts from, of
-    all steps (scan) or of the block (chunked), keeps the recurrent products beside the states.
+    mode: what it runs in. options: a `Linear` or a `Newton` for those modes, else None. chunk: steps that
+    the backward pass takes at once, a block (of plain: all). keep: whether the run that a backward pass
+    starts from, of all steps (scan) or of the block (chunked), keeps the recurrent products beside the
+    states.
     bytes: of temporary memory for a forward and a backward pass, predicted (chunked and scan; else None).
     reason: why, in words.
     """
@@ -57,13 +59,28 @@ def check_how(cell, mode, chunk, memory, compute) -> None:
         if size is not None:
             check_int(name, size, 1)
     if chunk is not None and memory is not None:
-        raise ValueError(f"chunk={chunk}, memory={memory}: give the block length or the bytes, not both")
+        raise FieldError("chunk", f"chunk={chunk}, memory={memory}: give the steps or the bytes, not both")
+    if chunk is not None and _at_once(cell, mode):
+        what = f"chunk={chunk}: mode={mode!r} has no blocks of steps; scan and chunked do"
+        raise FieldError("chunk", what)
     if memory is not None and mode not in ("auto", "scan", "chunked"):
-        raise ValueError(f"memory={memory}: mode={mode!r} takes none; auto, scan and chunked do")
+        what = f"memory={memory}: mode={mode!r} takes none; auto, scan and chunked do"
+        raise FieldError("memory", what)
     if compute is not None and not _is_floating(compute):
         raise TypeError(
             f"compute_dtype={compute!r}: must be a floating dtype, such as jnp.bfloat16 (float64: with x64)"
         )
+
+
+def _at_once(cell, mode) -> bool:
+    """Whether the backward pass takes all steps at once: in "newton", of cells whose Jacobian is exact."""
+    options = DEFAULTS[mode]() if mode in DEFAULTS else mode
+    if not isinstance(options, Newton) or not isinstance(cell, Cell):
+        return mode == "plain" or isinstance(options, Linear)
+    if exact_by_unit(cell, options.jacobian):
+        return True
+    swept = type(cell).sweep is not Cell.sweep and getattr(cell, "order", "auto") != "stepwise"
+    return swept and all(_at_once(part, mode) for part in parts(cell))
 
 
 def _is_floating(dtype) -> bool:
@@ -98,9 +115,10 @@ def pick(cell: Cell, arrays, mode, chunk, memory, predicting: bool = True) -> Pi
     asked = mode in ("scan", "chunked") and (predicting or memory is not None) and _sized(arrays)
     predicted = predict(cell, arrays, mode, chunk, keep) if asked else None
     if memory is not None and not _sized(arrays):
-        raise ValueError(f"memory={memory}: nothing is predicted for symbolic sizes; give chunk instead")
+        what = f"memory={memory}: nothing is predicted for symbolic sizes; give chunk instead"
+        raise FieldError("memory", what)
     if predicted is not None and memory is not None and predicted > memory:
-        raise ValueError(f"memory={memory}: mode={mode!r} needs about {predicted} bytes")
+        raise FieldError("memory", f"memory={memory}: mode={mode!r} needs about {predicted} bytes")
     return Pick(cell, mode, options, chunk, keep, predicted, reason)
 
 
@@ -122,7 +140,7 @@ def _chunk(cell, arrays, mode, chunk, memory):
 def _mode(cell, arrays, mode, memory):
     if mode != "auto":
         if mode not in (can := modes_of(cell)):
-            raise ValueError(f"mode={mode!r}: {type(cell).__name__} runs in {', '.join(can)}")
+            raise FieldError("mode", f"mode={mode!r}: {type(cell).__name__} runs in {', '.join(can)}")
         return mode, "asked for"
     states = length_of(arrays.xs) * _bytes(arrays.state)
     if cell.affine and memory is None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from r3nn._names import check_choice, check_int, unknown
+from r3nn._names import FieldError, check_choice, check_int, unknown
 from r3nn._value import Value
 from r3nn.training._optimizer import OPTIMIZERS, SCHEDULES
 from r3nn.training.learner import Learner
@@ -56,14 +56,17 @@ class Spec(Value):
         check_int("sync_every", self.sync_every, 1)
         check_int("accumulate", self.accumulate, 1)
         if self.updates % self.sync_every:
-            raise ValueError(f"updates={self.updates}: must be a multiple of sync_every={self.sync_every}.")
+            multiple = f"must be a multiple of sync_every={self.sync_every}."
+            raise FieldError("updates", f"updates={self.updates}: {multiple}")
         if self.batch % self.devices:
-            raise ValueError(f"devices={self.devices}: must divide the batch, {self.batch} sequences.")
+            rows = f"must divide the batch, {self.batch} sequences."
+            raise FieldError("devices", f"devices={self.devices}: {rows}")
         if self.batch // self.devices % self.accumulate:
             share = self.batch // self.devices
-            raise ValueError(f"accumulate={self.accumulate}: must divide the {share} rows of each device.")
+            what = f"accumulate={self.accumulate}: must divide the {share} rows of each device."
+            raise FieldError("accumulate", what)
         if isinstance(self.optimizer, str) and self.optimizer not in OPTIMIZERS:
-            raise ValueError(unknown("optimizer", self.optimizer, OPTIMIZERS))
+            raise FieldError("optimizer", unknown("optimizer", self.optimizer, OPTIMIZERS))
         check_choice("schedule", self.schedule, SCHEDULES)
 
     def hparams(self, **scalars) -> HParams:
