@@ -71,7 +71,7 @@ def published(config, cell, lr, updates):
     """A cell that starts as its authors draw it, without chrono, and is trained without clipping."""
     config.model.cell = cell
     config.model.hidden_size = 128
-    config.model.init.chrono = 0.0
+    del config.model.init.chrono
     config.train.batch = 50
     config.train.length = 500
     config.train.updates = updates

@@ -4,27 +4,25 @@ import contextlib
 import dataclasses
 import math
 import os
-import re
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import _code, _contradictions, _init_options
-from experiments._config import complete, running
-from experiments._learner import OURS, learner_of, own_of
+from experiments import _code, _contradictions
+from experiments._config import asked, complete, running
+from experiments._learner import OURS, cells_of, learner_of, own_of
 from experiments.errors import BadInput
 from r3nn import training
-from r3nn._names import lookup, unknown
+from r3nn._names import lookup
 from r3nn.cells import Cell
+from r3nn.compose._composed import all_parts
 from r3nn.tasks import Task
 from r3nn.time import CellError
 
-NONE = MappingProxyType({})
 #: what a Python file holds, by the group of config that names it
 KINDS = {
     "task": ("task", Task),
@@ -33,8 +31,6 @@ KINDS = {
     "optimizer": ("optimizer", Callable),
 }
 SENTENCE = 300  # characters of an error that is not ours
-#: fields by the names that the library has for them, where it has others
-RENAMED = {"recurrent_dropout": "model.dropout_candidate"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,10 +63,8 @@ class Experiment:
 
     def on(self, devices: int) -> "Experiment":
         """The same on so many devices, which its config says then. Raises: BadInput."""
-        try:
+        with asked(self.config, ""):
             spec = dataclasses.replace(self.spec, devices=devices)
-        except ValueError as error:
-            raise BadInput(_sentence(error, self.config)) from error
         config = self.config.copy_and_resolve_references()
         config.devices = devices
         return dataclasses.replace(self, config=config.lock(), spec=spec)
@@ -88,12 +82,8 @@ def start(spec: training.Spec, hparams: training.HParams) -> training.TrainState
 def vary(experiment: Experiment, config: ConfigDict) -> Experiment:
     """The same architecture under a config that differs in hyperparameters alone. Raises: BadInput."""
     config = complete(config)
-    try:
-        _contradictions.check(config, experiment.spec)
-        hparams = _hparams(config, experiment.learner)
-    except ValueError as error:
-        raise BadInput(_sentence(error, config)) from error
-    return dataclasses.replace(experiment, config=config, hparams=hparams)
+    _contradictions.check(config, experiment.spec)
+    return dataclasses.replace(experiment, config=config, hparams=_hparams(config, experiment.learner))
 
 
 def build(config: ConfigDict, devices: int = 1, *, allow_code: bool = False) -> Experiment:
@@ -105,21 +95,21 @@ def build(config: ConfigDict, devices: int = 1, *, allow_code: bool = False) -> 
     config = complete(config)
     if allow_code:
         _run_files(config)
-    cells: dict[str, Cell] = {}
     try:
         with _code_at_fault(config):
-            learner = learner_of(config, cells, allow_code)
+            learner = learner_of(config, allow_code)
             params = jax.eval_shape(learner.init, jax.random.key(0))
         _check_memory(16 * _numbers_in(params), f"{_numbers_in(params):,} parameters")
         spec = _spec(config, learner, devices, allow_code)
         _contradictions.check(config, spec)
-        with _code_at_fault(config):
-            experiment = Experiment(
-                config, spec, _hparams(config, learner), learner.arrays(), _numbers_in(params)
-            )
+        hparams = _hparams(config, learner)
+        with asked(config, "model"), _code_at_fault(config):
+            experiment = Experiment(config, spec, hparams, learner.arrays(), _numbers_in(params))
             _check_memory(_trace(experiment), f"a batch of {spec.batch:,} rows")
+    except BadInput:
+        raise
     except (ValueError, TypeError, OverflowError) as error:
-        raise BadInput(_sentence(error, config, cells)) from error
+        raise BadInput(_sentence(error, config, allow_code)) from error
     return experiment
 
 
@@ -163,46 +153,23 @@ def _trace(experiment: Experiment) -> int:
     return training.kept(spec, hparams, state, experiment.arrays)
 
 
-def _sentence(error: Exception, config: ConfigDict, cells: Mapping[str, Cell] = NONE) -> str:
-    """What went wrong, on one line, with the field's name where the library knows it as an option.
-
-    cells: of config.model, by field.
-    """
+def _sentence(error: Exception, config: ConfigDict, allow_code: bool) -> str:
+    """What went wrong, on one line, with the field where that is a cell of config.model."""
     text = " ".join(str(error).split())
     if isinstance(error, CellError):
-        field = next(name for name, cell in cells.items() if error.cell in _init_options.parts(cell))
+        cells = cells_of(config, allow_code).items()
+        field = next(name for name, cell in cells if error.cell in all_parts(cell))
         return f"config.model.{field}={config.model[field]}: {text}."
-    if match := re.search(r"init\(\) got an unexpected keyword argument '(\w+)'", text):
-        known = _init_options.known(cells.values())
-        return f"config.model.init.{match[1]}: {unknown('option', match[1], known)}"
-    if isinstance(error, OverflowError):
-        return f"config.model: a size in it is too large ({text})."
-    if text.startswith("chrono"):
-        text = f"config.model.init.{text}"
-    text = text if len(text) <= SENTENCE else f"{text[:SENTENCE]} ..."
-    return f"{_field(text, config)}{text.rstrip('.')}{'...' if text.endswith('...') else '.'}"
-
-
-def _field(text: str, config: ConfigDict) -> str:
-    """What makes a field of the option's name with which a sentence of the library begins."""
-    name = re.match(r"\w*", text)[0]
-    if name in RENAMED:
-        return f"config.{RENAMED[name]}: "
-    groups = {"model": config.model, "train": config.train, "optimizer": config.optimizer}
-    groups["task.options"] = config.task.options
-    several = ("cell", "params")  # which may be the depth_cell, and a cell's own parameters
-    found = (group for group, fields in groups.items() if name in fields and name not in several)
-    group = next(found, None)
-    return f"config.{group}." if group else ""
+    return f"{text[:SENTENCE]} ..." if len(text) > SENTENCE else f"{text.rstrip('.')}."
 
 
 def _check_memory(needed: int, what: str) -> None:
-    """Raises ValueError where the least that training holds is more than there is: of the parameters four
+    """Raises BadInput where the least that training holds is more than there is: of the parameters four
     times their bytes, with gradients and two moments; of a batch what its backward pass needs.
     """
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > there:
-        raise ValueError(
+        raise BadInput(
             f"config: {what} take {needed / 2**30:,.0f} GiB or more to train, and this machine has "
             f"{there / 2**30:,.0f} GiB; take smaller sizes."
         )
@@ -217,18 +184,19 @@ def _spec(config: ConfigDict, learner: training.Learner, devices: int, allow_cod
     name = optimizer.name
     if name not in training.OPTIMIZERS:
         name = lookup("optimizer", training.OPTIMIZERS, name, Callable, allow_code=allow_code)
-    return training.Spec(
-        learner=learner,
-        batch=train.batch,
-        updates=train.updates,
-        optimizer=name,
-        schedule=optimizer.schedule,
-        warmup=optimizer.warmup,
-        end_fraction=optimizer.end_fraction,
-        devices=devices,
-        sync_every=train.sync_every,
-        accumulate=train.accumulate,
-    )
+    with asked(config, "train", "optimizer", ""):
+        return training.Spec(
+            learner=learner,
+            batch=train.batch,
+            updates=train.updates,
+            optimizer=name,
+            schedule=optimizer.schedule,
+            warmup=optimizer.warmup,
+            end_fraction=optimizer.end_fraction,
+            devices=devices,
+            sync_every=train.sync_every,
+            accumulate=train.accumulate,
+        )
 
 
 def _hparams(config: ConfigDict, learner: training.Learner) -> training.HParams:

@@ -3,63 +3,28 @@
 import contextlib
 import dataclasses
 import difflib
+import functools
 import inspect
 import json
 import math
 import re
 import runpy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from configs import default
+from configs.default import FIELDS
 from experiments import _cluster
 from experiments._flags import bad, expanded
 from experiments.errors import BadInput
-from r3nn._names import check_choice, check_int
+from r3nn._names import FieldError
 
-OPEN = ("task.options", "model.init", "learner.options")  # groups that take more fields than default.py names
-INERT = (
-    "cache_dir",
-    "devices",
-    "profile",
-    "train.keep",
-)  # fields that change no result, or by rounding alone
-AT_LEAST_1 = (
-    *("model.hidden_size", "model.depth", "train.batch", "train.length", "train.updates"),
-    *(
-        "train.log_every",
-        "train.eval_every",
-        "train.eval_batch",
-        "train.checkpoint_every",
-        "train.sync_every",
-        "train.accumulate",
-    ),
-)
-AT_LEAST_0 = (
-    *("model.params", "model.width", "model.chunk", "model.memory", "model.refine", "model.slow"),
-    *("train.min_length", "train.tbptt", "train.patience", "train.keep"),
-    *("optimizer.warmup", "devices", "profile"),
-)
-#: of noise, in config.model
-RATES = ("dropout", "dropout_h", "dropout_candidate", "zoneout_h", "zoneout_c")
-WITHIN = {
-    **{f"model.{name}": (0, 0.999999) for name in RATES},  # 1 would leave nothing
-    "optimizer.lr": (0, math.inf),
-    "optimizer.end_fraction": (0, 1),
-    "optimizer.weight_decay": (0, math.inf),
-    "optimizer.clip": (0, math.inf),
-    "optimizer.b1": (0, 0.999999),  # 1 would divide by 0
-    "optimizer.b2": (0, 0.999999),
-    "train.target": (-math.inf, math.inf),
-    "train.outer_lr": (0, math.inf),
-    "train.outer_momentum": (0, 0.999999),
-    "model.init.chrono": (0, math.inf),
-}
-PRECISIONS = ("highest", "high", "default")
-COMPUTE_DTYPES = ("float32", "bfloat16")
+#: groups that take more fields than default.py names
+OPEN = tuple(f"{name}." for name, field in FIELDS.items() if isinstance(field.usual, Mapping))
+NAMES = tuple(name for name in FIELDS if f"{name}." not in OPEN)
 #: the sizes of float32, but for 0; numbers below the least (subnormal ones) are 0 to XLA
 LEAST, MOST = 2.0**-126, (2 - 2.0**-23) * 2.0**127
 
@@ -85,8 +50,7 @@ def parse(argv: list[str], usage: str) -> CommandLine:
     try:
         rest = values(argv, known_only=True)
         if values.help:
-            print(usage, values.get_help(), sep="\n")
-            raise SystemExit(0)
+            raise SystemExit(print(usage, values.get_help(), explained(), sep="\n"))
         if values.config is None:
             raise BadInput(f"--config is missing: it must name one of {', '.join(_configs())}.")
         config = _override(load(expanded("--config", values.config)), rest)
@@ -136,7 +100,8 @@ def _configs() -> list[str]:
 
 def _override(config: ConfigDict, argv: list[str]) -> ConfigDict:
     """The config with the --config.FIELD=VALUE of a command line, whose rest must be empty."""
-    check_names(re.match(r"--?(?:no)?config\.([^=]*)", word) for word in argv)
+    matches = (re.match(r"--?(?:no)?config\.([^=]*)", word) for word in argv)
+    check_names(match[1] for match in matches if match)
     values = flags.FlagValues()
     config_flags.DEFINE_config_dict(
         "config",
@@ -152,20 +117,26 @@ def _override(config: ConfigDict, argv: list[str]) -> ConfigDict:
     return values.config
 
 
-def check_names(matches: Iterable[re.Match | None]) -> None:
-    known = dict(fields(default.get_config()))
-    groups = {name.rpartition(".")[0] for name in known}
-    for match in matches:
-        if match and match[1] not in known and not match[1].startswith(tuple(f"{name}." for name in OPEN)):
-            if match[1] in {*groups, *OPEN}:
-                raise BadInput(f"config.{match[1]} is a group: name a field in it.")
-            raise BadInput(_unknown(match[1], known))
+def check_names(names: Iterable[str]) -> None:
+    """Raises BadInput, in one sentence, for the first that is no field's."""
+    for name in names:
+        if name in NAMES or f"{name.rpartition('.')[0]}." in OPEN:
+            continue
+        if not name or f"{name}." in OPEN or any(field.startswith(f"{name}.") for field in NAMES):
+            raise BadInput(f"config.{name} is a group: name a field in it.")
+        near = " or ".join(map(repr, difflib.get_close_matches(name, NAMES)))
+        hint = f"did you mean {near}? " if near else ""
+        raise BadInput(f"config field {name!r} is unknown: {hint}configs/default.py lists all there are.")
 
 
-def _unknown(name: str, known: Iterable[str]) -> str:
-    near = " or ".join(map(repr, difflib.get_close_matches(name, known)))
-    hint = f"did you mean {near}? " if near else ""
-    return f"config field {name!r} is unknown: {hint}configs/default.py lists all there are."
+def explained() -> str:
+    """What there is to set: the fields in order, with their defaults and meanings and what they may be."""
+    lines = ["Fields, as --config.NAME=VALUE (configs/default.py says more):", ""]
+    for name, field in FIELDS.items():
+        usual = ".OPTION" if isinstance(field.usual, Mapping) else f" = {field.usual!r}"
+        shared = "; runs that differ in it share one program" if field.traced else ""
+        lines += [f"{name}{usual}", f"    {field.meaning}", f"    {field.allowed}{shared}"]
+    return "\n".join(lines)
 
 
 def _bad(error: flags.Error, values: flags.FlagValues) -> BadInput:
@@ -173,7 +144,7 @@ def _bad(error: flags.Error, values: flags.FlagValues) -> BadInput:
     match = re.match(r"flag --config\.(\S+?)=(.*?): ", str(error), re.DOTALL)
     if match is None:
         return bad(error, values)
-    kind = type(dict(fields(default.get_config())).get(match[1], "")).__name__
+    kind = type(FIELDS[match[1]].usual if match[1] in NAMES else "").__name__
     return BadInput(f"config.{match[1]} must be of type {kind}, got {match[2]!r}.")
 
 
@@ -189,49 +160,29 @@ def fields(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, object]]
 def merge(config: ConfigDict) -> ConfigDict:
     """default.py's fields with the values of `config`. Raises: BadInput for a name or type it has not."""
     whole = default.get_config()
-    known = dict(fields(whole))
     for name, value in fields(config):
+        check_names([name])
         group, _, field = name.rpartition(".")
-        if name not in known and not group.startswith(OPEN):
-            raise BadInput(_unknown(name, known))
         try:
             _group(whole, group)[field] = value
         except TypeError as error:
-            kind = type(known[name]).__name__
+            kind = type(FIELDS[name].usual).__name__
             raise BadInput(f"config.{name} must be of type {kind}, got {value!r}.") from error
     return whole
-
-
-def _group(config: ConfigDict, path: str) -> ConfigDict:
-    for name in filter(None, path.split(".")):
-        config = config[name]
-    return config
 
 
 def complete(config: ConfigDict) -> ConfigDict:
     """The whole config, checked field by field and locked. Raises: BadInput."""
     config = merge(config).copy_and_resolve_references()
-    values = dict(fields(config))
-    try:
-        for name in AT_LEAST_1:
-            check_int(f"config.{name}", values[name], 1)
-        for name in AT_LEAST_0:
-            check_int(f"config.{name}", values[name], 0)
-        for name, value in config.train.items():
-            if isinstance(value, int):
-                check_int(f"config.train.{name}", value, 0, 2**31 - 1)
-        check_int("config.seed", config.seed, 0, 2**32 - 1)
-        check_choice("config.precision", config.precision, PRECISIONS)
-        check_choice("config.compute_dtype", config.compute_dtype, COMPUTE_DTYPES)
-    except ValueError as error:
-        raise BadInput(str(error)) from error
-    for name, (low, high) in WITHIN.items():
-        if not (math.isfinite(values[name]) and low <= values[name] <= high):
-            raise BadInput(f"config.{name} must be a number from {low} to {high}, got {values[name]}.")
-    for name, value in values.items():
-        if isinstance(value, float):
+    for name, value in fields(config):
+        if name in NAMES and not FIELDS[name].allows(value):
+            raise BadInput(f"config.{name} must be {FIELDS[name].allowed}, got {value!r}.")
+        if isinstance(value, int | float):
             check_float32(f"config.{name}", value)
-    _check_open(values)
+        try:
+            json.dumps(value)  # an open group takes any type
+        except TypeError as error:
+            raise BadInput(f"config.{name} must be fit for config.json, got {value!r}.") from error
     return config.lock()
 
 
@@ -243,17 +194,25 @@ def check_float32(field: str, value: float) -> None:
         )
 
 
-def _check_open(values: dict[str, object]) -> None:
-    """Of groups that take any field: default.py does not say of what type."""
-    for name, value in values.items():
-        try:
-            json.dumps(value)
-        except TypeError as error:
-            raise BadInput(f"config.{name} must be fit for config.json, got {value!r}.") from error
+@contextlib.contextmanager
+def asked(config: ConfigDict, *groups: str) -> Iterator[None]:
+    """Around a constructor of the library, whose options are fields of these groups: it knows the option that
+    it refuses by its name alone. Raises: BadInput."""
+    try:
+        yield
+    except FieldError as error:
+        inside = (f"config.{group}" for group in groups if error.field in _group(config, group))
+        within = next((f"{group.rstrip('.')}." for group in inside), "")
+        raise BadInput(f"{' '.join(error.within(within).split()).rstrip('.')}.") from error
+
+
+def _group(config: ConfigDict, path: str) -> ConfigDict:
+    return functools.reduce(ConfigDict.__getitem__, filter(None, path.split(".")), config)
 
 
 def first_difference(one: ConfigDict, other: ConfigDict) -> str | None:
     """The first field, of those that change results, in which two whole configs differ."""
-    inert = set(INERT) - ({"devices"} if one.train.sync_every > 1 else set())  # a replica on each device
+    inert = {name for name, field in FIELDS.items() if field.inert}
+    inert -= {"devices"} if one.train.sync_every > 1 else set()  # a replica on each device
     one, other = ({k: v for k, v in fields(config) if k not in inert} for config in (one, other))
     return next((k for k in [*one, *other] if one.get(k) != other.get(k)), None)

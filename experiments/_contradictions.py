@@ -1,11 +1,11 @@
 """Fields of a config that are fine alone, but not together."""
 
-import functools
-
 import numpy as np
 from ml_collections import ConfigDict
 
-from configs import default
+from configs.default import FIELDS
+from experiments._config import fields
+from experiments.errors import BadInput
 from r3nn import training
 
 DECAYED = ("adamw", "lamb", "lion")  # the optimizers that have weight decay
@@ -13,30 +13,23 @@ FED = {"classification": "probabilities", "regression": "values"}  # y_{t-1} by 
 
 
 def check(config: ConfigDict, spec: training.Spec) -> None:
-    """Raises ValueError, in one sentence, for a field that others contradict, or leave without effect."""
+    """Raises BadInput, in one sentence, for a field that others contradict, or leave without effect."""
     _optimizer(config)
     if isinstance(spec.learner, training.Supervised):
-        _model(config)
         _outputs(config, spec.learner)
     _rounds(config)
 
 
-def cycle_of(tie: str) -> str | int:
-    """config.model.tie as the library wants it: a word, or the length of a cycle."""
-    return int(tie) if tie.isascii() and tie.isdecimal() else tie
-
-
 def _refuse(config: ConfigDict, group: str, name: str, why: str) -> None:
-    fields = functools.reduce(ConfigDict.__getitem__, group.split("."), config)
-    raise ValueError(f"config.{group}.{name}={fields[name]!r}: {why}.")
+    raise BadInput(f"config.{group}.{name}={dict(fields(config))[f'{group}.{name}']!r}: {why}.")
 
 
 def _only(config: ConfigDict, group: str, names: tuple[str, ...], where: str) -> None:
     """Of fields that act nowhere else: raises unless they are as in default.py."""
-    usual = default.get_config()[group]
     for name in names:
-        if config[group][name] != usual[name]:
-            _refuse(config, group, name, f"acts {where} alone; it must be {usual[name]!r}")
+        usual = FIELDS[f"{group}.{name}"].usual
+        if config[group][name] != usual:
+            _refuse(config, group, name, f"acts {where} alone; it must be {usual!r}")
 
 
 def _optimizer(config: ConfigDict) -> None:
@@ -49,26 +42,14 @@ def _optimizer(config: ConfigDict) -> None:
         _only(config, "optimizer", ("end_fraction",), "in a schedule that falls, cosine or linear,")
 
 
-def _model(config: ConfigDict) -> None:
-    model = config.model
-    if model.encoder not in ("linear", "embedding"):
-        _only(config, "model", ("width",), "with config.model.encoder=linear or embedding")
-    if model.mode == "plain":
-        _only(config, "model", ("chunk",), "in modes that go block by block, which plain does not,")
-    if isinstance(cycle := cycle_of(model.tie), int) and cycle >= model.depth:
-        there = f"{model.depth - 1} of depth {model.depth}"
-        _refuse(config, "model", "tie", f"a cycle is at most as long as the levels above the first, {there}")
-    options = config.learner.options
-    if not model.predict_depths and options.get("depth_weight", 1.0) != 1.0:
-        why = "acts under config.model.predict_depths=true alone; it must be left out"
-        _refuse(config, "learner.options", "depth_weight", why)
-
-
 def _outputs(config: ConfigDict, learner: training.Supervised) -> None:
     model, task = config.model, config.task.name
+    if not model.predict_depths and config.learner.options.get("depth_weight", 1.0) != 1.0:
+        why = "acts under config.model.predict_depths=true alone; it must be left out"
+        _refuse(config, "learner.options", "depth_weight", why)
     if not model.feedback:
         where = "with config.model.feedback=values or probabilities"
-        _only(config, "model", ("teacher_forcing",), where)
+        _only(config, "train", ("teacher_forcing",), where)
     elif model.feedback != FED[learner.task.kind]:
         wanted = FED[learner.task.kind]
         why = f"task {task!r} is a {learner.task.kind}; it must be '' or {wanted!r}"
@@ -86,7 +67,7 @@ def _rounds(config: ConfigDict) -> None:
         if config.train[name] % every:
             _refuse(config, "train", name, multiple)
     if config.profile % every:
-        raise ValueError(f"config.profile={config.profile}: {multiple}.")
+        raise BadInput(f"config.profile={config.profile}: {multiple}.")
     if every == 1:
         _only(config, "train", ("outer_lr", "outer_momentum"), "where config.train.sync_every is above 1")
 

@@ -66,7 +66,7 @@ def _table(experiment: Experiment, state, program, compiling: float, seconds: fl
     held = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     rows = {
         "devices": f"{_devices.describe(spec.devices)}, {spec.batch // spec.devices} rows on each",
-        "products": f"in {config.compute_dtype}, precision {config.precision}",
+        "products": f"in {config.model.compute_dtype or 'float32'}, precision {config.precision}",
         "parameters": f"{experiment.parameters:,} ({experiment.title})",
         "FLOPs per update": f"{flops:,} in matrix products ({flops / seconds / 1e9:.2f} GFLOP/s)",
         "bytes of the state": f"{held:,} (parameters, optimizer, carry)",

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from configs.default import FIELDS
 from experiments import _code, _devices, _jax, _processes, _result
 from experiments._build import Experiment, build, vary
 from experiments._config import complete, fields
@@ -19,12 +20,6 @@ from experiments._signals import Signals
 from experiments._workdir import Workdir
 from experiments.errors import BadInput, Ending
 from r3nn import training
-
-#: The fields in which members may differ: traced numbers, and what the host alone reads.
-FREE = (
-    *("seed", "optimizer.lr", "optimizer.weight_decay", "optimizer.clip", "optimizer.b1", "optimizer.b2"),
-    *("train.target", "devices", "profile"),
-)
 
 
 def run(config: ConfigDict, workdir: str, command: str = "", watch: Watch | None = None) -> dict[str, Any]:
@@ -73,8 +68,9 @@ def alike(config: ConfigDict) -> str:
 
 
 def free(config: ConfigDict) -> tuple[str, ...]:
-    """The fields in which members of this config may differ: `FREE`, and the learner's own scalars."""
-    return (*FREE, *(f"learner.options.{name}" for name in own_names(config)))
+    """The fields in which members of this config may differ: the traced ones, and the learner's scalars."""
+    own = (f"learner.options.{name}" for name in own_names(config))
+    return (*(name for name, field in FIELDS.items() if field.traced), *own)
 
 
 def together(config: ConfigDict, devices: int) -> int:

@@ -45,7 +45,7 @@ class Options(NamedTuple):
 
     sequences: int = 1024  # N, of each length
     batch: int = 128  # sequences at a time; the numbers do not depend on it
-    chunk: int = 256  # steps at a time; nor on this
+    chunk: int = 256  # steps that are taken at once; nor on this
     seed: int = 0  # of the sequences
 
 
@@ -124,7 +124,7 @@ def parse(argv: list[str]) -> CommandLine:
     integer("generate", 0, "steps to go on for behind test sequences, each output the next input")
     integer("sequences", Options().sequences, "sequences of each length")
     integer("batch", Options().batch, "sequences at a time; the numbers do not depend on it")
-    integer("chunk", Options().chunk, "steps at a time; the numbers do not depend on it")
+    integer("chunk", Options().chunk, "steps that are taken at once; the numbers do not depend on it")
     integer("seed", Options().seed, "of the sequences")
     integer("step", None, "the checkpoint after so many updates; by default the best")
     about = "run the Python files that the folder's config names; read them first where it is not your own"

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from absl import flags
 
 from experiments import errors
+from experiments._config import explained
 from experiments._flags import bad, expanded
 from experiments._sweep.secrets import MARK, hide
 from experiments.errors import BadInput
@@ -62,7 +63,7 @@ def parse(argv: list[str]) -> Asked:
     except flags.Error as error:
         raise BadInput(hide(str(bad(error, values)))) from None
     if values.help:
-        raise SystemExit(print(__doc__, values.get_help(), sep="\n"))
+        raise SystemExit(print(__doc__, values.get_help(), explained(), sep="\n"))
     for word in rest:
         if not re.match(r"--?(no)?config\.", word):
             raise _stray(word)

@@ -9,8 +9,8 @@ Several processes, each with the same command but for its number, train one run 
     scripts/run experiments/train.py --config=... --workdir=... \\
         --coordinator=HOST:PORT --processes=2 --process=0
 
-configs/default.py lists every field that --config.FIELD=VALUE can set, experiments/errors.py the
-exit statuses.
+--help prints every field that --config.FIELD=VALUE can set, as configs/default.py declares it;
+experiments/errors.py lists the exit statuses.
 """
 
 import shlex

@@ -94,7 +94,7 @@ TRAIN = [
     (["--config.model.feedback=logits"], ["feedback", "logits", "values"]),
     (["--config.model.feedback=probabilities"], ["config.model.feedback", "adding", "'values'"]),
     (
-        ["--config.task.name=s3", "--config.model.feedback=values", "--config.model.teacher_forcing=true"],
+        ["--config.task.name=s3", "--config.model.feedback=values", "--config.train.teacher_forcing=true"],
         ["config.model.feedback", "s3", "'probabilities'"],
     ),
     (
@@ -103,12 +103,14 @@ TRAIN = [
     ),
     (["--config.model.params=1000000000000"], ["parameters", "GiB"]),
     (["--config.model.hidden_size=1000000"], ["parameters", "GiB"]),
-    (["--config.model.hidden_size=1000000000000"], ["too large", "1000000000000"]),
+    (["--config.model.hidden_size=1000000000000"], ["config.model.hidden_size", "at most 2147483647"]),
+    ([f"--config.model.cell=m2rnn(keys={10**20})"], ["parameters", "GiB"]),
     (["--config.model.predict=all"], ["predict", "all", "last"]),
     (["--config.model.encoder=embedding"], ["encoder", "embedding", "features"]),
     (["--config.model.encoder=conv"], ["encoder", "conv", "linear"]),
     (["--config.precision=low"], ["precision", "low", "highest"]),
-    (["--config.compute_dtype=float16"], ["config.compute_dtype", "float16", "bfloat16"]),
+    (["--config.model.compute_dtype=float16"], ["config.model.compute_dtype", "float16", "bfloat16"]),
+    (["--config.compute_dtype=bfloat16"], ["'compute_dtype' is unknown", "'model.compute_dtype'"]),
     (["--config.devices=4"], ["config.devices=4", "divide", "config.train.batch=2"]),
     (["--config.devices=8", "--config.train.batch=8"], ["config.devices=8", "at most 4, the"]),
     (["--config.model.mode=linear"], ["config.model.mode='linear'", "plain, scan, chunked"]),
@@ -147,7 +149,8 @@ TRAIN = [
     (["--config.optimizer.warmup=15"], ["warmup", "14", "15"]),
     (["--config.optimizer.weight_decay=0.1"], ["weight_decay", "0.1", "adamw"]),
     (["--config.optimizer.end_fraction=0.1"], ["end_fraction", "0.1", "cosine"]),
-    (["--config.model.teacher_forcing=true"], ["teacher_forcing", "feedback"]),
+    (["--config.train.teacher_forcing=true"], ["config.train.teacher_forcing", "feedback"]),
+    (["--config.model.teacher_forcing=true"], ["'model.teacher_forcing' is unknown", "'train."]),
     (["--config.task.name=s3", "--config.model.predict=last"], ["predict", "last", "every"]),
     (["--config.task.name=s3", "--config.model.predict=mean"], ["predict", "mean", "every"]),
     (["--config=configs/no.py"], ["configs/no.py", "configs/quickstart.py"]),
@@ -185,6 +188,7 @@ TRAIN = [
     (["--config.model.init.dtype=bfloat16"], ["config.model.init.dtype", "left out", "compute_dtype"]),
     (["--config.task=adding"], ["config.task", "group"]),
     (["--config.model.init=3"], ["config.model.init", "group"]),
+    (["--config.model.init.chrono.steps=3"], ["'model.init.chrono.steps' is unknown"]),
     (["--config.=3"], ["config.", "group"]),
     (["--config.seed"], ["--config.seed", "Missing value"]),
     (["--configs.seed=1"], ["'configs.seed'", "'config'"]),
@@ -217,7 +221,17 @@ TRAIN = [
     (["--process=1"], ["--coordinator is missing", "HOST:PORT"]),
     # Fields that are fine alone.
     (["--config.model.width=5"], ["config.model.width=5", "linear or embedding", "must be 0"]),
-    (["--config.model.mode=plain", "--config.model.chunk=3"], ["config.model.chunk=3", "plain", "must be 0"]),
+    (["--config.model.mode=plain", "--config.model.chunk=3"], ["config.model.chunk=3", "plain", "no blocks"]),
+    *(
+        ([f"--config.model.{word}" for word in words.split()], [f"config.model.{named}", "no blocks"])
+        for words, named in [
+            ("mode=linear cell=mingru chunk=3", "chunk=3: mode='linear'"),
+            ("mode=newton cell=diagonal_gru depth=2 chunk=3", "chunk=3: mode='newton'"),
+        ]
+    ),
+    (["--config.model.mode=newton", "--config.model.memory=9"], ["config.model.memory=9", "chunked do"]),
+    (["--config.model.order=wavefront"], ["config.model.order='wavefront'", "depth is 1", "'auto'"]),
+    (["--config.model.tie=all"], ["config.model.tie='all'", "depth is 1", "'none'"]),
     (["--config.model.depth=3", "--config.model.tie=3"], ["config.model.tie='3'", "2 of depth 3"]),
     (["--config.learner.options.depth_weight=0.5"], ["depth_weight=0.5", "predict_depths"]),
     (["--config.optimizer.name=sgd", "--config.optimizer.b2=0.9"], ["config.optimizer.b2=0.9", "0.999"]),
@@ -390,10 +404,14 @@ def test_config_is_asked_for(capsys):
             lambda path: (path.mkdir(), (path / "config.json").write_text("{")),
             ["config.json", "not the config"],
         ),
+        (
+            lambda path: (path.mkdir(), (path / "config.json").write_text('{"compute_dtype": "float32"}')),
+            ["config.json", "not the config of a run of this version", "'compute_dtype' is unknown"],
+        ),
         (lambda path: (path.mkdir(), (path / "config.json").mkdir()), ["config.json"]),
         (lambda path: path.symlink_to("/proc/no/such"), ["cannot be written"]),
     ],
-    ids=["a file", "foreign", "broken", "folder for file", "unwritable"],
+    ids=["a file", "foreign", "broken", "of before", "folder for file", "unwritable"],
 )
 def test_workdirs(make, words, tmp_path, capsys):
     make(tmp_path / "run")

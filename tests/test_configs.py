@@ -1,7 +1,10 @@
 """Every config: it builds, its command is in it, and its training step lowers for every kind of device."""
 
 import ast
+import copy
 import functools
+import inspect
+import math
 from pathlib import Path
 
 import jax
@@ -9,10 +12,13 @@ import pytest
 from jax import export
 from ml_collections import ConfigDict
 
+from configs._fields import Field, nested
+from configs.default import FIELDS
 from experiments._build import build
-from experiments._config import complete, fields, load
+from experiments._config import complete, fields, load, parse
+from experiments._run import alike
 from experiments.errors import BadInput
-from r3nn import training
+from r3nn import model, training
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted(path for path in (ROOT / "configs").glob("[!_]*.py") if path.name != "default.py")
@@ -57,11 +63,76 @@ def test_config_is_a_page_of_a_notebook(path):
         assert wanted in page, wanted
 
 
-def test_default_holds_every_field_once_with_a_comment():
-    text = (ROOT / "configs" / "default.py").read_text("utf-8")
-    for name, _ in fields(config("default")):
-        (line,) = [line for line in text.splitlines() if f"config.{name} = " in line]
-        assert " # " in line, name
+# Fields are declared once.
+
+OPEN = (-math.inf, math.inf)
+LIMITED = [name for name, field in FIELDS.items() if field.of or (field.low, field.high) != OPEN]
+TRACED = {name for name, field in FIELDS.items() if field.traced}
+
+
+def outside(field: Field) -> list:
+    """Values of the field's type that it must not have; for floats, those that are no numbers too."""
+    if field.of:
+        return ["neither"]
+    step = 1 if isinstance(field.usual, int) else 0.5
+    past = [field.low - step, field.high + step]
+    return [value for value in past if math.isfinite(value)] + [math.nan, math.inf] * (step == 0.5)
+
+
+def test_help_lists_each_field(capsys):
+    with pytest.raises(SystemExit):
+        parse(["train.py", "--help"], "usage")
+    said = capsys.readouterr().out
+    for name, field in FIELDS.items():
+        usual = ".OPTION" if field.usual == {} else f" = {field.usual!r}"
+        assert f"\n{name}{usual}\n    {field.meaning}\n    {field.allowed}" in said
+
+
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if not isinstance(field.usual, str)])
+def test_numbers_have_a_range(name):
+    """Of all but `train.target`, which may be anything, since a metric may."""
+    assert isinstance(FIELDS[name].usual, bool | dict) or name in (*LIMITED, "train.target")
+
+
+@pytest.mark.parametrize("name", [*LIMITED, "train.target"])
+def test_range_is_enforced_with_a_sentence(name):
+    """It names the field, the value and what is allowed."""
+    field = FIELDS[name]
+    for value in outside(field):
+        with pytest.raises(BadInput) as refused:
+            complete(ConfigDict(nested({name: value})))
+        assert str(refused.value) == f"config.{name} must be {field.allowed}, got {value!r}."
+    for limit in (field.low, field.high):
+        if math.isfinite(limit):
+            assert dict(fields(complete(ConfigDict(nested({name: type(field.usual)(limit)})))))[name] == limit
+
+
+def test_traced_fields_are_the_scalars_of_a_run_and_what_the_host_alone_reads():
+    """But for those of the average over devices, of which a member of a group has one."""
+    scalars = {name for name in FIELDS if name.rpartition(".")[2] in training.HParams._fields}
+    assert scalars - TRACED == {"train.outer_lr", "train.outer_momentum"}
+    assert TRACED - scalars == {"train.target", "devices", "profile"}
+
+
+@pytest.mark.parametrize("name", sorted(TRACED))
+def test_no_program_depends_on_a_traced_field(name):
+    """The static half of two runs that differ in it is equal, and they go side by side."""
+    usual = config("default")
+    usual.optimizer.name = "adamw"
+    other = copy.deepcopy(usual)
+    other.update_from_flattened_dict({name: FIELDS[name].usual * 0.5 + 0.25 if "." in name else 1})
+    one, two = (build(complete(each)) for each in (usual, other))
+    assert one.config != two.config and one.spec == two.spec
+    assert jax.eval_shape(lambda: one.hparams) == jax.eval_shape(lambda: two.hparams)
+    assert alike(usual) == alike(other)
+
+
+def test_build_takes_the_group_as_it_is():
+    """Names and values that are off are the same in a config and in the library."""
+    group = complete(config("default")).model
+    assert model.build(in_size=2, out_size=1, **group) == model.build(in_size=2, out_size=1)
+    options = inspect.signature(model.build).parameters
+    assert {name: options[name].default for name in group} == group.to_dict()
 
 
 @pytest.mark.parametrize("name", FULL + ("r5nn",))

@@ -81,7 +81,7 @@ def test_result_holds_what_a_table_needs(finished):
     assert result["command"] == "the command" and result["parameters"] == 40
     assert {"jax", "flax", "python", "r3nn"} <= result["versions"].keys()
     assert result["seconds"] > 0 and result["device"]["platform"] == jax.default_backend()
-    assert result["config"]["optimizer"]["lr"] == 0.1 and result["config"]["compute_dtype"] == "float32"
+    assert result["config"]["optimizer"]["lr"] == 0.1 and result["config"]["precision"] == "highest"
     assert result["device"]["count"] == result["config"]["devices"] == 1
 
 
@@ -214,7 +214,7 @@ def test_every_cell_trains_on_every_task_from_the_quickstart(cell, task, tmp_pat
     if task != "adding":  # their losses count other steps than the last
         wanted["model.predict"] = "every"
     if not getattr(CELLS[cell], "keeps", ()) + getattr(CELLS[cell], "writes", ()):  # it has no such gate
-        wanted["model.init.chrono"] = 0.0
+        wanted["model.init.chrono"] = 0.0  # none, for cells that know no such option too
     config.update_from_flattened_dict(wanted)
     result = run(config, tmp_path / "run")
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]

@@ -132,7 +132,7 @@ def test_a_signal_saves_all_members_and_each_goes_on_from_its_own_step(alone, tm
 
 def test_members_that_cannot_train_together(tmp_path):
     assert alike(tiny()) == alike(tiny(**{"seed": 3, "optimizer.b2": 0.5, "train.target": 1.0}))
-    with pytest.raises(ValueError, match=r"differ in seed, optimizer\.lr"):
+    with pytest.raises(ValueError, match=r"differ in seed, train\.target, optimizer\.lr"):
         run_members([Member(tiny(), tmp_path / "0"), Member(tiny(**{"train.batch": 3}), tmp_path / "1")])
     with pytest.raises(BadInput, match="config.devices=2: .* must be 0 or 1"):
         run_members([Member(tiny(devices=2), tmp_path / "0")])

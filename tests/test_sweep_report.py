@@ -20,7 +20,7 @@ from configs import compare_cells, quickstart_sweep
 from configs._space import Range, grid, int_uniform, log_uniform, uniform
 from experiments import _config
 from experiments._config import load, merge
-from experiments._learner import _model
+from experiments._learner import learner_of
 from experiments._sweep import best, figures, figures_axes, figures_compare, progress, report
 from experiments._sweep.outcomes import Group, Outcome, outcome
 from experiments._sweep.plan import Sweep, workdir
@@ -454,7 +454,5 @@ def test_all_cells_have_equally_many_parameters(names):
     for name in names:
         config = merge(compare_cells.get_config())
         config.model.cell = name
-        task = get_task(config.task.name, **config.task.options)
-        assert count_params(_model(config, task, {"cell": CELLS[name]})) == pytest.approx(8000, rel=0.02), (
-            name
-        )
+        model = learner_of(config, allow_code=False).model
+        assert count_params(model) == pytest.approx(8000, rel=0.02), name

@@ -4,11 +4,11 @@ import functools
 import re
 from collections.abc import Callable
 
-from configs import default
 from configs._space import Axis, Range
-from experiments import _build, _config, _jax
+from configs.default import FIELDS
+from experiments import _build, _jax
 from experiments._build import vary
-from experiments._config import complete
+from experiments._config import check_names, complete
 from experiments._sweep import plan
 from experiments._sweep.plan import Sweep
 from experiments.errors import BadInput
@@ -18,17 +18,17 @@ build = functools.partial(_build.build, allow_code=True)  # the command line nam
 
 def names(axes: dict[str, Axis], overrides: tuple[str, ...]) -> None:
     """Of the axes: each is a field that matters, and that the command line leaves alone. Raises: BadInput."""
-    _config.check_names(re.match("(.*)", name) for name in axes)
+    check_names(axes)
     given = {re.match(r"--?(?:no)?config\.([^=]+)", word)[1] for word in overrides}
-    known = dict(_config.fields(default.get_config()))
     for name, axis in axes.items():
-        if isinstance(axis, Range) and not axis.whole and type(known.get(name, 0.0)) is not float:
+        field = FIELDS.get(name)  # None: of an open group
+        if isinstance(axis, Range) and not axis.whole and field and type(field.usual) is not float:
             raise BadInput(
                 f"get_sweep()[{name!r}]: config.{name} is no fraction; take int_uniform, choice or grid."
             )
         if name in given:
             raise BadInput(f"--config.{name}: get_sweep() tries values of that field; leave one of them out.")
-        if name in _config.INERT:
+        if field and field.inert:
             raise BadInput(f"get_sweep()[{name!r}]: config.{name} changes no result; leave it out.")
 
 

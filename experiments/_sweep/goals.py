@@ -32,7 +32,7 @@ class Goals:
         if key not in self._known:
             config = self._sweep.config_of(matter)
             with running("config.task.name", name := config.task.name):
-                learner = learner_of(complete(config), {}, allow_code=name in self._named)
+                learner = learner_of(complete(config), allow_code=name in self._named)
             baseline = learner.baseline().get(learner.metric)
             self._known[key] = Goal(
                 None if baseline is None else float(baseline), config.train.target or None

@@ -12,6 +12,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs import _space
+from configs._fields import nested
 from configs._space import Axis, Grid, Range
 from experiments._config import fields, merge, running
 from experiments._run import free
@@ -118,12 +119,7 @@ def word(value: Any) -> str:
 
 def with_values(config: ConfigDict, values: Values) -> ConfigDict:
     """`config` with some fields set. Raises: BadInput for a name or type that is no config's."""
-    nested: dict[str, Any] = {}
-    for name, value in {**dict(fields(config)), **values}.items():
-        *groups, field = name.split(".")
-        descend = lambda group, part: group.setdefault(part, {})
-        functools.reduce(descend, groups, nested)[field] = value
-    return merge(ConfigDict(nested))
+    return merge(ConfigDict(nested({**dict(fields(config)), **values})))
 
 
 def space(name: str) -> dict[str, Axis]:

@@ -1,33 +1,25 @@
 """A model from names and sizes."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from r3nn._names import check_choice, check_int, did_you_mean, evaluate
+from r3nn import compose
+from r3nn._names import FieldError, about, check_choice, check_int, did_you_mean, evaluate
 from r3nn.cells import CELLS, TRANSFORMS, Cell
-from r3nn.compose import (
-    chain,
-    deep,
-    delay,
-    every_depth,
-    layer_norm,
-    norm,
-    recurrent_dropout,
-    refine,
-    residual,
-    slow,
-    variational_dropout,
-    zoneout,
-)
 from r3nn.encoders import FEEDS, Embedding, Identity, Linear, OneHot, Readout
+from r3nn.model._init import checked
 from r3nn.model._model import Model
+from r3nn.model._size import fit_hidden_size
 from r3nn.time import MODES, blame
+from r3nn.time._pick import check_how
 
 ENCODERS = ("auto", "none", "linear", "one_hot", "embedding")
 PREDICT = ("every", "last", "mean")
+NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 def build(
@@ -36,126 +28,143 @@ def build(
     in_size: int | None = None,
     vocab: int | None = None,
     hidden_size: int = 64,
+    params: int = 0,
     cell: str | Cell = "ugrnn",
     depth: int = 1,
-    depth_cell: str | Cell | None = None,
+    depth_cell: str | Cell = "",
     tie: str | int = "none",
     order: str = "auto",
-    residual_depth: bool = False,
-    norm_depth: str | None = None,
-    delay_depth: bool = False,
+    residual: bool = False,
+    norm: str = "",
+    delay: bool = False,
     predict_depths: bool = False,
-    refine: int | None = None,
-    slow: int | None = None,
+    refine: int = 0,
+    slow: int = 0,
     layer_norm: bool = False,
     dropout: float = 0.0,
     dropout_h: float = 0.0,
     dropout_candidate: float = 0.0,
     zoneout_h: float = 0.0,
     zoneout_c: float = 0.0,
-    feedback: str | None = None,
+    feedback: str = "",
     predict: str = "every",
     encoder: str = "auto",
-    width: int | None = None,
+    width: int = 0,
     mode: str = "auto",
-    chunk: int | None = None,
-    memory: int | None = None,
-    compute_dtype=None,
-    init: Mapping[str, Any] | None = None,
+    chunk: int = 0,
+    memory: int = 0,
+    compute_dtype="",
+    init: Mapping[str, Any] = NONE,
+    allow_code: bool = False,
 ) -> Model:
     """A model from names and sizes; every combination is a composition of cells.
+
+    The options are those of config.model in configs/default.py, by the same names: `build(**sizes,
+    **config.model)`. 0 switches a number off, "" leaves a name out, and None is as good as either.
 
     Args:
       out_size: O, the width of a prediction.
       in_size, vocab: float features [..., in_size], or ids in [0, vocab); one of the two.
-      hidden_size: H.
-      cell: f of (3.2.1): a name in `CELLS`, a call such as "heads(gru, 4)", or a cell (`as_cell` takes
-        one from a file).
+      hidden_size: H. params: above 0, H is instead what comes nearest to so many parameters.
+      cell: f of (3.2.1): a name in `CELLS`, a call such as "heads(gru, 4)", a cell, or, with allow_code,
+        "file.py:name".
       depth: L, the number of levels, at least 1: deep(cell, L).
       depth_cell: g of (3.2.2); given, the body is chain(f, deep(g, L)), the article's R3NN.
-      tie, order: as in `deep`.
-      residual_depth, norm_depth, delay_depth: what each level of the depth is wrapped in: a residual
-        connection, a "rms" or "layer" norm of its input, the delayed reading.
+      tie, order: as in `deep`, at a depth above 1; a cycle may be written "3" or 3.
+      residual, norm, delay: what each level of the depth is wrapped in: a residual connection, a "rms" or
+        "layer" norm of its input, the delayed reading.
       predict_depths: predictions at every depth (for deep supervision).
       refine: sweeps of every cell in each time step. slow: the depth (without depth_cell, all of the body)
         steps every so many time steps alone.
       layer_norm: inside the recurrence of every cell. dropout, dropout_h: rates of `variational_dropout`;
         dropout_candidate: of `recurrent_dropout`; zoneout_h, zoneout_c: of `zoneout`. All cells have them,
         and they act where `chunk` is given a key.
-      feedback: y_{t-1} joins the input as "values" or "probabilities"; None: no third loop.
+      feedback: y_{t-1} joins the input as "values" or "probabilities"; "": no third loop.
       predict: at "every" step; or once: at the "last", or of the "mean" of the body's outputs.
       encoder: "none" (features as they are), "linear", "one_hot", "embedding"; "auto": "none" for
-        features, "one_hot" for ids. width: its output width, hidden_size by default.
+        features, "one_hot" for ids. width: of a linear or embedding encoder; 0: the hidden size.
       mode, chunk, memory, compute_dtype: over time, as in `unroll`.
-      init: options for the cells' `init`, e.g. {"chrono": 1000}; "dtype": of all parameters.
+      init: options for the cells' `init`, e.g. {"chrono": 1000}; "dtype": of all parameters. chrono=0 is
+        none, for cells that know no such option too.
 
-    Raises: ValueError, TypeError, in one sentence, for what is unknown, out of range or contradictory.
+    Raises: ValueError, TypeError, in one sentence, for what is unknown, out of range, contradictory or
+      without effect; a `FieldError` (a ValueError) where one option is at fault.
     """
     check_int("hidden_size", hidden_size, 1)
     check_choice("predict", predict, PREDICT)
     check_choice("mode", mode, MODES)
-    if feedback is not None:
-        check_choice("feedback", feedback, FEEDS)
     rates = (layer_norm, dropout_candidate, dropout, dropout_h, zoneout_h, zoneout_c)
-    make = lambda cell: _refined(_regularized(as_cell(cell), *rates), refine)
-    first = make(cell)
-    level = _level(first if depth_cell is None else make(depth_cell), norm_depth, residual_depth, delay_depth)
+    make = lambda cell: _refined(_regularized(cell, *rates), refine)
+    with about("cell"):
+        first = as_cell(cell, allow_code=allow_code)
+    with about("depth_cell"):
+        second = as_cell(depth_cell, allow_code=allow_code) if depth_cell else None
+    level = _level(make(first if second is None else second), norm, residual, delay)
     levels = _depth(level, depth, tie, order, predict_depths, slow)
-    body = levels if depth_cell is None else chain(first, levels)
+    body = levels if second is None else compose.chain(make(first), levels)
+    if feedback:
+        check_choice("feedback", feedback, FEEDS)
     readout = Readout(out_size, feedback or "values", predict_depths)
-    encode = _encoder(encoder, in_size, vocab, width or hidden_size)
-    init = dict(init or {})
-    if "dtype" in init:
-        init["dtype"] = _floating(init["dtype"])
-    options = tuple(sorted(init.items()))
-    how = {"block": chunk, "memory": memory}
-    how["compute_dtype"] = None if compute_dtype is None else jnp.dtype(compute_dtype)
-    model = Model(encode, body, readout, hidden_size, feedback is not None, predict, mode, options, **how)
-    with blame(body, lambda: (encode.width, hidden_size, ()), init):
+    how = chunk or None, memory or None, jnp.dtype(compute_dtype) if compute_dtype else None
+    check_how(body, mode, *how)
+    options = checked(init, body)
+
+    def sized(hidden_size: int) -> Model:
+        encode = _encoder(encoder, in_size, vocab, width, hidden_size)
+        return Model(encode, body, readout, hidden_size, bool(feedback), predict, mode, options, *how)
+
+    model = sized(hidden_size)
+    with blame(body, lambda: (model.encoder.width, hidden_size, ()), dict(options)):
+        if params:
+            model = sized(fit_hidden_size(sized, params))
         jax.eval_shape(lambda key: model.start(model.init(key)), jax.random.key(0))
     return model
 
 
-def _floating(dtype):
-    """Of parameters. Raises: TypeError for what is no dtype, ValueError for one that is not floating."""
-    dtype = jnp.dtype(dtype)
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise ValueError(f"init dtype={dtype}: must be a floating dtype, such as float32 or bfloat16")
-    return dtype
-
-
-def _regularized(cell, normal: bool, candidate, x, h, keep_h, keep_c) -> Cell:
+def _regularized(cell, layer_norm, candidate, x, h, keep_h, keep_c) -> Cell:
     """The transforms of one cell, the innermost first."""
-    if normal:
-        cell = layer_norm(cell)
+    if layer_norm:
+        with about("layer_norm"):
+            cell = compose.layer_norm(cell)
     if candidate:
-        cell = recurrent_dropout(cell, candidate)
+        with about("dropout_candidate"):
+            cell = compose.recurrent_dropout(cell, candidate)
     if x or h:
-        cell = variational_dropout(cell, x, h)
-    return zoneout(cell, keep_h, keep_c) if keep_h or keep_c else cell
+        with about("dropout_h" if h else "dropout"):
+            cell = compose.variational_dropout(cell, x, h)
+    return compose.zoneout(cell, keep_h, keep_c) if keep_h or keep_c else cell
 
 
 def _refined(cell, sweeps) -> Cell:
-    return cell if sweeps is None else refine(cell, sweeps)
+    return compose.refine(cell, sweeps) if sweeps else cell
 
 
-def _level(cell, norm_kind, residual_depth, delay_depth) -> Cell:
+def _level(cell, norm, residual, delay) -> Cell:
     """One level of the depth."""
-    if norm_kind is not None:
-        cell = norm(cell, norm_kind)
-    if residual_depth:
-        cell = residual(cell)
-    return delay(cell) if delay_depth else cell
+    if norm:
+        cell = compose.norm(cell, norm)
+    if residual:
+        cell = compose.residual(cell)
+    return compose.delay(cell) if delay else cell
 
 
 def _depth(level, depth, tie, order, every, clock) -> Cell:
     """All levels."""
-    levels = deep(level, depth, tie=tie, order=order)
+    cycle = int(tie) if isinstance(tie, str) and tie.isascii() and tie.isdecimal() else tie
+    levels = compose.deep(level, depth, tie=cycle, order=order)
+    for name, value, usual in (("tie", tie, "none"), ("order", order, "auto")):
+        if depth == 1 and value != usual:
+            what = f"acts over several levels, and depth is 1; it must be {usual!r}"
+            raise FieldError(name, f"{name}={value!r}: {what}")
+    if isinstance(cycle, int) and cycle >= depth:
+        there = f"{depth - 1} of depth {depth}"
+        what = f"a cycle is at most as long as the levels above the first, {there}"
+        raise FieldError("tie", f"tie={tie!r}: {what}")
     if every:
-        levels = every_depth(levels)
+        levels = compose.every_depth(levels)
     elif depth == 1:
         levels = level
-    return levels if clock is None else slow(levels, clock)
+    return compose.slow(levels, clock) if clock else levels
 
 
 def as_cell(cell: str | Cell, *, allow_code: bool = False) -> Cell:
@@ -171,7 +180,7 @@ def as_cell(cell: str | Cell, *, allow_code: bool = False) -> Cell:
     return cell
 
 
-def _encoder(encoder, in_size, vocab, width):
+def _encoder(encoder, in_size, vocab, width, hidden_size):
     check_choice("encoder", encoder, ENCODERS)
     if (in_size is None) == (vocab is None):
         raise ValueError(f"in_size={in_size}, vocab={vocab}: exactly one of the two must be given")
@@ -179,7 +188,10 @@ def _encoder(encoder, in_size, vocab, width):
         encoder = "none" if vocab is None else "one_hot"
     if (encoder in ("one_hot", "embedding")) == (vocab is None):
         kind = "float features" if vocab is None else "integer ids"
-        raise ValueError(f"encoder={encoder!r} does not take {kind}")
+        raise FieldError("encoder", f"encoder={encoder!r} does not take {kind}")
+    if width and encoder not in ("linear", "embedding"):
+        raise FieldError("width", f"width={width}: acts with encoder=linear or embedding alone; it must be 0")
+    width = width or hidden_size
     if vocab is not None:
         return OneHot(vocab) if encoder == "one_hot" else Embedding(vocab, width)
     return Identity(in_size) if encoder == "none" else Linear(in_size, width)

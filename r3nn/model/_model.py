@@ -37,7 +37,8 @@ class Model(Value):
       "mean" of the body's outputs over the steps so far.
     looped: whether predictions feed back into the input (`readout.feeds` says as what).
     init_options: pairs for `cell.init`. Of them, "dtype" is that of all parameters; float32 unless given.
-    mode, block, memory, compute_dtype: over time, as in `unroll` (block: its `chunk`).
+    mode, block, memory, compute_dtype: over time, as in `unroll` (block: its `chunk`, the steps that the
+    backward pass takes at once; here that name is the method's).
     """
 
     encoder: Identity | Linear | OneHot | Embedding

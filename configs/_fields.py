@@ -1,0 +1,62 @@
+"""What a field of a config is: declared once, in default.py, for programs, checks, sweeps and --help."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+INT32 = 2**31 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """usual: its default, of whose type it is; {}: an open group, of fields that default.py does not name.
+
+    low, high: of a number, both included. of: the words that it may be; (): whoever reads it says.
+    traced: no compiled program depends on it: runs that differ in such fields alone share one.
+    inert: it changes no result, or by rounding alone.
+    """
+
+    usual: bool | int | float | str | Mapping
+    meaning: str
+    low: float = -math.inf
+    high: float = math.inf
+    of: tuple[str, ...] = ()
+    traced: bool = False
+    inert: bool = False
+
+    @property
+    def allowed(self) -> str:
+        """What it must be, in words."""
+        if self.of:
+            return f"one of {', '.join(word or repr(word) for word in self.of)}"
+        kinds = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
+        limits = [f"at least {self.low}"] if self.low > -math.inf else []
+        limits += [f"at most {self.high}"] if self.high < math.inf else []
+        return " ".join([kinds.get(type(self.usual), "an open group"), " and ".join(limits)]).rstrip()
+
+    def allows(self, value: Any) -> bool:
+        """Whether the field may have a value; of its type, not so of a group."""
+        if isinstance(self.usual, str | bool | Mapping):
+            return value in self.of or not self.of
+        return not isinstance(value, bool) and math.isfinite(value) and self.low <= value <= self.high
+
+
+def count(usual: int, meaning: str, low: int = 0, high: float = INT32, **more) -> Field:
+    """A field of whole numbers, as many as an int32 holds."""
+    return Field(usual, meaning, low, high, **more)
+
+
+def rate(usual: float, meaning: str, **more) -> Field:
+    """A field of chances or decay rates: at 1 nothing would be left, or there would be a division by 0."""
+    return Field(usual, meaning, 0, 0.999999, **more)
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """{"group.field": value} in groups."""
+    groups: dict[str, Any] = {}
+    for name, value in values.items():
+        *path, field = name.split(".")
+        functools.reduce(lambda group, part: group.setdefault(part, {}), path, groups)[field] = value
+    return groups
