@@ -5,7 +5,7 @@ import dataclasses
 import math
 import os
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -180,35 +180,22 @@ def _numbers_in(tree: Any) -> int:
 
 
 def _spec(config: ConfigDict, learner: training.Learner, devices: int, allow_code: bool) -> training.Spec:
-    train, optimizer = config.train, config.optimizer
-    name = optimizer.name
+    name = config.optimizer.name
     if name not in training.OPTIMIZERS:
         name = lookup("optimizer", training.OPTIMIZERS, name, Callable, allow_code=allow_code)
+    names = [field.name for field in dataclasses.fields(training.Spec)]
     with asked(config, "train", "optimizer", ""):
-        return training.Spec(
-            learner=learner,
-            batch=train.batch,
-            updates=train.updates,
-            optimizer=name,
-            schedule=optimizer.schedule,
-            warmup=optimizer.warmup,
-            end_fraction=optimizer.end_fraction,
-            devices=devices,
-            sync_every=train.sync_every,
-            accumulate=train.accumulate,
-        )
+        return training.Spec(learner=learner, optimizer=name, devices=devices, **_called(names, config))
 
 
 def _hparams(config: ConfigDict, learner: training.Learner) -> training.HParams:
-    optimizer, train = config.optimizer, config.train
-    scalars = {
-        "lr": optimizer.lr,
-        "weight_decay": optimizer.weight_decay,
-        "clip": optimizer.clip or np.inf,
-        "b1": optimizer.b1,
-        "b2": optimizer.b2,
-        "outer_lr": train.outer_lr,
-        "outer_momentum": train.outer_momentum,
-    }
+    scalars = _called(training.HParams._fields, config)
+    scalars["clip"] = scalars["clip"] or np.inf
     scalars = {name: np.float32(value) for name, value in scalars.items()}
     return training.HParams(np.uint32(config.seed), **scalars, own=own_of(config, learner))
+
+
+def _called(names: Iterable[str], config: ConfigDict) -> dict[str, Any]:
+    """The fields of training and optimizer that the library calls by the same names."""
+    groups = (config.train, config.optimizer)
+    return {name: group[name] for group in groups for name in names if name in group}

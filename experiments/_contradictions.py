@@ -20,56 +20,51 @@ def check(config: ConfigDict, spec: training.Spec) -> None:
     _rounds(config)
 
 
-def _refuse(config: ConfigDict, group: str, name: str, why: str) -> None:
-    raise BadInput(f"config.{group}.{name}={dict(fields(config))[f'{group}.{name}']!r}: {why}.")
+def _refuse(config: ConfigDict, name: str, why: str) -> None:
+    raise BadInput(f"config.{name}={dict(fields(config))[name]!r}: {why}.")
 
 
-def _only(config: ConfigDict, group: str, names: tuple[str, ...], where: str) -> None:
-    """Of fields that act nowhere else: raises unless they are as in default.py."""
-    for name in names:
-        usual = FIELDS[f"{group}.{name}"].usual
-        if config[group][name] != usual:
-            _refuse(config, group, name, f"acts {where} alone; it must be {usual!r}")
+def _only(config: ConfigDict, name: str, where: str) -> None:
+    """Of a field that acts nowhere else: raises unless it is as in default.py."""
+    usual = FIELDS[name].usual
+    if dict(fields(config))[name] != usual:
+        _refuse(config, name, f"acts {where} alone; it must be {usual!r}")
 
 
 def _optimizer(config: ConfigDict) -> None:
     optimizer = config.optimizer
     if optimizer.name not in DECAYED:
-        _only(config, "optimizer", ("weight_decay",), f"with {', '.join(DECAYED[:-1])} and {DECAYED[-1]}")
+        _only(config, "optimizer.weight_decay", f"with {', '.join(DECAYED[:-1])} and {DECAYED[-1]}")
     if optimizer.name == "sgd":
-        _only(config, "optimizer", ("b2",), "with the other optimizers")
+        _only(config, "optimizer.b2", "with the other optimizers")
     if optimizer.schedule == "constant":
-        _only(config, "optimizer", ("end_fraction",), "in a schedule that falls, cosine or linear,")
+        _only(config, "optimizer.end_fraction", "in a schedule that falls, cosine or linear,")
 
 
 def _outputs(config: ConfigDict, learner: training.Supervised) -> None:
     model, task = config.model, config.task.name
     if not model.predict_depths and config.learner.options.get("depth_weight", 1.0) != 1.0:
         why = "acts under config.model.predict_depths=true alone; it must be left out"
-        _refuse(config, "learner.options", "depth_weight", why)
+        _refuse(config, "learner.options.depth_weight", why)
     if not model.feedback:
-        where = "with config.model.feedback=values or probabilities"
-        _only(config, "train", ("teacher_forcing",), where)
-    elif model.feedback != FED[learner.task.kind]:
-        wanted = FED[learner.task.kind]
+        _only(config, "train.teacher_forcing", "with config.model.feedback=values or probabilities")
+    elif model.feedback != (wanted := FED[learner.task.kind]):
         why = f"task {task!r} is a {learner.task.kind}; it must be '' or {wanted!r}"
-        _refuse(config, "model", "feedback", why)
+        _refuse(config, "model.feedback", why)
     if model.predict != "every" and not _counts_last_step_alone(learner):
         why = f"the loss of task {task!r}, as its options are, counts other steps too; it must be 'every'"
-        _refuse(config, "model", "predict", why)
+        _refuse(config, "model.predict", why)
 
 
 def _rounds(config: ConfigDict) -> None:
     """Of train.sync_every: what comes every so often comes behind an average."""
-    every = config.train.sync_every
-    multiple = f"must be a multiple of config.train.sync_every={every}"
-    for name in ("log_every", "eval_every", "checkpoint_every"):
-        if config.train[name] % every:
-            _refuse(config, "train", name, multiple)
-    if config.profile % every:
-        raise BadInput(f"config.profile={config.profile}: {multiple}.")
+    every, values = config.train.sync_every, dict(fields(config))
+    for name in ("train.log_every", "train.eval_every", "train.checkpoint_every", "profile"):
+        if values[name] % every:
+            _refuse(config, name, f"must be a multiple of config.train.sync_every={every}")
     if every == 1:
-        _only(config, "train", ("outer_lr", "outer_momentum"), "where config.train.sync_every is above 1")
+        for name in ("train.outer_lr", "train.outer_momentum"):
+            _only(config, name, "where config.train.sync_every is above 1")
 
 
 def _counts_last_step_alone(learner: training.Supervised) -> bool:

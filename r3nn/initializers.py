@@ -10,8 +10,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from r3nn._names import FieldError
-
 lecun_normal = jax.nn.initializers.lecun_normal(dtype=jnp.float32)
 glorot_uniform = jax.nn.initializers.glorot_uniform(dtype=jnp.float32)
 normal = partial(jax.nn.initializers.normal, dtype=jnp.float32)
@@ -40,11 +38,10 @@ def chrono(max_time):
     spreads the units over all memory lengths; a gate that *writes* takes -b.
 
     Source: Tallec & Ollivier 2018, "Can recurrent neural networks warp time?", section 3, eq. 16.
-    Raises: FieldError unless max_time > 2.
+    Raises: ValueError unless max_time > 2, and finite.
     """
     if not 2 < max_time < math.inf:
-        what = f"chrono={max_time}: the longest time constant must be above 2 steps, and finite"
-        raise FieldError("chrono", what)
+        raise ValueError(f"chrono={max_time}: the longest time constant must be above 2 steps, and finite")
 
     def init(key, shape, dtype=jnp.float32):
         return jnp.log(jax.random.uniform(key, shape, dtype, 1.0, max_time - 1.0))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from r3nn import initializers
-from r3nn._names import FieldError, check_int
+from r3nn._names import FieldError, about, check_int
 from r3nn._ranks import plus
 from r3nn._serialize import serializable
 from r3nn.cells._activations import ACTIVATIONS, activation_field, name_of, shown
@@ -141,9 +141,11 @@ class GatedCell(Cell):
         keys = jax.random.split(key, len(widths))
         drawn = zip(self.gates._fields, keys, widths, strict=True)
         biases = {gate: self.bias_init(k, (width,), dtype) for gate, k, width in drawn}
-        for sign, gates in ((1, self.keeps), (-1, self.writes)) if chrono is not None else ():
-            shapes = {gate: (getattr(widths, gate),) for gate in gates}
-            biases |= {gate: sign * initializers.chrono(chrono)(key, shapes[gate], dtype) for gate in gates}
+        if chrono is not None:
+            with about("chrono"):
+                start = initializers.chrono(chrono)
+            for sign, gates in ((1, self.keeps), (-1, self.writes)):
+                biases |= {gate: sign * start(key, (getattr(widths, gate),), dtype) for gate in gates}
         return self.gates(**biases)
 
     def _zero_state(self, batch_shape, hidden_size, dtype) -> State:

@@ -35,8 +35,8 @@ class R3NN(Noisy):
         **options,
     ):
         """rngs: its "params" stream draws fresh params; "dropout", forked, noise of the cells.
-        model: or else `options` for `r3nn.model.build`. deterministic: if True, as after eval(), noise is its
-        expectation.
+        model: or else `options` for `r3nn.model.build`, but for its `params`, a number. params: the arrays.
+        deterministic: if True, as after eval(), noise is its expectation.
 
         Raises: ValueError, TypeError, in one sentence, for what `build` refuses.
         """
