@@ -6,6 +6,7 @@ from r3nn.time._linear_scan import linear_scan
 from r3nn.time._newton import Newton, NewtonInfo
 from r3nn.time._newton_info import newton
 from r3nn.time._noise import Keyed, Noise
+from r3nn.time._part_adjoints import PartAdjoint, adjoint
 from r3nn.time._pick import MODES, Pick
 from r3nn.time._probe import CellError, blame
 from r3nn.time._trees import vary_alike
@@ -19,7 +20,9 @@ __all__ = [
     "Newton",
     "NewtonInfo",
     "Noise",
+    "PartAdjoint",
     "Pick",
+    "adjoint",
     "blame",
     "blank",
     "explain",
