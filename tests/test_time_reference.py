@@ -1,13 +1,16 @@
-"""The plainest deferred gradient: equal to the modes "scan" and "plain", and to NumPy's differences."""
+"""The plainest deferred gradient equals "scan", "plain" and NumPy's differences; README.md is true."""
 
 import functools
+import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r3nn import CELLS, unroll
+from r3nn import CELLS, time, unroll
+from r3nn.cells import gru
 from r3nn.time._reference import reference
 from tests import oracles
 from tests.helpers import assert_close, compiled, number, pad, problem, unless_slow
@@ -57,3 +60,34 @@ def test_equal_scan_plain_and_numpy(name, x64):
     above, below = (along_a_line(cell, p, xs, ε, direction) for ε in (1e-6, -1e-6))
     slope = sum(jax.tree.leaves(jax.tree.map(lambda a, d: jnp.sum(a * d), ours[1], direction)))
     np.testing.assert_allclose(slope, (above - below) / 2e-6, rtol=1e-6)
+
+
+TIME = Path(time.__file__).parent
+
+
+def readme():
+    (path,) = TIME.rglob("README.md")
+    return path.read_text("utf-8")
+
+
+def test_the_readme_takes_a_step_of_a_gru_back(x64):
+    p = problem(gru, 1, (B,), D, H)
+    program = {"jnp": jnp, "sigmoid": jax.nn.sigmoid}
+    exec(re.search(r"^```python\n(.*?)^```$", readme(), re.DOTALL | re.MULTILINE)[1], program)
+
+    def step(h, u, U, b):
+        gates = type(p.params.recurrent)(*jnp.split(U, 3, axis=-1))
+        return gru.step(p.params._replace(recurrent=gates, recurrent_bias=b), h, type(gates)(*u))
+
+    u, U, b = tuple(gru.project(p.params, p.xs[0])), jnp.concatenate(p.params.recurrent, axis=-1), p.params[3]
+    λ = jnp.sin(jnp.arange(B * H * 1.0)).reshape(B, H)
+    back = program["gru_step_back"](U, b[None], u, p.state, λ)
+    assert_close(back, jax.vjp(step, p.state, u, U, b)[1](λ), rtol=1e-12, atol=1e-13)
+
+
+def test_what_the_readme_names_is_there():
+    named = re.findall(r"`(_\w+\.py)(?::(\w+))?`", readme())
+    assert len(named) > 15
+    for name, function in named:
+        (path,) = TIME.rglob(name)
+        assert re.search(rf"^(def|class) {function}\b", path.read_text("utf-8"), re.MULTILINE)
