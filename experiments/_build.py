@@ -19,7 +19,7 @@ from experiments.errors import BadInput
 from r3nn import training
 from r3nn._names import lookup
 from r3nn.cells import Cell
-from r3nn.compose._composed import all_parts
+from r3nn.cells._composition import all_parts
 from r3nn.tasks import Task
 from r3nn.time import CellError
 

@@ -29,7 +29,7 @@ from r3nn import (
 )
 from r3nn.cells import SLSTMState, elman, gru, lstm, mgu, ugrnn
 from r3nn.time import _pick
-from r3nn.time._trees import batch_axes
+from r3nn.time.arrays.trees import batch_axes
 
 
 def assert_close(actual, desired, rtol=1e-5, atol=1e-6):

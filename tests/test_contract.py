@@ -13,7 +13,7 @@ from jax import export
 from jax.sharding import PartitionSpec as P
 
 from r3nn import CELLS, unroll
-from r3nn.time._trees import batch_axes
+from r3nn.time.arrays.trees import batch_axes
 from tests.helpers import (
     COMPOSITIONS,
     REPRESENTATIVES,

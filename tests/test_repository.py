@@ -94,6 +94,18 @@ def test_imports_run_one_way():
     ]
 
 
+#: the rooms of r3nn/time, behind its front: each may import from those before it
+ROOMS = ["arrays", "deferred", "parallel"]
+
+
+def test_rooms_of_time_import_one_way():
+    for height, room in enumerate(ROOMS):
+        allowed = tuple(f"r3nn.time.{name}." for name in ROOMS[: height + 1])
+        for path in (ROOT / "r3nn" / "time" / room).glob("*.py"):
+            names = imports(path.read_text("utf-8"), f"r3nn.time.{room}")
+            assert all(name.startswith(allowed) for name in names if name.startswith("r3nn.time")), path
+
+
 @pytest.mark.parametrize(
     "path, source",
     [

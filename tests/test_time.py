@@ -15,9 +15,9 @@ from jax.flatten_util import ravel_pytree
 from r3nn import CELLS, chain, deep, feedback, residual, slow, unroll
 from r3nn.cells import gru, gru_reset_before, lstm, mgu, ugrnn
 from r3nn.time import _pick
-from r3nn.time._jacobian import ELEMENTWISE
 from r3nn.time._pick import modes_of
-from r3nn.time._products import PACKED
+from r3nn.time.deferred.products import PACKED
+from r3nn.time.parallel.jacobian import ELEMENTWISE
 from tests import oracles
 from tests.helpers import (
     REPRESENTATIVES,

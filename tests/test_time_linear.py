@@ -11,12 +11,12 @@ from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 from r3nn.cells import gru, lru, mingru
-from r3nn.time import _linear_loops, _linear_scan
-from r3nn.time._flags import Flags
-from r3nn.time._linear import Linear, _coefficients, solve_linear
-from r3nn.time._linear_scan import adjoint, linear_scan
-from r3nn.time._scan import Arrays, Plan, sequential
+from r3nn.time import parallel
 from r3nn.time._unroll import unroll
+from r3nn.time.arrays.flags import Flags
+from r3nn.time.deferred.scan import Arrays, Plan, sequential
+from r3nn.time.parallel.linear import Linear, _coefficients, solve_linear
+from r3nn.time.parallel.linear_scan import adjoint, linear_scan
 from tests.helpers import assert_close, compiled, equations, inside, number, outcome, pad, problem
 
 close = functools.partial(assert_close, rtol=1e-11, atol=1e-12)
@@ -72,9 +72,9 @@ def loop(a, b, h0, g, reverse, blocks):
 @pytest.mark.parametrize("way", ["in turn", "at once"])
 def test_values_and_gradients_of_every_kind(x64, monkeypatch, way):
     """All kinds of coefficients, both directions, at a prime T and at T = 1."""
-    for module in (_linear_scan, _linear_loops):
+    for module in (parallel.linear_scan, parallel.linear_loops):
         monkeypatch.setattr(module, "parallel", lambda: way == "at once")
-    monkeypatch.setattr(_linear_loops, "STEPS", 5)
+    monkeypatch.setattr(parallel.linear_loops, "STEPS", 5)
     if way == "in turn":
         cases = [(kind, T, reverse) for kind in KINDS for T in (1, 23) for reverse in (False, True)]
     else:  # which compiles slowly, and in which the direction matters to each kind alike: it alternates
@@ -97,8 +97,8 @@ def test_values_and_gradients_of_every_kind(x64, monkeypatch, way):
 
 def test_no_sequences(monkeypatch):
     """An empty batch, with chunks at once as on accelerators."""
-    monkeypatch.setattr(_linear_loops, "parallel", lambda: True)
-    b = np.zeros((2 * _linear_loops.STEPS, 0, 3), np.float32)
+    monkeypatch.setattr(parallel.linear_loops, "parallel", lambda: True)
+    b = np.zeros((2 * parallel.linear_loops.STEPS, 0, 3), np.float32)
     assert linear_scan(b, b).shape == b.shape
 
 

@@ -12,11 +12,11 @@ from jax.sharding import PartitionSpec as P
 
 from r3nn.cells import diagonal_gru, diagonal_lstm, gru, lstm, mgu, mugrnn
 from r3nn.time import unroll
-from r3nn.time._flags import Flags
-from r3nn.time._newton import Newton
-from r3nn.time._newton import run_newton as solve
 from r3nn.time._newton_info import newton
-from r3nn.time._scan import Arrays, Plan, scan, sequential
+from r3nn.time.arrays.flags import Flags
+from r3nn.time.deferred.scan import Arrays, Plan, scan, sequential
+from r3nn.time.parallel.newton import Newton
+from r3nn.time.parallel.newton import run_newton as solve
 from tests.helpers import assert_close, compiled, number, outcome, pad, problem
 
 close = functools.partial(assert_close, rtol=1e-9, atol=1e-10)

@@ -24,7 +24,7 @@ from r3nn import (
 )
 from r3nn.cells import elman, gru, lstm, mgu, ugrnn
 from r3nn.time import _pick, explain
-from r3nn.time._parts import parted
+from r3nn.time.deferred.parts import parted
 from tests.helpers import TanhReadout, assert_close, backward_loop, compiled, outcome, pad, pairwise, problem
 
 T, B, D, H = 12, 3, 2, 4

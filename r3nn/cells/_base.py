@@ -1,7 +1,6 @@
 """What a cell is: one step of a recurrence, as pure functions and a few facts."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import jax
@@ -101,41 +100,11 @@ class Cell(Value):
             f"{type(self).__name__}.in_size: delay, feedback, slow, with_output and wavefront need it"
         )
 
-    def sweep(self, run, params: Params, state: State, xs: Array):
-        """For composed cells: all time steps, part by part, as (final state, outputs [T, ...]).
-
-        run(cell, params, state, xs) does so for a part. None: this cell takes its steps one by one.
-        """
-        return None
-
     def __call__(self, params: Params, state: State, x: Array) -> tuple[State, Array]:
         """One whole step, in the form that `jax.lax.scan` takes: (params, state, x) -> (state, y)."""
         params = self.prepare(params)
         state = self.step(params, state, self.project(params, x))
         return state, self.output(params, state, x)
-
-
-def in_turn(when: Callable[[Cell], bool] = lambda cell: True):
-    """Marks a `step` that is the steps of the cells among its cell's fields, in turn, in no loop or branch:
-    the backward pass then takes each by its own structure. when: of which cells that is true.
-
-    It is the mark of that one function: a subclass with another `step` has none.
-    """
-
-    def mark(step):
-        step.in_turn = when
-        return step
-
-    return mark
-
-
-def parts(cell: Cell) -> Iterator[Cell]:
-    """The cells among a cell's fields."""
-    for field in dataclasses.fields(cell):
-        value = getattr(cell, field.name)
-        for entry in value if isinstance(value, tuple) else (value,):
-            if isinstance(entry, Cell):
-                yield entry
 
 
 def check_cell(cell) -> None:

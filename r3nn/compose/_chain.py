@@ -5,13 +5,13 @@ import dataclasses
 import jax
 
 from r3nn.cells import Cell
-from r3nn.cells._base import check_cell, in_turn
-from r3nn.compose._composed import Composed
+from r3nn.cells._base import check_cell
+from r3nn.cells._composition import Composition, run_part
 from r3nn.time._noise import bare, part, put
 
 
 @dataclasses.dataclass(frozen=True)
-class Chain(Composed):
+class Chain(Composition):
     """x_t -> cells[0] -> h_t^0 -> cells[1] -> ... : each cell's output is the next one's input.
 
     params and state are tuples, one entry a cell; all have the same hidden size.
@@ -47,14 +47,13 @@ class Chain(Composed):
         """x, and what the first cell makes of it; the others' inputs arise within the step."""
         return x, self.cells[0].project(params[0], part(self.cells[0], x, 0))
 
-    @in_turn()
-    def step(self, params, state, u):
+    def step(self, params, state, u, call=run_part):
         """Each cell in turn."""
         x, u = u
         states = []
         for i, (cell, p, s) in enumerate(self._each(params, state)):
             own = part(cell, x, i)
-            s = cell.step(p, s, cell.project(p, own) if i else u)
+            s = call(cell, p, s, cell.project(p, own) if i else u)
             x = put(x, cell.output(p, s, own))
             states.append(s)
         return tuple(states)

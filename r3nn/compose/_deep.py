@@ -10,9 +10,9 @@ from jax import lax
 from r3nn._names import FieldError, check_choice, check_int
 from r3nn._serialize import serializable
 from r3nn.cells import Cell
-from r3nn.cells._base import Array, Params, check_cell, in_turn
-from r3nn.compose._composed import Composed, take
-from r3nn.compose._stacked import apart, stack, stack_all, unstack
+from r3nn.cells._base import Array, Params, check_cell
+from r3nn.cells._composition import Composition, run_part
+from r3nn.compose._stacked import apart, stack, stack_all, take, unstack
 from r3nn.compose._wavefront import wavefront
 from r3nn.time._noise import bare, part, put
 
@@ -37,7 +37,7 @@ class DeepParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Deep(Composed):
+class Deep(Composition):
     """h_t^l = g(h_{t-1}^l, h_t^{l-1}; θ_l) for l = 1 .. L, with h_t^0 the input          (3.2.2)
 
     State: the cell's, each leaf stacked [L, ...]. Depth is a `lax.scan`, so compile time does not grow with
@@ -110,6 +110,11 @@ class Deep(Composed):
         """Whether a step's levels are no loop."""
         return self.depth <= TOGETHER
 
+    @property
+    def in_turn(self) -> bool:
+        """Only where they are none."""
+        return super().in_turn and self.written_out
+
     def _over_depth(self, body, carry, params, per_level, together=1):
         """body(carry, params of the level, entry of per_level) -> (carry, out), over levels 2 to L."""
         stacked, shared = self.levels(params)
@@ -172,19 +177,18 @@ class Deep(Composed):
         """x, and what the first level makes of it; the others' inputs arise within the step."""
         return x, self.cell.project(params.first, self._of_level(x, 0))
 
-    @in_turn(lambda self: self.written_out)
-    def step(self, params, state, u):
+    def step(self, params, state, u, call=run_part):
         """(3.2.2) for all levels in turn: the stepwise order."""
         x, u = u
         first, rest = unstack(state)
-        first = self.cell.step(params.first, first, u)
+        first = call(self.cell, params.first, first, u)
         if self.depth == 1:
             return stack(first, None)
 
         def level(y, p, entry):
             s, l = entry
             own = self._of_level(put(x, y), l)
-            s = self.cell.step(p, s, self.cell.project(p, own))
+            s = call(self.cell, p, s, self.cell.project(p, own))
             return self.cell.output(p, s, own), s
 
         y = self.cell.output(params.first, first, self._of_level(x, 0))

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from r3nn._serialize import serializable
 from r3nn.cells import Cell
-from r3nn.cells._base import Array, State, in_turn
+from r3nn.cells._base import Array, State
+from r3nn.cells._composition import run_part
 from r3nn.compose._wrapper import Wrapper
 from r3nn.time._noise import bare, put
 
@@ -40,11 +41,10 @@ class Delay(Wrapper):
         """x itself: it is projected when its turn comes."""
         return x
 
-    @in_turn()
-    def step(self, params, state, u):
+    def step(self, params, state, u, call=run_part):
         """One inner step on the input that waited; u waits."""
         projected = super().project(params, put(u, state.waiting))
-        return DelayState(super().step(params, state.cell, projected), state.waiting, bare(u))
+        return DelayState(super().step(params, state.cell, projected, call), state.waiting, bare(u))
 
     def hidden(self, state):
         """The inner cell's."""

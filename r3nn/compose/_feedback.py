@@ -9,8 +9,10 @@ import jax.numpy as jnp
 from r3nn._names import FieldError, did_you_mean
 from r3nn._serialize import serializable
 from r3nn.cells import Cell
-from r3nn.cells._base import Array, Params, State, check_cell, in_turn
-from r3nn.compose._composed import Composed, all_parts, dtype_of, output_shape
+from r3nn.cells._base import Array, Params, State
+from r3nn.cells._composition import all_parts, run_part
+from r3nn.compose._shapes import dtype_of, output_shape
+from r3nn.compose._wrapper import Wrapper
 from r3nn.time._noise import bare, put
 
 
@@ -44,19 +46,20 @@ class FeedbackState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Feedback(Composed):
+class Feedback(Wrapper):
     """h_t = cell(h_{t-1}, [x_t, y_{t-1}]),  y_t = p(h_t),  y_0 = 0            (Jordan recurrence)
 
     The article's "input, hidden layer and output are connected in a loop". Runs stepwise by nature.
     Source: the article's 2.3; Jordan 1986, "Serial order: a parallel distributed processing approach".
     """
 
+    own_params = True
     stepwise = True
-    cell: Cell
+    rerun = False
     readout: Readout
 
     def __post_init__(self):
-        check_cell(self.cell)
+        super().__post_init__()
         if isinstance(self.readout, type):
             raise TypeError(f"readout={self.readout!r}: must be a value{did_you_mean(self.readout)}")
         for part in all_parts(self.cell):
@@ -77,19 +80,14 @@ class Feedback(Composed):
         fed = jnp.zeros((*batch_shape, self.readout.size), jax.tree.leaves(cell)[0].dtype)
         return FeedbackState(cell, jnp.zeros(output.shape, output.dtype), fed)
 
-    def prepare(self, params):
-        """The inner cell's."""
-        return params._replace(cell=self.cell.prepare(params.cell))
+    def project(self, params, x):
+        """x itself: it is projected with what is fed back."""
+        return x
 
-    def lower(self, params, wrap):
-        """The inner cell's."""
-        return params._replace(cell=self.cell.lower(params.cell, wrap))
-
-    @in_turn()
-    def step(self, params, state, u):
+    def step(self, params, state, u, call=run_part):
         """The equations above; u is x_t."""
         x = put(u, jnp.concatenate([bare(u), state.fed], axis=-1))
-        cell = self.cell.step(params.cell, state.cell, self.cell.project(params.cell, x))
+        cell = call(self.cell, params.cell, state.cell, self.cell.project(params.cell, x))
         output = self.cell.output(params.cell, cell, x)
         return FeedbackState(cell, output, self.readout.fed(params.readout, output))
 

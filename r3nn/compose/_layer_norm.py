@@ -11,7 +11,7 @@ from r3nn._ranks import along, plus
 from r3nn._serialize import serializable
 from r3nn.cells import GatedCell, LSTMState
 from r3nn.cells._base import Array, Params
-from r3nn.compose._wrapper import Holder
+from r3nn.compose._wrapper import Wrapper
 
 
 @serializable
@@ -34,7 +34,7 @@ class LayerNormParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerNorm(Holder):
+class LayerNorm(Wrapper):
     """The gated cell with, for each of its gates, LN(W x_t) + LN(U h_{t-1}) + b in place of
     W x_t + U h_{t-1} + b, and for an LSTM h_t = o_t ⊙ tanh(LN(c_t)) (or its `activation`), where
 
@@ -44,6 +44,8 @@ class LayerNorm(Holder):
     as one vector. Units mix within the step, so the cell is opaque.
     Source: Ba, Kiros & Hinton 2016, arXiv 1607.06450, supplementary material.
     """
+
+    own_params = True
 
     def __post_init__(self):
         super().__post_init__()

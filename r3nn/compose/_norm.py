@@ -11,9 +11,9 @@ from r3nn._ranks import along, plus
 from r3nn._serialize import serializable
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params
-from r3nn.compose._composed import dtype_of
-from r3nn.compose._wrapper import Holder
-from r3nn.time._noise import bare, part, put
+from r3nn.compose._shapes import dtype_of
+from r3nn.compose._wrapper import Wrapper
+from r3nn.time._noise import bare, put
 
 
 @serializable
@@ -26,7 +26,7 @@ class NormParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Norm(Holder):
+class Norm(Wrapper):
     """The cell on a normalised input: with x̄ = x (rms) or x - mean(x) (layer), over the D features,
 
         x ← scale ⊙ x̄ / √(mean(x̄²) + 1e-6) [+ shift]
@@ -34,6 +34,7 @@ class Norm(Holder):
     Source: Ba et al. 2016, arXiv 1607.06450 (layer); Zhang & Sennrich 2019, arXiv 1910.07467 (rms).
     """
 
+    own_params = True
     kind: str = "rms"
 
     def __post_init__(self):
@@ -54,18 +55,13 @@ class Norm(Holder):
         x = along(params.scale, x) * x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-6)
         return plus(x, params.shift)
 
-    def project(self, params, x):
-        """The inner projection of the normalised input."""
-        return super().project(params, put(x, self.normalize(params, bare(x))))
-
-    def output(self, params, state, x):
-        """The inner output, which sees the normalised input."""
-        return super().output(params, state, put(x, self.normalize(params, bare(x))))
+    def inner_x(self, params, x):
+        """The normalised input."""
+        return super().inner_x(params, put(x, self.normalize(params, bare(x))))
 
     def sweep(self, run, params, state, xs):
         """All inputs normalised at once, then all steps of the inner cell."""
-        normal = put(xs, self.normalize(params, bare(xs)))
-        return run(self.cell, params.cell, state, part(self.cell, normal))
+        return run(self.cell, params.cell, state, self.inner_x(params, xs))
 
 
 def norm(cell: Cell, kind: str = "rms") -> Norm:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from r3nn._serialize import serializable
 from r3nn.cells._base import Cell, Params
-from r3nn.compose._wrapper import Holder, Structured
+from r3nn.compose._wrapper import Wrapper
 from r3nn.time._noise import bare, put
 
 
@@ -19,7 +19,7 @@ class WithOutputParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class WithOutput(Holder, Structured):
+class WithOutput(Wrapper):
     """y_t = f(extra, cell's y_t, rest of x_t), computed block by block in mode "chunked".
 
     f may return any tree of [..., anything]: a prediction, or a loss [...], so that a sequence of a million
@@ -28,26 +28,25 @@ class WithOutput(Holder, Structured):
     UnexpectedTracerError in mode "chunked", which "auto" picks too, where memory is given or scarce.
     """
 
+    own_params = True
+    structured = True
     f: Callable
-
-    def _split(self, params, x):
-        width, given = self.cell.in_size(params.cell), bare(x).shape[-1]
-        if given < width:
-            raise ValueError(f"with_output: xs has {given} features, and its cell takes the first {width}")
-        return put(x, bare(x)[..., :width]), bare(x)[..., width:]
 
     def init(self, key, in_size, hidden_size, **options):
         """The inner cell's, for its own D features; `extra` is the caller's to set."""
         return WithOutputParams(super().init(key, in_size, hidden_size, **options))
 
-    def project(self, params, x):
-        """The inner projection of the first D features."""
-        return super().project(params, self._split(params, x)[0])
+    def inner_x(self, params, x):
+        """The first D features."""
+        width, given = self.cell.in_size(params.cell), bare(x).shape[-1]
+        if given < width:
+            raise ValueError(f"with_output: xs has {given} features, and its cell takes the first {width}")
+        return super().inner_x(params, put(x, bare(x)[..., :width]))
 
     def output(self, params, state, x):
         """f(extra, the inner output, the rest of x)."""
-        x, rest = self._split(params, x)
-        return self.f(params.extra, super().output(params, state, x), rest)
+        y = super().output(params, state, x)
+        return self.f(params.extra, y, bare(x)[..., self.cell.in_size(params.cell) :])
 
     def in_size(self, params):
         """Unknown: any width from D on."""

@@ -4,13 +4,13 @@ import copy
 import dataclasses
 
 from r3nn.cells import Cell, GatedCell
-from r3nn.compose._drawn import Drawing, Drawn, check_rate, hidden_shape
+from r3nn.compose._noisy import Noisy, check_rate, hidden_shape
 from r3nn.compose._wrapper import Wrapper
-from r3nn.time._noise import Keyed, bernoulli, fold, part
+from r3nn.time._noise import bernoulli, fold
 
 
 @dataclasses.dataclass(frozen=True)
-class RecurrentDropout(Drawing):
+class RecurrentDropout(Noisy):
     """The cell with its candidate φ(a) replaced by m ⊙ φ(a), m ~ Bernoulli(1 - rate) over 1 - rate, drawn
     anew at each step: LSTM c_t = f ⊙ c_{t-1} + i ⊙ (m ⊙ g), GRU h_t = z ⊙ h_{t-1} + (1 - z) ⊙ (m ⊙ n).
     φ is the cell's `activation`; one m serves both candidates of `lem`.
@@ -41,13 +41,10 @@ class RecurrentDropout(Drawing):
         hidden_shape(self.cell, params)
         return super().initial_state(params, batch_shape)
 
-    def project(self, params, x):
-        """The inner projection, and m."""
-        u = super().project(params, part(self.cell, x, 0))
-        if not isinstance(x, Keyed):
-            return Drawn(u, None)
+    def draw(self, params, x):
+        """m."""
         h, keep = hidden_shape(self.cell, params), 1 - self.rate
-        return Drawn(u, bernoulli(fold(x.step, 1), keep, h.shape[-1], h.dtype) / keep)
+        return bernoulli(fold(x.step, 1), keep, h.shape[-1], h.dtype) / keep
 
     def core(self, params, state, u, r):
         """The inner cell's, with m ⊙ φ for φ."""
@@ -76,12 +73,15 @@ def _no_candidate(cell: Cell) -> str:
 
 
 def _with_candidate(cell: Cell, φ) -> Cell:
-    """The cell with φ for its candidate's activation; not to be kept, or hashed."""
-    if isinstance(cell, Wrapper):
-        return dataclasses.replace(cell, cell=_with_candidate(cell.cell, φ))
+    """The cell with φ for its candidate's activation; not to be kept, or hashed.
+
+    A copy in all else, which no `__post_init__` looks at: a wrapper sees the kind of cell that it was given.
+    """
     twin = copy.copy(cell)
-    object.__setattr__(twin, "squash", cell.activation)
-    object.__setattr__(twin, "activation", φ)
+    if isinstance(cell, Wrapper):
+        vars(twin).update(cell=_with_candidate(cell.cell, φ))
+    else:
+        vars(twin).update(squash=cell.activation, activation=φ)
     return twin
 
 

@@ -7,7 +7,7 @@ from jax import lax
 from r3nn._names import check_int
 from r3nn.cells import Cell
 from r3nn.compose._wrapper import Wrapper
-from r3nn.time._trees import vary_alike
+from r3nn.time.arrays.trees import vary_alike
 
 
 @dataclasses.dataclass(frozen=True)

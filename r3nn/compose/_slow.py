@@ -11,11 +11,11 @@ from r3nn._names import check_int
 from r3nn._serialize import serializable
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params, State
-from r3nn.compose._composed import output_shape
+from r3nn.compose._shapes import output_shape
 from r3nn.compose._wrapper import Wrapper
 from r3nn.initializers import solvable
-from r3nn.time._flags import where
-from r3nn.time._trees import batch_axes, vary_alike
+from r3nn.time.arrays.flags import where
+from r3nn.time.arrays.trees import batch_axes, vary_alike
 
 
 @serializable

@@ -3,7 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from r3nn.compose._composed import take
+
+def take(tree, index):
+    """Each leaf's entry, or entries, at this index of its first axis."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
 def unstack(tree):

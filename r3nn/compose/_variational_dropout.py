@@ -7,12 +7,13 @@ import jax
 
 from r3nn._ranks import along
 from r3nn.cells import Cell
-from r3nn.compose._drawn import Drawing, Drawn, check_rate, hidden_shape
-from r3nn.time._noise import Keyed, bernoulli, fold, part, put
+from r3nn.cells._composition import run_part
+from r3nn.compose._noisy import Noisy, check_rate, hidden_shape
+from r3nn.time._noise import Keyed, bernoulli, fold, put
 
 
 @dataclasses.dataclass(frozen=True)
-class VariationalDropout(Drawing):
+class VariationalDropout(Noisy):
     """The cell on x_t ⊙ m_x, and its recurrent products on h_{t-1} ⊙ m_h, with masks m ~ Bernoulli(1 - rate)
     over 1 - rate: drawn once per sequence, anew at a reset. Without noise: the cell itself.
 
@@ -43,19 +44,18 @@ class VariationalDropout(Drawing):
     def _mask(self, keys, i, rate, size, dtype):
         return bernoulli(fold(keys, i), 1 - rate, size, dtype) / (1 - rate)
 
-    def _drop(self, x):
-        """x_t ⊙ m_x, for the inner cell."""
+    def inner_x(self, params, x):
+        """x_t ⊙ m_x."""
         if isinstance(x, Keyed) and self.rate:
             x = put(x, x.x * self._mask(x.sequence, 1, self.rate, x.x.shape[-1], x.x.dtype))
-        return part(self.cell, x, 0)
+        return super().inner_x(params, x)
 
-    def project(self, params, x):
-        """The inner projection of x_t ⊙ m_x, and m_h."""
-        u = self.cell.project(params, self._drop(x))
-        if not (isinstance(x, Keyed) and self.recurrent_rate):
-            return Drawn(u, None)
+    def draw(self, params, x):
+        """m_h."""
+        if not self.recurrent_rate:
+            return None
         h = hidden_shape(self.cell, params)
-        return Drawn(u, self._mask(x.sequence, 2, self.recurrent_rate, h.shape[-1], h.dtype))
+        return self._mask(x.sequence, 2, self.recurrent_rate, h.shape[-1], h.dtype)
 
     def recur(self, params, state, u):
         """The inner cell's products of h ⊙ m_h."""
@@ -73,19 +73,15 @@ class VariationalDropout(Drawing):
             of_u=lambda u: (u.drawn, inner.of_u(u.u)),
         )
 
-    def step(self, params, state, u):
+    def step(self, params, state, u, call=run_part):
         """The inner cell's, on masked products."""
         if u.drawn is None:
-            return self.cell.step(params, state, u.u)
+            return super().step(params, state, u, call)
         return self.core(params, state, u, self.recur(params, state, u))
-
-    def output(self, params, state, x):
-        """The inner output, which sees x_t ⊙ m_x."""
-        return self.cell.output(params, state, self._drop(x))
 
     def sweep(self, run, params, state, xs):
         """All inputs masked at once, then all steps of the inner cell, where h keeps all its units."""
-        return None if self.recurrent_rate else run(self.cell, params, state, self._drop(xs))
+        return None if self.recurrent_rate else run(self.cell, params, state, self.inner_x(params, xs))
 
 
 def variational_dropout(cell: Cell, rate: float = 0.0, recurrent_rate: float = 0.0) -> VariationalDropout:

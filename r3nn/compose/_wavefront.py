@@ -8,11 +8,12 @@ import jax.numpy as jnp
 
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params, State
-from r3nn.compose._composed import Composed, output_shape, take
-from r3nn.compose._stacked import stack
-from r3nn.time._flags import Flags, where
+from r3nn.cells._composition import Composition
+from r3nn.compose._shapes import output_shape
+from r3nn.compose._stacked import stack, take
 from r3nn.time._noise import Keyed, bare, fold, part
-from r3nn.time._trees import batch_axes
+from r3nn.time.arrays.flags import Flags, where
+from r3nn.time.arrays.trees import batch_axes
 
 
 class Front(NamedTuple):
@@ -39,7 +40,7 @@ class FrontParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Wavefront(Composed):
+class Wavefront(Composition):
     """A deep cell, one diagonal a step: level l reads what level l - 1 put out at the step before.
 
     axes: the first batch axis of each leaf of a level's state. resets: whether there are any. Output: of all

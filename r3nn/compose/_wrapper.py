@@ -1,17 +1,23 @@
-"""A cell that is another cell in all that it does not change."""
+"""A composition around one cell."""
 
 import dataclasses
+from typing import ClassVar
 
 from r3nn.cells import Cell
-from r3nn.cells._base import Params, check_cell, in_turn
-from r3nn.compose._composed import Composed
+from r3nn.cells._base import Params, check_cell
+from r3nn.cells._composition import Composition, run_part
 from r3nn.time._noise import part
 
 
 @dataclasses.dataclass(frozen=True)
-class Wrapper(Composed):
-    """A cell that is another cell in all that a subclass does not change."""
+class Wrapper(Composition):
+    """A composition around one cell, which it is in all that a subclass does not change."""
 
+    #: whether params are a NamedTuple of the subclass's own, whose field `cell` holds the inner cell's
+    own_params: ClassVar[bool] = False
+    #: whether the inner cell's products are the wrapper's too, and so all its modes. A subclass then changes
+    #: `core` (elementwise) and `step` alike, and what the products read in `recur` and `products` alike
+    structured: ClassVar[bool] = False
     cell: Cell
 
     def __post_init__(self):
@@ -19,10 +25,20 @@ class Wrapper(Composed):
 
     stepwise = property(lambda self: self.cell.stepwise)
     rerun = property(lambda self: self.cell.rerun)
+    recurrence = property(lambda self: self.cell.recurrence if self.structured else "opaque")
+    affine = property(lambda self: self.structured and self.cell.affine)
+    bounds = property(lambda self: self.cell.bounds if self.structured else None)
 
     def inner(self, params: Params) -> Params:
         """The inner cell's part of the params."""
-        return params
+        return params.cell if self.own_params else params
+
+    def _within(self, params, change):
+        return params._replace(cell=change(params.cell)) if self.own_params else change(params)
+
+    def inner_x(self, params: Params, x):
+        """What the inner cell gets as x."""
+        return part(self.cell, x)
 
     def init(self, key, in_size, hidden_size, **options):
         """The inner cell's params."""
@@ -34,60 +50,15 @@ class Wrapper(Composed):
 
     def prepare(self, params):
         """The inner cell's."""
-        return self.cell.prepare(params)
+        return self._within(params, self.cell.prepare)
 
     def lower(self, params, wrap):
         """The inner cell's."""
-        return self.cell.lower(params, wrap)
+        return self._within(params, lambda params: self.cell.lower(params, wrap))
 
     def project(self, params, x):
         """The inner cell's."""
-        return self.cell.project(self.inner(params), part(self.cell, x))
-
-    @in_turn()
-    def step(self, params, state, u):
-        """The inner cell's."""
-        return self.cell.step(self.inner(params), state, u)
-
-    def hidden(self, state):
-        """The inner cell's."""
-        return self.cell.hidden(state)
-
-    def output(self, params, state, x):
-        """The inner cell's."""
-        return self.cell.output(self.inner(params), state, part(self.cell, x))
-
-    def in_size(self, params):
-        """The inner cell's."""
-        return self.cell.in_size(self.inner(params))
-
-
-class Holder(Wrapper):
-    """A wrapper with params of its own: a NamedTuple, whose field `cell` holds the inner cell's."""
-
-    def inner(self, params):
-        """The inner cell's part."""
-        return params.cell
-
-    def prepare(self, params):
-        """The inner cell's, inside."""
-        return params._replace(cell=self.cell.prepare(params.cell))
-
-    def lower(self, params, wrap):
-        """The inner cell's, inside."""
-        return params._replace(cell=self.cell.lower(params.cell, wrap))
-
-
-class Structured(Wrapper):
-    """A wrapper that leaves the inner cell its recurrent products, and so all its modes.
-
-    A subclass may change `project`, `output`, and, alike, `core` (elementwise) and `step`; and what the
-    products read, in `recur` and `products` alike.
-    """
-
-    recurrence = property(lambda self: self.cell.recurrence)
-    affine = property(lambda self: self.cell.affine)
-    bounds = property(lambda self: self.cell.bounds)
+        return self.cell.project(self.inner(params), self.inner_x(params, x))
 
     def weights(self, params):
         """The inner cell's."""
@@ -104,3 +75,19 @@ class Structured(Wrapper):
     def core(self, params, state, u, r):
         """The inner cell's."""
         return self.cell.core(self.inner(params), state, u, r)
+
+    def step(self, params, state, u, call=run_part):
+        """The inner cell's."""
+        return call(self.cell, self.inner(params), state, u)
+
+    def hidden(self, state):
+        """The inner cell's."""
+        return self.cell.hidden(state)
+
+    def output(self, params, state, x):
+        """The inner cell's."""
+        return self.cell.output(self.inner(params), state, self.inner_x(params, x))
+
+    def in_size(self, params):
+        """The inner cell's."""
+        return self.cell.in_size(self.inner(params))

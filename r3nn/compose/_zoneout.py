@@ -7,8 +7,9 @@ import jax
 
 from r3nn.cells import Cell
 from r3nn.cells._base import Array
-from r3nn.compose._drawn import Drawing, Drawn, check_rate, check_vector, hidden_shape
-from r3nn.time._noise import Keyed, bernoulli, fold, part
+from r3nn.cells._composition import run_part
+from r3nn.compose._noisy import Noisy, check_rate, check_vector, hidden_shape
+from r3nn.time._noise import bernoulli, fold
 
 
 class Keeps(NamedTuple):
@@ -19,7 +20,7 @@ class Keeps(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Zoneout(Drawing):
+class Zoneout(Noisy):
     """With ĥ_t, ĉ_t what the cell makes of h_{t-1}, c_{t-1}, and d ~ Bernoulli(rate), anew at each step,
 
         h_t = d_h ⊙ h_{t-1} + (1 - d_h) ⊙ ĥ_t
@@ -48,22 +49,19 @@ class Zoneout(Drawing):
             check_vector(self.cell, leaf.shape)
         return state
 
-    def project(self, params, x):
-        """The inner projection, and which units keep their values."""
-        u = super().project(params, part(self.cell, x, 0))
-        if not isinstance(x, Keyed):
-            return Drawn(u, None)
+    def draw(self, params, x):
+        """Which units keep their values."""
         h = hidden_shape(self.cell, params)
         draw = lambda i, rate: bernoulli(fold(x.step, i), rate, h.shape[-1], h.dtype)
-        return Drawn(u, Keeps(draw(1, self.h), draw(2, self.c) if self.c else None))
+        return Keeps(draw(1, self.h), draw(2, self.c) if self.c else None)
 
     def core(self, params, state, u, r):
         """The equations above, elementwise."""
         return self._mix(state, super().core(params, state, u, r), u.drawn)
 
-    def step(self, params, state, u):
+    def step(self, params, state, u, call=run_part):
         """The equations above."""
-        return self._mix(state, super().step(params, state, u), u.drawn)
+        return self._mix(state, super().step(params, state, u, call), u.drawn)
 
     def _mix(self, old, new, drawn):
         d = Keeps(self.h, self.c) if drawn is None else drawn

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from r3nn._names import FieldError, unknown
 from r3nn.cells import Cell
-from r3nn.cells._base import parts
+from r3nn.cells._composition import parts
 
 Parameters = dict[str, inspect.Parameter]
 GIVEN = ("self", "key", "in_size", "hidden_size", "dtype")  # by us; the dtype is of a whole model

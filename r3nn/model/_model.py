@@ -11,7 +11,7 @@ from r3nn._serialize import serializable
 from r3nn._value import Value
 from r3nn.cells import Cell
 from r3nn.compose import FeedbackParams, FeedbackState, feedback
-from r3nn.compose._composed import output_shape
+from r3nn.compose._shapes import output_shape
 from r3nn.encoders import Embedding, Identity, Linear, OneHot, Readout
 from r3nn.model._mean import Mean
 from r3nn.time import blank, unroll, vary_alike

@@ -1,16 +1,16 @@
 """Time: how a cell runs over T steps. One entry point, `unroll`; one backward pass; several solvers."""
 
-from r3nn.time._flags import blank
-from r3nn.time._linear import Linear
-from r3nn.time._linear_scan import linear_scan
-from r3nn.time._newton import Newton, NewtonInfo
 from r3nn.time._newton_info import newton
-from r3nn.time._noise import Keyed, Noise
+from r3nn.time._noise import Keyed, Noise, bare, bernoulli, fold, part, put
 from r3nn.time._part_adjoints import PartAdjoint, adjoint
 from r3nn.time._pick import MODES, Pick
 from r3nn.time._probe import CellError, blame
-from r3nn.time._trees import vary_alike
 from r3nn.time._unroll import explain, unroll
+from r3nn.time.arrays.flags import blank
+from r3nn.time.arrays.trees import vary_alike
+from r3nn.time.parallel.linear import Linear
+from r3nn.time.parallel.linear_scan import linear_scan
+from r3nn.time.parallel.newton import Newton, NewtonInfo
 
 __all__ = [
     "MODES",
@@ -23,11 +23,16 @@ __all__ = [
     "PartAdjoint",
     "Pick",
     "adjoint",
+    "bare",
+    "bernoulli",
     "blame",
     "blank",
     "explain",
+    "fold",
     "linear_scan",
     "newton",
+    "part",
+    "put",
     "unroll",
     "vary_alike",
 ]

@@ -8,12 +8,11 @@ import jax.numpy as jnp
 
 from r3nn._names import check_int
 from r3nn.cells import Cell
-from r3nn.time._flags import blank
 from r3nn.time._inputs import check_flags
 from r3nn.time._run import Run
-from r3nn.time._scan import Arrays
-from r3nn.time._sizes import length_of
-from r3nn.time._trees import vary_alike
+from r3nn.time.arrays.flags import blank
+from r3nn.time.arrays.trees import length_of, vary_alike
+from r3nn.time.deferred.scan import Arrays
 
 
 @dataclasses.dataclass(frozen=True)

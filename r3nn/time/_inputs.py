@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 
 from r3nn._names import check_int
-from r3nn.time._dependence import dependence
-from r3nn.time._flags import Flags, blank, fill, in_scan_order
-from r3nn.time._precision import lower
-from r3nn.time._shards import check_axis
-from r3nn.time._trees import batch_axes
+from r3nn.time.arrays.flags import Flags, blank, fill, in_scan_order
+from r3nn.time.arrays.precision import lower
+from r3nn.time.arrays.trees import batch_axes
+from r3nn.time.deferred.elementwise import dependence
+from r3nn.time.parallel.shards import check_axis
 
 
 def checked(cell, params, state, xs, mask, reset, reverse, axis_name=None, length=None, compute=None):

@@ -6,11 +6,11 @@ import jax
 
 from r3nn.cells._base import check_cell
 from r3nn.time._inputs import checked
-from r3nn.time._newton import Newton, solve_newton
 from r3nn.time._pick import modes_of
 from r3nn.time._probe import blame, sizes
-from r3nn.time._scan import Arrays, Plan, sequential
-from r3nn.time._trees import batch_axes, vary_alike
+from r3nn.time.arrays.trees import batch_axes, vary_alike
+from r3nn.time.deferred.scan import Arrays, Plan, sequential
+from r3nn.time.parallel.newton import Newton, solve_newton
 
 
 def newton(cell, params, state, xs, *, mask=None, reset=None, reverse=False, options: Newton | None = None):

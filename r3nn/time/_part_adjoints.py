@@ -2,9 +2,9 @@
 
 import contextlib
 import dataclasses
-import functools
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,15 +13,15 @@ from jax import lax
 
 from r3nn.cells import Cell
 from r3nn.cells._base import check_cell
-from r3nn.time._flags import advance
+from r3nn.cells._composition import Composition
 from r3nn.time._inputs import checked
 from r3nn.time._noise import bare, keyed
-from r3nn.time._parts import Part
 from r3nn.time._probe import blame, sizes
-from r3nn.time._trees import batch_axes, join, split
+from r3nn.time.arrays.flags import advance
+from r3nn.time.arrays.trees import batch_axes, join, split
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=("state", "adjoint"), meta_fields=("cell",))
+@partial(jax.tree_util.register_dataclass, data_fields=("state", "adjoint"), meta_fields=("cell",))
 @dataclasses.dataclass(frozen=True)
 class PartAdjoint:
     """Of one part of a composition, or of a cell that is its own only part.
@@ -146,18 +146,6 @@ def _in_turn(cell):
 
 def step_by(run, cell, params, state, u):
     """The cell's step, in which run(part, params, state, u) -> state takes that of each of its parts."""
-    return _handing(cell, run).step(params, state, u)
-
-
-def _handing(cell, run):
-    """The cell with a `Part` in place of each part that its step runs in turn."""
-    if cell.recurrence != "opaque" or not hasattr(type(cell).step, "in_turn"):
-        return Part(cell, run)
-    change = lambda value: _handing(value, run) if isinstance(value, Cell) else value
-    changed = {}
-    for field in dataclasses.fields(cell):
-        value = getattr(cell, field.name)
-        new = tuple(map(change, value)) if isinstance(value, tuple) else change(value)
-        if new != value:
-            changed[field.name] = new
-    return dataclasses.replace(cell, **changed)
+    if cell.recurrence != "opaque" or not (isinstance(cell, Composition) and cell.hands_out):
+        return run(cell, params, state, u)
+    return cell.step(params, state, u, call=partial(step_by, run))

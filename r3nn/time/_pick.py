@@ -8,16 +8,16 @@ import jax.numpy as jnp
 
 from r3nn._names import FieldError, check_choice, check_int, did_you_mean
 from r3nn.cells import Cell
-from r3nn.cells._base import parts
-from r3nn.time._chunks import chunk_size
-from r3nn.time._jacobian import ELEMENTWISE, exact_by_unit
-from r3nn.time._linear import Linear
-from r3nn.time._linearise import residuals
-from r3nn.time._newton import Newton
-from r3nn.time._parts import parted, stepper
-from r3nn.time._precision import Weight
-from r3nn.time._products import PACKED
-from r3nn.time._sizes import known, length_of
+from r3nn.cells._composition import Composition, parts
+from r3nn.time.arrays.chunks import chunk_size
+from r3nn.time.arrays.precision import Weight
+from r3nn.time.arrays.trees import known, length_of
+from r3nn.time.deferred.linearise import residuals
+from r3nn.time.deferred.parts import parted, stepper
+from r3nn.time.deferred.products import PACKED
+from r3nn.time.parallel.jacobian import ELEMENTWISE, exact_by_unit
+from r3nn.time.parallel.linear import Linear
+from r3nn.time.parallel.newton import Newton
 
 # A kernel that runs all steps with the weights resident ("fused") would be one more name here, one more
 # row of `modes_of`, and one more forward in `Run.solve`, under the same backward.
@@ -79,7 +79,8 @@ def _at_once(cell, mode) -> bool:
         return mode == "plain" or isinstance(options, Linear)
     if exact_by_unit(cell, options.jacobian):
         return True
-    swept = type(cell).sweep is not Cell.sweep and getattr(cell, "order", "auto") != "stepwise"
+    swept = isinstance(cell, Composition) and type(cell).sweep is not Composition.sweep
+    swept = swept and getattr(cell, "order", "auto") != "stepwise"
     return swept and all(_at_once(part, mode) for part in parts(cell))
 
 

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn.time._flags import Flags, advance, where
-from r3nn.time._trees import vary_alike
+from r3nn.time.arrays.flags import Flags, advance, where
+from r3nn.time.arrays.trees import vary_alike
 
 
 def plain(cell, params, initial, state, xs, flags: Flags, axes, reverse: bool):

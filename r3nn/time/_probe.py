@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from r3nn.cells import Cell
-from r3nn.cells._base import parts
+from r3nn.cells._composition import all_parts, parts
 
 Sizes = tuple[int, int, tuple[int, ...]]  # D, H, and the shape of a batch
 
@@ -38,7 +38,7 @@ def blame(cell: Cell, find: Callable[[], Sizes], options: Mapping[str, Any] | No
     except CellError:
         raise
     except Exception as error:
-        for part in _innermost_first(cell):
+        for part in all_parts(cell):
             if not (type(part).__module__.startswith("r3nn.") and any(parts(part))):
                 _probe(part, find(), options or {}, error)
         raise
@@ -53,12 +53,6 @@ def sizes(cell: Cell, params, state, xs) -> Sizes:
     except Exception:  # whatever the cell raises, it is found at fault next
         hidden_size = in_size
     return max(in_size, 1), max(hidden_size, 1), tuple(batch)
-
-
-def _innermost_first(cell: Cell) -> Iterator[Cell]:
-    for part in parts(cell):
-        yield from _innermost_first(part)
-    yield cell
 
 
 def _probe(cell: Cell, of: Sizes, options, cause: Exception) -> None:

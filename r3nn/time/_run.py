@@ -7,16 +7,16 @@ from typing import Any
 import jax
 
 from r3nn.cells import Cell
-from r3nn.time._chunked import chunked
-from r3nn.time._flags import Flags
-from r3nn.time._linear import solve_linear
-from r3nn.time._newton import run_newton
+from r3nn.cells._composition import Composition
 from r3nn.time._pick import Pick, pick
 from r3nn.time._plain import plain
-from r3nn.time._precision import lower
-from r3nn.time._scan import Arrays, Plan, scan, sequential
-from r3nn.time._sizes import length_of
-from r3nn.time._trees import batch_axes, vary_alike
+from r3nn.time.arrays.flags import Flags
+from r3nn.time.arrays.precision import lower
+from r3nn.time.arrays.trees import batch_axes, length_of, vary_alike
+from r3nn.time.deferred.chunked import chunked
+from r3nn.time.deferred.scan import Arrays, Plan, scan, sequential
+from r3nn.time.parallel.linear import solve_linear
+from r3nn.time.parallel.newton import run_newton
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Run:
 
     def __call__(self, cell: Cell, params, state, xs):
         """(final state, outputs [T, ...]) of one cell on xs [T, *batch, D]."""
-        swept = None if self.mode == "plain" else cell.sweep(self, params, state, xs)
+        by_parts = self.mode != "plain" and isinstance(cell, Composition)
+        swept = cell.sweep(self, params, state, xs) if by_parts else None
         return self.stepwise(cell, params, state, xs) if swept is None else swept
 
     def stepwise(self, cell: Cell, params, state, xs):

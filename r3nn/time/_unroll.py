@@ -11,7 +11,7 @@ from r3nn.time._noise import keyed
 from r3nn.time._pick import Pick, check_how
 from r3nn.time._probe import blame, sizes
 from r3nn.time._run import Run
-from r3nn.time._trees import vary_alike
+from r3nn.time.arrays.trees import vary_alike
 
 
 def unroll(

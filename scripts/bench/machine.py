@@ -16,7 +16,7 @@ from jax.experimental import serialize_executable
 
 import r3nn
 from r3nn import CELLS
-from r3nn.time import _linear_loops, _linear_scan
+from r3nn.time.parallel import linear_loops, linear_scan
 from scripts.bench.contest import Built, Contender, alternate, contest, gradient, race, same
 from scripts.bench.kernels import LOOP, TREE, associative, loop, stateful
 from scripts.bench.problems import problem
@@ -200,6 +200,6 @@ def recurrences(setup):
 def in_chunks(build, *arguments):
     """What it builds where `linear_scan` cuts time into chunks, as on accelerators, but unrolls nothing."""
     yes, no = (lambda: True), (lambda steps: False)
-    with mock.patch.object(_linear_scan, "parallel", yes):
-        with mock.patch.multiple(_linear_loops, parallel=yes, _unroll=no):
+    with mock.patch.object(linear_scan, "parallel", yes):
+        with mock.patch.multiple(linear_loops, parallel=yes, _unroll=no):
             return build(*arguments)

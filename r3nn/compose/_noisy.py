@@ -1,4 +1,4 @@
-"""What the transforms that draw noise share."""
+"""What the wrappers that draw noise share."""
 
 import dataclasses
 import numbers
@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from r3nn.compose._wrapper import Structured, Wrapper
-from r3nn.time._noise import part
+from r3nn.cells._composition import run_part
+from r3nn.compose._wrapper import Wrapper
+from r3nn.time._noise import Keyed, part
 
 
 class Drawn(NamedTuple):
@@ -18,10 +19,25 @@ class Drawn(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Drawing(Structured):
-    """A wrapper whose u is `Drawn`, from keys folded by 1, 2, ...; the inner cell's keys are folded by 0."""
+class Noisy(Wrapper):
+    """A structured wrapper that draws noise for each step: u is `Drawn`."""
 
     noisy = True
+    structured = True
+
+    def draw(self, params, x: Keyed):
+        """The noise of a step: u.drawn. From x.step and x.sequence, each folded by 1, 2, ...: the inner cell
+        draws from the same, folded by 0."""
+        raise NotImplementedError(f"{type(self).__name__}.draw")
+
+    def inner_x(self, params, x):
+        """x, with the inner cell's keys."""
+        return part(self.cell, x, 0)
+
+    def project(self, params, x):
+        """The inner projection, and the noise."""
+        u = super().project(params, x)
+        return Drawn(u, self.draw(params, x) if isinstance(x, Keyed) else None)
 
     def recur(self, params, state, u):
         """The inner cell's."""
@@ -36,13 +52,9 @@ class Drawing(Structured):
         """The inner cell's."""
         return super().core(params, state, u.u, r)
 
-    def step(self, params, state, u):
+    def step(self, params, state, u, call=run_part):
         """The inner cell's."""
-        return super().step(params, state, u.u)
-
-    def output(self, params, state, x):
-        """The inner cell's, which draws what its projection drew."""
-        return self.cell.output(self.inner(params), state, part(self.cell, x, 0))
+        return super().step(params, state, u.u, call)
 
 
 def check_rate(field: str, rate) -> None:

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn.time._blocks import add, compose, spread, times
-from r3nn.time._chunks import before
-from r3nn.time._sizes import known, length_of
+from r3nn.time.arrays.chunks import before
+from r3nn.time.arrays.trees import known, length_of
+from r3nn.time.parallel.per_unit import add, compose, spread, times
 
 #: steps of a chunk where chunks run at once
 STEPS = 32

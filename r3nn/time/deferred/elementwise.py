@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import Literal
 
-from r3nn.time._dependence import dependence
-from r3nn.time._trees import join, split
+from r3nn.time.arrays.trees import join, split
 
 
 class Derivatives(NamedTuple):
@@ -72,3 +72,13 @@ def elementwise_dependence(fn, *args) -> list[set[int]]:
     jaxpr = jax.make_jaxpr(fn)(*args).jaxpr
     _check_elementwise(jaxpr)
     return dependence(jaxpr)
+
+
+def dependence(jaxpr) -> list[set[int]]:
+    """For each output of a jaxpr, the numbers of the inputs that it can depend on."""
+    reached = {var: {j} for j, var in enumerate(jaxpr.invars)}
+    look_up = lambda var: set() if isinstance(var, Literal) else reached.get(var, set())
+    for equation in jaxpr.eqns:
+        sources = set().union(*map(look_up, equation.invars))
+        reached |= dict.fromkeys(equation.outvars, sources)
+    return [look_up(var) for var in jaxpr.outvars]

@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 
 from r3nn._ranks import along
-from r3nn.time._blocks import times
-from r3nn.time._chunks import before
-from r3nn.time._flags import advance
-from r3nn.time._linear_scan import run
-from r3nn.time._precision import Weight
-from r3nn.time._products import PACKED, packed_step, products
-from r3nn.time._shards import entry_of, last_of
-from r3nn.time._sizes import length_of
+from r3nn.time.arrays.chunks import before
+from r3nn.time.arrays.flags import advance
+from r3nn.time.arrays.precision import Weight
+from r3nn.time.arrays.trees import length_of
+from r3nn.time.deferred.products import PACKED, packed_step, products
+from r3nn.time.parallel.linear_scan import run
+from r3nn.time.parallel.per_unit import times
+from r3nn.time.parallel.shards import entry_of, last_of
 
 KINDS = ("auto", "full", "diagonal")
 ELEMENTWISE = ("diagonal", "none")

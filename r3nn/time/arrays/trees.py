@@ -1,10 +1,10 @@
-"""Trees of states: where their batch axes are, which leaves are numbers to differentiate."""
+"""Trees of arrays: where their batch axes are, which leaves are numbers to differentiate, how many steps."""
 
 import math
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import export, lax
 
 
 def batch_axes(cell, params):
@@ -67,3 +67,16 @@ def vary_alike(*trees):
 def _varying(leaf) -> frozenset:
     """The mesh axes over which a value differs from device to device, inside `shard_map`."""
     return frozenset(jax.typeof(leaf).mat.varying)
+
+
+# `jax.export` takes symbolic sizes, of which nothing is known.
+
+
+def length_of(tree):
+    """T, of a tree of arrays [T, ...]: an int, or a symbolic size."""
+    return jax.tree.leaves(tree)[0].shape[0]
+
+
+def known(size) -> bool:
+    """Whether a size is a number, not a symbol."""
+    return not export.is_symbolic_dim(size)

@@ -9,12 +9,11 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from r3nn.time._adjoint import block_adjoint
-from r3nn.time._chunks import before, scan_chunks
-from r3nn.time._flags import Flags
-from r3nn.time._linearise import ahead
-from r3nn.time._scan import Arrays, Plan, Static, run_block
-from r3nn.time._trees import join, like, split
+from r3nn.time.arrays.chunks import before, scan_chunks
+from r3nn.time.arrays.flags import Flags
+from r3nn.time.arrays.trees import join, like, split
+from r3nn.time.deferred.linearise import ahead
+from r3nn.time.deferred.scan import Arrays, Plan, Static, block_adjoint, run_block
 
 
 def chunked(plan: Plan, arrays: Arrays, axes):

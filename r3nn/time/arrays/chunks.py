@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn.time._sizes import known, length_of
+from r3nn.time.arrays.trees import known, length_of
 
 
 def scan_chunks(body, carry, xs, per_chunk, chunk: int, reverse: bool):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn.time._trees import join, split
+from r3nn.time.arrays.trees import join, split
 
 
 class Flags(NamedTuple):

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn.time._flags import Flags, fill
+from r3nn.time.arrays.flags import Flags, fill
 
 
 def reference(cell, params, state, xs, mask=None, reset=None):

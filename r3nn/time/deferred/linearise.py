@@ -3,7 +3,7 @@
 What the pull-back of a step reads (its residuals) is found ahead of the loop, mapped over the steps, so that
 the loop forms no gate and no product of the forward again. The gradients of parameters and inputs are one
 VJP behind the loop. Of a structured cell, or a composition of such, both are taken from its parts'
-derivatives (`_parts`); of another, from `step` itself.
+derivatives (`deferred.parts`); of another, from `step` itself.
 """
 
 import math
@@ -15,10 +15,9 @@ from typing import NamedTuple
 import jax
 from jax.extend.core import jaxpr_as_fun
 
-from r3nn.time._dependence import dependence
-from r3nn.time._parts import record, replay
-from r3nn.time._sizes import known
-from r3nn.time._trees import join, like, split, to_batch
+from r3nn.time.arrays.trees import join, known, like, split, to_batch
+from r3nn.time.deferred.elementwise import dependence
+from r3nn.time.deferred.parts import record, replay
 
 
 class Linearised(NamedTuple):

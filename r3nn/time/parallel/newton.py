@@ -20,13 +20,12 @@ from jax import lax
 from r3nn._names import check_choice, check_int
 from r3nn._serialize import serializable
 from r3nn._value import Value
-from r3nn.time._chunks import scan_chunks
-from r3nn.time._jacobian import KINDS, exact_by_unit, kind_of, steps_of
-from r3nn.time._linear_scan import given
-from r3nn.time._scan import scan, sequential
-from r3nn.time._shards import entry_of, last_of, last_of_all
-from r3nn.time._sizes import known, length_of
-from r3nn.time._trees import vary_alike
+from r3nn.time.arrays.chunks import scan_chunks
+from r3nn.time.arrays.trees import known, length_of, vary_alike
+from r3nn.time.deferred.scan import scan, sequential
+from r3nn.time.parallel.jacobian import KINDS, exact_by_unit, kind_of, steps_of
+from r3nn.time.parallel.linear_scan import given
+from r3nn.time.parallel.shards import entry_of, last_of, last_of_all
 
 #: steps of a window on a CPU and on accelerators, and iterations at most, unless told otherwise
 WINDOW, WINDOW_ACCELERATED, ITERATIONS = 64, 512, 64

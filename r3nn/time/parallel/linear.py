@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 
 from r3nn._value import Value
-from r3nn.time._blocks import add, times
-from r3nn.time._elementwise import elementwise_dependence
-from r3nn.time._linear_scan import solve
-from r3nn.time._shards import last_of, last_of_all
+from r3nn.time.deferred.elementwise import elementwise_dependence
+from r3nn.time.parallel.linear_scan import solve
+from r3nn.time.parallel.per_unit import add, times
+from r3nn.time.parallel.shards import last_of, last_of_all
 
 
 @dataclasses.dataclass(frozen=True)

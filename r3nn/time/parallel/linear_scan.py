@@ -15,11 +15,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn.time._blocks import add, outer, sum_to, times, transpose
-from r3nn.time._chunks import before
-from r3nn.time._linear_loops import parallel, reduce, row, sweep
-from r3nn.time._sizes import length_of
-from r3nn.time._trees import vary_alike
+from r3nn.time.arrays.chunks import before
+from r3nn.time.arrays.trees import length_of, vary_alike
+from r3nn.time.parallel.linear_loops import parallel, reduce, row, sweep
+from r3nn.time.parallel.per_unit import add, outer, sum_to, times, transpose
 
 #: up to which K the K x K blocks are held as planes [T, ...] each, rather than as matrices [..., K, K]
 PLANES = 4
@@ -68,7 +67,7 @@ def _check(a, b, h0, blocks):
 
 
 def solve(a, b, h0, reverse: bool = False, axis_name=None):
-    """`linear_scan` on coefficients and vectors as r3nn.time._blocks has them: all s, in the shape of b.
+    """`linear_scan` on coefficients and vectors as `per_unit` has them: all s, in the shape of b.
 
     Leaves of a have a time axis of length T, or of 1 where they are the same at every step.
     """

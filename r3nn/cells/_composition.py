@@ -1,0 +1,70 @@
+"""What a composition is, as far as those who run cells over time have to know it."""
+
+import dataclasses
+import inspect
+from collections.abc import Iterator
+
+from r3nn.cells._base import Array, Cell, Params, State
+
+
+def run_part(cell: Cell, params: Params, state: State, u) -> State:
+    """A step of a part, as it stands: `call` of `Composition.step`, unless a driver passes its own."""
+    return cell.step(params, state, u)
+
+
+@dataclasses.dataclass(frozen=True)
+class Composition(Cell):
+    """A cell made of other cells, its *parts*: those among its fields, alone or in a tuple.
+
+    A subclass gives what any `Cell` gives, and its `step` hands out how a part is run:
+
+        def step(self, params, state, u, call=run_part):
+            first = call(self.first, params.first, state.first, u)  # for self.first.step(params.first, ...)
+            ...
+
+    Who runs the cell over time passes a `call` of its own, which runs a part with its recurrent products
+    packed, or notes its derivatives, and returns the part's new state. So the backward pass takes each part
+    by its own structure, whatever the composition does between them. A `step` without `call` is as good, but
+    for speed: nothing is then known of it, as of any opaque cell.
+    """
+
+    rerun = False
+
+    @property
+    def noisy(self) -> bool:
+        """Whether a part draws noise."""
+        return any(part.noisy for part in parts(self))
+
+    @property
+    def hands_out(self) -> bool:
+        """Whether `step` takes a `call`."""
+        return "call" in inspect.signature(type(self).step).parameters
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether `step` runs its parts through `call`, one after the other: unless a subclass says
+        otherwise, whether it takes one. In a loop or a branch, `call` runs a part as it stands."""
+        return self.hands_out
+
+    def sweep(self, run, params: Params, state: State, xs: Array):
+        """All time steps, part by part, as (final state, outputs [T, ...]).
+
+        run(cell, params, state, xs) does so for a part. None: this cell takes its steps one by one.
+        """
+        return None
+
+
+def parts(cell: Cell) -> Iterator[Cell]:
+    """The cells among a cell's fields."""
+    for field in dataclasses.fields(cell):
+        value = getattr(cell, field.name)
+        for entry in value if isinstance(value, tuple) else (value,):
+            if isinstance(entry, Cell):
+                yield entry
+
+
+def all_parts(cell: Cell) -> Iterator[Cell]:
+    """All cells in a cell, the innermost first, and itself."""
+    for part in parts(cell):
+        yield from all_parts(part)
+    yield cell

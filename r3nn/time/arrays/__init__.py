@@ -1,0 +1,1 @@
+"""What all modes read and write: trees of arrays over time, their flags, chunks and precision."""

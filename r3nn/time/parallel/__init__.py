@@ -1,0 +1,1 @@
+"""Modes that solve for all time steps at once: linear recurrences by a prefix scan, others by Newton."""
