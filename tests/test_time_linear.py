@@ -1,5 +1,6 @@
 """`linear_scan` against loops in NumPy, whichever way it runs; mode="linear" against mode="plain"."""
 
+import dataclasses
 import functools
 
 import jax
@@ -161,6 +162,20 @@ def test_constant_coefficients_are_not_repeated():
         mingru, arrays._replace(params=problem(mingru, 6, (2,), 4, 3).params, state=b[0][0]), 1
     )
     assert a[0][0].shape == (6, 2, 3)
+
+
+@pytest.mark.parametrize("mode", ["linear", "auto"])
+def test_a_cell_that_says_it_is_affine_and_is_not(mode):
+    """Its numbers would be those of another cell."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Bent(type(mingru)):
+        def core(self, params, state, u, r):
+            return jnp.tanh(super().core(params, state, u, r))
+
+    params = Bent().init(jax.random.key(0), 2, 3)
+    with pytest.raises(ValueError, match="Bent.affine is True, but its step is not affine"):
+        unroll(Bent(), params, None, jnp.ones((5, 2, 2)), mode=mode)
 
 
 def test_linear_mode_without_an_affine_cell():

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from r3nn._value import Value
-from r3nn.time.deferred.elementwise import elementwise_dependence
+from r3nn.time.deferred.elementwise import dependence, elementwise_dependence
 from r3nn.time.parallel.linear_scan import solve
 from r3nn.time.parallel.per_unit import add, times
 from r3nn.time.parallel.shards import last_of, last_of_all
@@ -53,6 +53,7 @@ def _coefficients(cell, arrays, rank):
 
     times_ = jax.tree.leaves(arrays.xs)[0].shape[: rank + 1]
     every, one = zeros(times_), zeros((1,) * (rank + 1))
+    _check_affine(cell, lambda state, u: step(unflatten(state), u), every, u)
     first = jax.tree.map(lambda x: x[(slice(1),) * (rank + 1)], u)
     reached = elementwise_dependence(lambda *state: step(unflatten(state), u), *every)
     columns = []
@@ -61,6 +62,17 @@ def _coefficients(cell, arrays, rank):
         choices = zip(reached, moves, column(j, every, u), column(j, one, first), strict=True)
         columns.append([None if j not in r else a if m else fixed for r, m, a, fixed in choices])
     return tuple(zip(*columns, strict=True)), tuple(step(unflatten(every), u))
+
+
+def _check_affine(cell, step, state, u):
+    """Raises ValueError where a derivative of the step by the state reads the state: K of [T, *batch, H]."""
+    slope = lambda state, change, u: jax.jvp(lambda state: step(state, u), (state,), (change,))[1]
+    reached = dependence(jax.make_jaxpr(slope)(state, state, u).jaxpr)
+    if any(j < len(state) for inputs in reached for j in inputs):
+        raise ValueError(
+            f"{type(cell).__name__}.affine is True, but its step is not affine in the state: "
+            "say affine = False"
+        )
 
 
 def _flagged(a, b, arrays):
