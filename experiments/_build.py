@@ -63,11 +63,21 @@ class Experiment:
 
     def on(self, devices: int) -> "Experiment":
         """The same on so many devices, which its config says then. Raises: BadInput."""
-        with asked(self.config, ""):
+        with asked(self.config, "train", ""):
             spec = dataclasses.replace(self.spec, devices=devices)
         config = self.config.copy_and_resolve_references()
         config.devices = devices
         return dataclasses.replace(self, config=config.lock(), spec=spec)
+
+    def check_memory(self) -> None:
+        """Raises BadInput where the batch of an update does not fit: of a CPU all devices share a memory."""
+        device, state = jax.local_devices()[0], jax.eval_shape(self.start)
+        kept = training.kept(self.spec, self.hparams, state, self.arrays)
+        if device.platform == "cpu":
+            there = _memory()
+        else:
+            kept, there = kept // self.spec.devices, (device.memory_stats() or {}).get("bytes_limit", kept)
+        _check_memory(kept, there, f"a batch of {self.spec.batch:,} rows")
 
     def placed(self) -> training.TrainState:
         """Shapes and shardings of a state."""
@@ -99,13 +109,14 @@ def build(config: ConfigDict, devices: int = 1, *, allow_code: bool = False) -> 
         with _code_at_fault(config):
             learner = learner_of(config, allow_code)
             params = jax.eval_shape(learner.init, jax.random.key(0))
-        _check_memory(16 * _numbers_in(params), f"{_numbers_in(params):,} parameters")
+        count = _numbers_in(params)
+        _check_memory(16 * count, _memory(), f"{count:,} parameters, their gradients and two moments")
         spec = _spec(config, learner, devices, allow_code)
         _contradictions.check(config, spec)
         hparams = _hparams(config, learner)
         with asked(config, "model"), _code_at_fault(config):
-            experiment = Experiment(config, spec, hparams, learner.arrays(), _numbers_in(params))
-            _check_memory(_trace(experiment), f"a batch of {spec.batch:,} rows")
+            experiment = Experiment(config, spec, hparams, learner.arrays(), count)
+            _trace(experiment)
     except BadInput:
         raise
     except (ValueError, TypeError, OverflowError) as error:
@@ -141,16 +152,20 @@ def _code_at_fault(config: ConfigDict) -> Iterator[None]:
         raise
 
 
-def _trace(experiment: Experiment) -> int:
-    """Follows the shapes and dtypes of an update -> the bytes that it keeps for its backward pass.
+def _trace(experiment: Experiment) -> None:
+    """Follows the shapes and dtypes of an update, and of what the learner's probes say of it.
 
-    Raises: what the update would, before anything is made.
+    Raises: what these would, before anything is made; ValueError for a probe that gives no scalars.
     """
     spec, hparams = experiment.spec, experiment.hparams
     updates = lambda state, arrays: training.updates(spec, hparams, state, spec.sync_every, arrays)
     state = jax.eval_shape(experiment.start)
     jax.eval_shape(updates, state, experiment.arrays)
-    return training.kept(spec, hparams, state, experiment.arrays)
+    if spec.learner.probes:
+        probe = lambda state, arrays: training.probe(spec, hparams, state, arrays)
+        for name, found in jax.eval_shape(probe, state, experiment.arrays).items():
+            if any(leaf.shape for leaf in jax.tree.leaves(found)):
+                raise ValueError(f"the learner's probe {name!r} must give a tree of scalars, got {found}")
 
 
 def _sentence(error: Exception, config: ConfigDict, allow_code: bool) -> str:
@@ -163,15 +178,17 @@ def _sentence(error: Exception, config: ConfigDict, allow_code: bool) -> str:
     return f"{text[:SENTENCE]} ..." if len(text) > SENTENCE else f"{text.rstrip('.')}."
 
 
-def _check_memory(needed: int, what: str) -> None:
-    """Raises BadInput where the least that training holds is more than there is: of the parameters four
-    times their bytes, with gradients and two moments; of a batch what its backward pass needs.
-    """
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def _memory() -> int:
+    """Bytes that this machine has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _check_memory(needed: int, there: int, what: str) -> None:
+    """Raises BadInput where so many bytes, the least that `what` takes, are more than there are."""
     if needed > there:
         raise BadInput(
-            f"config: {what} take {needed / 2**30:,.0f} GiB or more to train, and this machine has "
-            f"{there / 2**30:,.0f} GiB; take smaller sizes."
+            f"config: {what} take {needed / 2**30:,.0f} GiB or more, and there are {there / 2**30:,.0f} GiB; "
+            "take smaller sizes."
         )
 
 

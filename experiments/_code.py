@@ -42,7 +42,7 @@ def record(config: ConfigDict) -> dict[str, Any]:
 
 
 def read(record: dict[str, Any]) -> ConfigDict:
-    """The config of what `record` gave, or an older version. Raises: BadInput, TypeError, ValueError."""
+    """The config of what `record` gave. Raises: BadInput, TypeError, ValueError."""
     if not isinstance(record, dict) or not isinstance(record.get(SUMS, {}), dict):
         raise TypeError("its fields must stand in groups")
     return merge(ConfigDict({name: x for name, x in record.items() if name not in (SUMS, *IGNORED)}))

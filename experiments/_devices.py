@@ -56,8 +56,8 @@ def make_all(wanted: int = 0) -> int:
     Called before any array exists; a process whose backend has started keeps the devices that it has.
     Processes of one host share its cores, unless more are wanted of all.
     """
-    own = _cores()
-    count = max(_processes.least(own, shared=True), min(own, wanted // _processes.count()))
+    own, shared = _processes.least(_cores()), _processes.least(_cores(), shared=True)
+    count = max(shared, min(own, wanted // _processes.count()))
     if FORCED not in os.environ.get("XLA_FLAGS", "") and jax.config.jax_num_cpu_devices <= 0:
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", count)

@@ -25,6 +25,7 @@ def dry_run(config: ConfigDict) -> None:
     _devices.make_all()
     experiment = build(config, allow_code=True)
     experiment = experiment.on(_devices.choose(config, experiment.learner.width))
+    experiment.check_memory()
     began = time.perf_counter()
     state = begin(experiment)
     arrays = placed_arrays(experiment, experiment.placed().step.sharding)

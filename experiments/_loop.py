@@ -117,6 +117,8 @@ class Loop:
         left = list(self._sessions.items())
         for number, _ in left:
             self._attempt(number, partial(self._save, number))
+        if self._alone and self.outcomes:  # it could not be saved
+            return
         where = f"after update {left[0][1].counters.step}" if self._alone else f"{len(left)} runs"
         raise Interrupted(
             f"{signals.received.name}: stopped and saved {where}; the same command goes on from there.",

@@ -54,14 +54,14 @@ class Bar:
         )
         self._total = total
         self._task = self._bar.add_task("", total=total, completed=done, loss="-", rate="-", left="-")
-        self._bar.start()
 
     def say(self, text: str) -> None:
         """A line above the bar."""
         self._bar.console.print(text, markup=False, soft_wrap=True)
 
     def progress(self, done: int, loss: float, rate: float) -> None:
-        """Moves the bar."""
+        """Moves the bar, which is there from the first time on."""
+        self._bar.start()
         left = duration((self._total - done) / rate)
         self._bar.update(self._task, completed=done, loss=f"{loss:.4g}", rate=f"{rate:.1f}", left=left)
 

@@ -37,6 +37,7 @@ def run(config: ConfigDict, workdir: str, command: str = "", watch: Watch | None
         experiment = build(config, allow_code=True)
         devices = _devices.choose(config, experiment.learner.width, _processes.tell(place.devices))
         experiment = sourced(experiment.on(devices), place)
+        experiment.check_memory()
         loop = Loop([Member(config, workdir, command, watch)], [experiment], Alone)
         outcome = loop.train(_processes.Agreed(signals))[0]
     if isinstance(outcome, Ending):
@@ -86,7 +87,10 @@ def together(config: ConfigDict, devices: int) -> int:
     memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     if memory is None:
         return 4 * devices
-    one = build(config, allow_code=True)
+    try:
+        one = build(config, allow_code=True)
+    except BadInput:  # the run itself says so
+        return 1
     kept = training.kept(one.spec, one.hparams, jax.eval_shape(one.start), one.arrays)
     return devices * max(1, min(16, memory // (4 * kept)))
 
@@ -106,6 +110,7 @@ def _experiments(members: Sequence[Member]) -> list[Experiment]:
     _devices.make_all()
     first = build(configs[0], allow_code=True)
     experiments = [one.on(1) for one in (first, *(vary(first, config) for config in configs[1:]))]
+    first.check_memory()
     places = [Workdir(member.workdir) for member in members]
     return [sourced(one, place) for one, place in zip(experiments, places, strict=True)]
 

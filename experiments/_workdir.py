@@ -125,7 +125,7 @@ class Workdir:
             raise BadInput(
                 f"--workdir={self.path}: has no readable config.json ({error.strerror})."
             ) from error
-        except (ValueError, TypeError) as error:
+        except (BadInput, ValueError, TypeError) as error:
             raise BadInput(f"{self.config}: is not the config of a run of this version ({error}).") from error
 
     def devices(self) -> int:

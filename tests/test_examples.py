@@ -134,6 +134,14 @@ def test_a_learner_at_fault_is_told_by_its_name(tmp_path):
         build(config, allow_code=True)
 
 
+def test_a_probe_that_gives_no_scalar_is_refused(tmp_path):
+    """Before anything is trained."""
+    (tmp_path / "mine.py").write_text(JUDGED.replace("optax.tree.norm(params)", "params"))
+    config = small("policy_gradient", **{"learner.name": f"{tmp_path}/mine.py:make"})
+    with pytest.raises(BadInput, match="probe 'norm' must give a tree of scalars"):
+        build(config, allow_code=True)
+
+
 def test_other_data_are_refused(tmp_path):
     """In a folder whose run was begun on some."""
     file = tmp_path / "data.npz"

@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -20,9 +21,9 @@ from experiments import _devices, evaluate, sweep, train
 from experiments._config import complete, load
 from experiments._report import duration, screen
 from experiments._run import run
-from experiments._session import mean
+from experiments._session import Session, mean
 from experiments._workdir import Workdir
-from experiments.errors import BadInput
+from experiments.errors import BadInput, NotSaved
 from r3nn.cells import CELLS
 from r3nn.tasks import TASKS
 from scripts import stress
@@ -90,6 +91,22 @@ def test_a_finished_run_says_so_and_does_nothing(finished, capsys):
     assert main(finished) == 0
     assert "finished already" in capsys.readouterr().out
     assert everything(finished) == before
+
+
+def test_a_signal_whose_save_fails_is_not_said_to_be_saved(tmp_path, monkeypatch):
+    trained = Session.trained
+
+    def interrupted(session, count, metrics):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return trained(session, count, metrics)
+
+    def full(session, state):
+        raise NotSaved("the disk is full.")
+
+    monkeypatch.setattr(Session, "trained", interrupted)
+    monkeypatch.setattr(Session, "save", full)
+    with pytest.raises(NotSaved, match="full"):
+        run(tiny(), tmp_path / "run")
 
 
 def test_fields_that_change_no_result_may_differ(finished, tmp_path):

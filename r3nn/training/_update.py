@@ -70,19 +70,23 @@ def updates(spec: Spec, hparams: HParams, state: TrainState, count: int, arrays=
 def probe(spec: Spec, hparams: HParams, state: TrainState, arrays=None) -> dict[str, Any]:
     """What each of the learner's probes says of the update that `state` stands before; it is not made.
 
-    The batch is whole, on however many devices it is trained; where each trains a replica of its own, the
-    optimizer is the first one's.
+    The gradients are taken over the devices, the batch is whole; where each device trains a replica of its
+    own, the optimizer is the first one's.
     """
     if spec.sync_every > 1:
         state = state._replace(opt_state=jax.tree.map(lambda leaf: leaf[0], state.opt_state.inner))
-    spec = dataclasses.replace(spec, devices=1, sync_every=1)
-    _, batch = drawn(spec, hparams, state, arrays, my_rows(spec), state.carry.rows)
-    found, _ = gradients(spec, hparams, state, arrays)
-    grads = mean(found)[1]
+        spec = dataclasses.replace(spec, sync_every=1)
+
+    def backward(hparams, arrays, state):
+        found, _ = gradients(spec, hparams, state, arrays)
+        return mean(found)[1], found.tally
+
+    ins = (devices.SAME, devices.SAME, specs(spec))
+    grads, tally = devices.over(spec.devices, backward, ins, devices.SAME)(hparams, arrays, state)
     changes, _ = optimizer(spec, hparams).update(grads, state.opt_state, state.params)
-    return {
-        name: look(state.params, grads, changes, batch, found.tally) for name, look in spec.learner.probes
-    }
+    alone = dataclasses.replace(spec, devices=1)
+    _, batch = drawn(alone, hparams, state, arrays, my_rows(alone), state.carry.rows)
+    return {name: look(state.params, grads, changes, batch, tally) for name, look in spec.learner.probes}
 
 
 def diagnose(spec: Spec, hparams: HParams, state: TrainState, arrays=None) -> Finite:
