@@ -218,6 +218,7 @@ def _follow() -> None:
 
 def leave(status: int, sentence: str) -> NoReturn:
     """Ends this process and the others at once."""
+    _parting.set()  # whoever hears of it first may be gone before this process is
     if several():
         telling = threading.Thread(target=_part, args=(status, sentence), daemon=True)
         telling.start()

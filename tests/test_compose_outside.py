@@ -202,9 +202,11 @@ CELLS_OUTSIDE = {
 IN_ALL_MODES = ("pair", "wrapper", "call in a loop", "params of the state")
 ROWS = [(name, "scan") for name in CELLS_OUTSIDE]
 ROWS += [(name, mode) for name in IN_ALL_MODES for mode in ("chunked", "newton", "auto")]
+#: every fourth row by default, of each mode one at least; the others are products
+MARKED = [pytest.param(*row, marks=[pytest.mark.slow] * (i % 4 > 0)) for i, row in enumerate(ROWS)]
 
 
-@pytest.mark.parametrize("name, mode", ROWS)
+@pytest.mark.parametrize("name, mode", MARKED)
 def test_equal_plain(name, mode, x64):
     """Values and gradients, with noise, masks and resets, in both directions."""
     cell = CELLS_OUTSIDE[name][0]
