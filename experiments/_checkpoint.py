@@ -38,7 +38,6 @@ class Counters:
     best_step: int | None = None
     reached: bool = False  # the best is as good as train.target
     stale: int = 0  # evaluations since the best
-    log_bytes: int = 0  # length of metrics.jsonl, for which earlier versions of r3nn ask
 
 
 class Damaged(Exception):
@@ -84,7 +83,7 @@ class Checkpoints:
             )
 
     def close(self) -> None:
-        """Ends Orbax's threads."""
+        """Ends Orbax's threads; checkpoints that were saved stay."""
         self._manager.close()
 
     def save(self, state: TrainState, counters: Counters, config: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ class Cluster:
 
 
 def define(values: flags.FlagValues) -> None:
-    """The flags."""
+    """Defines the flags by which processes find each other."""
     place = f"HOST:PORT where process 0 listens, for a run of several processes; {AUTO}: as the launcher says"
     flags.DEFINE_string("coordinator", None, place, flag_values=values)
     flags.DEFINE_integer("processes", None, "how many there are", flag_values=values)

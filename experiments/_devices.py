@@ -70,7 +70,7 @@ def divisor(batch: int, most: int) -> int:
 
 
 def describe(count: int) -> str:
-    """Them, in words."""
+    """Names so many devices for the screen, such as "2 of 4 cpu"."""
     kind, there = jax.devices()[0].device_kind, jax.local_device_count()
     if _processes.several():
         return f"{count} {kind} of {_processes.count()} processes"

@@ -31,7 +31,7 @@ class Learned(NamedTuple):
 
 
 def load(workdir: str | os.PathLike, step: int | None, form: str, allow_code: bool) -> tuple[Any, Any, Any]:
-    """See `experiments.load`."""
+    """Does what `experiments.load` says."""
     try:
         check_choice("form", form, FORMS)
     except ValueError as error:

@@ -133,7 +133,7 @@ def _early(result: dict[str, Any]) -> str:
 
 
 def better(result: dict[str, Any]) -> str:
-    """In words."""
+    """Says in words which way the metric is better."""
     return "higher is better" if result["higher_is_better"] else "lower is better"
 
 

@@ -36,7 +36,7 @@ class Session:
 
     @property
     def config(self) -> ConfigDict:
-        """The run's."""
+        """The whole, checked config of this run."""
         return self.experiment.config
 
     @property
@@ -92,7 +92,7 @@ class Session:
     def save(self, state: TrainState) -> None:
         """A checkpoint of now, unless there is one."""
         if self.counters.step > self.saved:
-            self.counters.log_bytes = self.log.sync()
+            self.log.sync()
             self.events.sync()
             self.checkpoints.save(state, self.counters, self.config.to_dict())
             self.saved = self.counters.step

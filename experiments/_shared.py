@@ -54,7 +54,7 @@ class Together:
         self._own = own
 
     def close(self) -> None:
-        """Ends Orbax's threads."""
+        """Ends Orbax's threads, in the process that has them."""
         if self._own:
             self._own.close()
 
@@ -66,11 +66,11 @@ class Together:
         _processes.meet()
 
     def restore(self, like: TrainState) -> tuple[TrainState, Counters] | None:
-        """As `Checkpoints.restore`."""
+        """Restores as `Checkpoints.restore` does, in all processes."""
         return self._read(like, lambda here: self._own.restore(here))
 
     def read(self, step: int, like: TrainState) -> tuple[TrainState, Counters]:
-        """As `Checkpoints.read`."""
+        """Reads as `Checkpoints.read` does, in all processes."""
         return self._read(like, lambda here: self._own.read(step, here))
 
     def _read(self, like: TrainState, reading: Callable) -> tuple[TrainState, Counters] | None:

@@ -169,11 +169,10 @@ class Log:
             while rest:  # a disk that is nearly full takes a part
                 rest = rest[self._file.write(rest) :]
 
-    def sync(self) -> int:
-        """Brings all lines to the disk -> the length in bytes. Raises: NotSaved."""
+    def sync(self) -> None:
+        """Brings all lines to the disk. Raises: NotSaved."""
         with writing(self._path):
             os.fsync(self._file.fileno())
-        return os.fstat(self._file.fileno()).st_size
 
     def close(self) -> None:
         """Closes the file."""

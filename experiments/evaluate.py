@@ -58,7 +58,7 @@ add = jax.jit(lambda tally, other: jax.tree.map(jnp.add, tally, other))
 
 
 class Subject(NamedTuple):
-    """What is measured."""
+    """What is measured at several lengths: learned parameters, and the sequences they are tried on."""
 
     streamed: training.Streamed
     params: Any

@@ -393,7 +393,7 @@ def state_at(step: int) -> TrainState:
 
 
 def counters_at(step: int) -> Counters:
-    return Counters(step, seconds=step / 3, best=0.1 + 0.2, best_step=10, log_bytes=step)
+    return Counters(step, seconds=step / 3, best=0.1 + 0.2, best_step=10)
 
 
 def restore(folder):

@@ -69,7 +69,7 @@ class Group:
 
     @property
     def updates(self) -> float:
-        """Median."""
+        """The median of the updates that its runs made."""
         return self._median("updates", math.inf)
 
     def _median(self, name: str, worst: float) -> float:

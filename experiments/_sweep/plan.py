@@ -59,7 +59,7 @@ class Sweep:
 
     @property
     def total(self) -> int:
-        """Number of slots."""
+        """How many slots the sweep has, one a run."""
         grids = (len(axis.values) for axis in self.axes.values() if isinstance(axis, Grid))
         return self.trials * math.prod(grids)
 
@@ -86,7 +86,7 @@ class Sweep:
         return shlex.join([*start, *self.overrides, *fields])
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Writes the sweep as JSON can hold it."""
         axes = {
             name: {"kind": type(axis).__name__, **dataclasses.asdict(axis)}
             for name, axis in self.axes.items()
@@ -96,7 +96,7 @@ class Sweep:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Sweep":
-        """What `to_dict` wrote."""
+        """Reads back what `to_dict` wrote."""
         known = {field.name: data[field.name] for field in dataclasses.fields(cls)}
         axes = {name: _axis(**axis) for name, axis in data["axes"].items()}
         return cls(**{**known, "overrides": tuple(data["overrides"]), "axes": axes})

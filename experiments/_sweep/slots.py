@@ -48,7 +48,7 @@ class Claim:
 
 
 def trials_of(study: optuna.Study) -> list[FrozenTrial]:
-    """All, by number."""
+    """All trials of the study, by number."""
     return sorted(patiently(lambda: study.get_trials(deepcopy=False)), key=lambda trial: trial.number)
 
 

@@ -72,7 +72,7 @@ class OwnArrays(Learner):
         return None if split == "train" else self.rows[SPLITS.index(split)]
 
     def init(self, key):
-        """The model's."""
+        """Fresh parameters of the model."""
         return self.model.init(key)
 
     def draw(self, split, seed, at, rows, carry, arrays) -> Rows:
@@ -99,15 +99,15 @@ class OwnArrays(Learner):
         return {"loss": (1.0, tally.loss.sum(), jnp.int32(len(tally.loss)))}, tally, ()
 
     def measure(self, params, carry: Carry, batch: Rows):
-        """The same."""
+        """The tally of held-out or test rows, by the same loss."""
         return self._tally(params, batch), ()
 
     def metrics(self, tally: Tally):
-        """Cross-entropy and accuracy."""
+        """Cross-entropy and accuracy, means over the rows."""
         return {"cross_entropy": tally.loss.mean(), "accuracy": tally.correct.mean(dtype=jnp.float32)}
 
     def look(self, params, carry: Carry, batch: Rows):
-        """Losses, [b, 1]."""
+        """The loss of each row, [b, 1]."""
         return {"losses": self._tally(params, batch).loss[:, None]}
 
 

@@ -30,7 +30,7 @@ ACTIONS = 3
 
 
 class Own(NamedTuple):
-    """Traced."""
+    """Weights of the objective, which are traced numbers."""
 
     entropy: Any = 0.01  # weight of the entropy of the actions, which keeps the policy looking around
 
@@ -61,7 +61,7 @@ class Maze(Learner):
     higher_is_better = True
 
     def init(self, key):
-        """The model's."""
+        """Fresh parameters of the model."""
         return self.model.init(key)
 
     def start(self, params, seed, rows) -> Carry:
@@ -117,7 +117,7 @@ class Maze(Learner):
         return Tally(reward, jnp.ones_like(reward)), carry.rows
 
     def metrics(self, tally: Tally):
-        """The mean reward."""
+        """The mean reward over the rows."""
         return {"reward": tally.reward.mean()}
 
     def baseline(self) -> dict[str, float]:

@@ -36,11 +36,11 @@ class Chain(Composition):
         return tuple(cell.initial_state(p, batch_shape) for cell, p in self._each(params))
 
     def prepare(self, params):
-        """Each cell's."""
+        """Prepares the params of each cell."""
         return tuple(cell.prepare(p) for cell, p in self._each(params))
 
     def lower(self, params, wrap):
-        """Each cell's."""
+        """Wraps the params of each cell."""
         return tuple(cell.lower(p, wrap) for cell, p in self._each(params))
 
     def project(self, params, x):
@@ -59,17 +59,17 @@ class Chain(Composition):
         return tuple(states)
 
     def hidden(self, state):
-        """The last cell's."""
+        """Reads h of the last cell's state."""
         return self.cells[-1].hidden(state[-1])
 
     def output(self, params, state, x):
-        """The last cell's."""
+        """Puts out what the last cell does, each before it giving the next one's x."""
         for i, (cell, p, s) in enumerate(self._each(params, state)):
             x = put(x, cell.output(p, s, part(cell, x, i)))
         return bare(x)
 
     def in_size(self, params):
-        """The first cell's."""
+        """Takes inputs as wide as the first cell's."""
         return self.cells[0].in_size(params[0])
 
     def sweep(self, run, params, state, xs):

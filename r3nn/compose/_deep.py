@@ -164,7 +164,7 @@ class Deep(Composition):
         return self._each(self.cell.prepare, params)
 
     def lower(self, params, wrap):
-        """Each level's."""
+        """Wraps the params of each level."""
         return self._each(lambda p: self.cell.lower(p, wrap), params)
 
     def _each(self, change, params):
@@ -218,7 +218,7 @@ class Deep(Composition):
         return self.outputs(params, state, x)[-1]
 
     def in_size(self, params):
-        """The first level's."""
+        """Takes inputs as wide as the first level's."""
         return self.cell.in_size(params.first)
 
     def sweep(self, run, params, state, xs):

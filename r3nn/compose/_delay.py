@@ -47,7 +47,7 @@ class Delay(Wrapper):
         return DelayState(super().step(params, state.cell, projected, call), state.waiting, bare(u))
 
     def hidden(self, state):
-        """The inner cell's."""
+        """Reads h of the inner cell's state."""
         return super().hidden(state.cell)
 
     def output(self, params, state, x):

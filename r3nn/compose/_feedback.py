@@ -92,7 +92,7 @@ class Feedback(Wrapper):
         return FeedbackState(cell, output, self.readout.fed(params.readout, output))
 
     def hidden(self, state):
-        """The inner cell's."""
+        """Reads h of the inner cell's state."""
         return self.cell.hidden(state.cell)
 
     def output(self, params, state, x):

@@ -40,20 +40,20 @@ class Noisy(Wrapper):
         return Drawn(u, self.draw(params, x) if isinstance(x, Keyed) else None)
 
     def recur(self, params, state, u):
-        """The inner cell's."""
+        """Forms the inner cell's products, from its part of u."""
         return super().recur(params, state, u.u)
 
     def products(self, packed):
-        """The inner cell's."""
+        """Has the inner cell's packed products read its part of u."""
         inner = super().products(packed)
         return inner._replace(of_u=lambda u: inner.of_u(u.u))
 
     def core(self, params, state, u, r):
-        """The inner cell's."""
+        """Takes the rest of the inner cell's step, from its part of u."""
         return super().core(params, state, u.u, r)
 
     def step(self, params, state, u, call=run_part):
-        """The inner cell's."""
+        """Takes the inner cell's step, from its part of u."""
         return super().step(params, state, u.u, call)
 
 

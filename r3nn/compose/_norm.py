@@ -56,7 +56,7 @@ class Norm(Wrapper):
         return plus(x, params.shift)
 
     def inner_x(self, params, x):
-        """The normalised input."""
+        """Normalises the inputs, for the inner cell."""
         return super().inner_x(params, put(x, self.normalize(params, bare(x))))
 
     def sweep(self, run, params, state, xs):

@@ -42,7 +42,7 @@ class RecurrentDropout(Noisy):
         return super().initial_state(params, batch_shape)
 
     def draw(self, params, x):
-        """m."""
+        """Draws the mask m of one step."""
         h, keep = hidden_shape(self.cell, params), 1 - self.rate
         return bernoulli(fold(x.step, 1), keep, h.shape[-1], h.dtype) / keep
 

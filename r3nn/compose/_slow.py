@@ -102,7 +102,7 @@ class Slow(Wrapper):
         return SlowState(cell, output, jnp.where(due, self.k - 1, state.wait - 1))
 
     def hidden(self, state):
-        """The inner cell's."""
+        """Reads h of the inner cell's state."""
         return super().hidden(state.cell)
 
     def output(self, params, state, x):

@@ -45,13 +45,13 @@ class VariationalDropout(Noisy):
         return bernoulli(fold(keys, i), 1 - rate, size, dtype) / (1 - rate)
 
     def inner_x(self, params, x):
-        """x_t ⊙ m_x."""
+        """Masks the inputs: x_t ⊙ m_x, with the inner cell's keys."""
         if isinstance(x, Keyed) and self.rate:
             x = put(x, x.x * self._mask(x.sequence, 1, self.rate, x.x.shape[-1], x.x.dtype))
         return super().inner_x(params, x)
 
     def draw(self, params, x):
-        """m_h."""
+        """Draws the mask m_h, the same at every step of a sequence."""
         if not self.recurrent_rate:
             return None
         h = hidden_shape(self.cell, params)

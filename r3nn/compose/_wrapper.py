@@ -45,49 +45,49 @@ class Wrapper(Composition):
         return self.cell.init(key, in_size, hidden_size, **options)
 
     def initial_state(self, params, batch_shape=()):
-        """The inner cell's."""
+        """Starts in the inner cell's state."""
         return self.cell.initial_state(self.inner(params), batch_shape)
 
     def prepare(self, params):
-        """The inner cell's."""
+        """Prepares the inner cell's params."""
         return self._within(params, self.cell.prepare)
 
     def lower(self, params, wrap):
-        """The inner cell's."""
+        """Wraps the inner cell's params."""
         return self._within(params, lambda params: self.cell.lower(params, wrap))
 
     def project(self, params, x):
-        """The inner cell's."""
+        """Projects x as the inner cell does."""
         return self.cell.project(self.inner(params), self.inner_x(params, x))
 
     def weights(self, params):
-        """The inner cell's."""
+        """Gives the weights that the inner cell's products read."""
         return self.cell.weights(self.inner(params))
 
     def recur(self, params, state, u):
-        """The inner cell's."""
+        """Forms the inner cell's recurrent products."""
         return self.cell.recur(self.inner(params), state, u)
 
     def products(self, packed):
-        """The inner cell's."""
+        """Leaves the inner cell's packed products as they are."""
         return self.cell.products(packed)
 
     def core(self, params, state, u, r):
-        """The inner cell's."""
+        """Takes the elementwise rest of the inner cell's step."""
         return self.cell.core(self.inner(params), state, u, r)
 
     def step(self, params, state, u, call=run_part):
-        """The inner cell's."""
+        """Takes the inner cell's step, through `call`."""
         return call(self.cell, self.inner(params), state, u)
 
     def hidden(self, state):
-        """The inner cell's."""
+        """Reads h of the inner cell's state."""
         return self.cell.hidden(state)
 
     def output(self, params, state, x):
-        """The inner cell's."""
+        """Puts out what the inner cell does."""
         return self.cell.output(self.inner(params), state, self.inner_x(params, x))
 
     def in_size(self, params):
-        """The inner cell's."""
+        """Takes inputs as wide as the inner cell's."""
         return self.cell.in_size(self.inner(params))

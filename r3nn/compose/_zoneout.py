@@ -60,7 +60,7 @@ class Zoneout(Noisy):
         return self._mix(state, super().core(params, state, u, r), u.drawn)
 
     def step(self, params, state, u, call=run_part):
-        """The equations above."""
+        """Mixes the states before and behind the inner cell's step, by the equations above."""
         return self._mix(state, super().step(params, state, u, call), u.drawn)
 
     def _mix(self, old, new, drawn):

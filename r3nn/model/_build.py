@@ -149,7 +149,7 @@ def _level(cell, norm, residual, delay) -> Cell:
 
 
 def _depth(level, depth, tie, order, every, clock) -> Cell:
-    """All levels."""
+    """Stacks the level `depth` times. Raises: FieldError for a tie or an order that would do nothing."""
     cycle = int(tie) if isinstance(tie, str) and tie.isascii() and tie.isdecimal() else tie
     levels = compose.deep(level, depth, tie=cycle, order=order)
     for name, value, usual in (("tie", tie, "none"), ("order", order, "auto")):

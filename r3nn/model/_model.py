@@ -65,7 +65,7 @@ class Model(Value):
 
     @property
     def _how(self) -> dict[str, Any]:
-        """Options of `unroll`."""
+        """The options of `unroll` by which the body runs over time."""
         sizes = {"chunk": self.block, "memory": self.memory}
         return {"mode": self.mode, **sizes, "compute_dtype": self.compute_dtype}
 

@@ -116,19 +116,19 @@ class Functional(Value):
         return cls(graphdef, module.model.noisy), params
 
     def start(self, params, batch_shape: tuple[int, ...] = ()):
-        """`R3NN.start`."""
+        """Starts as `R3NN.start` does, with these params."""
         return nnx.merge(self.graphdef, params).start(batch_shape)
 
     def chunk(self, params, carry, xs, mask=None, reset=None, key=None):
-        """`R3NN.chunk`."""
+        """Runs further steps as `R3NN.chunk` does, with these params."""
         return nnx.merge(self.graphdef, params).chunk(carry, xs, mask, reset, key, key is None)
 
     def chunk_depths(self, params, carry, xs, mask=None, reset=None, targets=None, key=None):
-        """`R3NN.chunk_depths`."""
+        """Runs further steps as `R3NN.chunk_depths` does, with these params."""
         return nnx.merge(self.graphdef, params).chunk_depths(
             carry, xs, mask, reset, targets, key, key is None
         )
 
     def generate(self, params, carry, first, length: int, key=None):
-        """`R3NN.generate`."""
+        """Runs free as `R3NN.generate` does, with these params."""
         return nnx.merge(self.graphdef, params).generate(carry, first, length, key)

@@ -21,7 +21,7 @@ class Pieces(Streamed):
         return jax.tree.map(lambda leaf: leaf[:, 0], jax.vmap(one)(rows))
 
     def start(self, params, shared, size: int):
-        """The model's carry."""
+        """The model's carry before the first step of `size` sequences."""
         return self.learner.model.start(params, (size,))
 
     def measure(self, params, carry, piece: Batch):
@@ -31,5 +31,5 @@ class Pieces(Streamed):
         return self.learner.task.tally(jnp.swapaxes(ys[:, -1], 0, 1), self.learner.counted(piece)), carry
 
     def baseline(self, length: int) -> dict[str, float]:
-        """The task's."""
+        """The task's metrics for the best guess without the inputs, at this length."""
         return self.learner.task.baseline(length)
