@@ -11,9 +11,9 @@ import jax.numpy as jnp
 
 from r3nn import initializers
 from r3nn._names import check_choice, check_int
-from r3nn._ranks import plus
 from r3nn._serialize import serializable
 from r3nn._value import Value
+from r3nn.cells._base import plus
 
 Array = jax.Array
 FEEDS = ("values", "probabilities")

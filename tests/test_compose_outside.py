@@ -168,19 +168,14 @@ class Fast(Gain):
 
 @dataclasses.dataclass(frozen=True)
 class Grainy(Noisy):
-    """Gaussian noise behind each step, elementwise: the cell keeps its structure."""
+    """Gaussian noise behind each step, elementwise: the cell keeps its modes."""
 
     def draw(self, params, x):
         normal = lambda key: jax.random.normal(key, (H,))
         return jax.vmap(normal)(fold(x.step, 1).reshape(-1)).reshape(*x.step.shape, H).astype(x.x.dtype)
 
-    def core(self, params, state, u, r):
-        return self.add(super().core(params, state, u, r), u)
-
     def step(self, params, state, u, call=run_part):
-        return self.add(super().step(params, state, u, call), u)
-
-    def add(self, new, u):
+        new = super().step(params, state, u, call)
         return new if u.drawn is None else new + 0.1 * u.drawn
 
 

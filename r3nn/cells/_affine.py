@@ -4,8 +4,7 @@ import dataclasses
 from typing import NamedTuple
 
 from r3nn.cells._base import Array
-from r3nn.cells._gated import GatedCell
-from r3nn.cells._reads import Dense, Unread
+from r3nn.cells._gated import Dense, GatedCell, Unread
 
 
 class Affine(NamedTuple):

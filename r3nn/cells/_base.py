@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 import jax
+from jax import lax
 
 from r3nn._names import did_you_mean
 from r3nn._value import Value
@@ -38,9 +39,6 @@ class Cell(Value):
     affine: ClassVar[bool] = False
     #: whether each step needs the whole of the step before, so that time cannot be split or solved at once
     stepwise: ClassVar[bool] = False
-    #: of an opaque cell, whether to run all steps of a block again at once is cheaper than to keep what a
-    #: backward pass reads of them; not so for one product behind another, level after level
-    rerun: ClassVar[bool] = True
     #: whether `project` and `output` draw noise: x is then a `Keyed` wherever `unroll` is given a key
     noisy: ClassVar[bool] = False
     #: (low, high) that every component of the state stays within once inside, or None
@@ -58,10 +56,6 @@ class Cell(Value):
         """Done once per call, before the loop, differentiably (maps such as Cayley or exp)."""
         return params
 
-    def lower(self, params: Params, wrap) -> Params:
-        """Prepared params with wrap(params) for each part's own: matrices in a lower precision."""
-        return wrap(params)
-
     def project(self, params: Params, x: Array):
         """All of the step that depends on x [..., D] alone."""
         return x
@@ -69,14 +63,6 @@ class Cell(Value):
     def recur(self, params: Params, state: State, u):
         """The recurrent products, one per gate."""
         raise NotImplementedError(f"{type(self).__name__}.recur")
-
-    def weights(self, params: Params) -> Params:
-        """The part of the params that has `recurrent` (and `multiplier`): what drivers pack."""
-        return params
-
-    def products(self, packed):
-        """The packed products (`r3nn.time`), of hidden(state): a transform may put something before them."""
-        return packed
 
     def core(self, params: Params, state: State, u, r) -> State:
         """The rest of the step, elementwise over batch and units; of the params only vectors."""
@@ -111,3 +97,17 @@ def check_cell(cell) -> None:
     """Raises TypeError, in one sentence, unless it is a cell."""
     if not isinstance(cell, Cell):
         raise TypeError(f"{cell!r} is no Cell: take a value such as r3nn.CELLS['gru']{did_you_mean(cell)}")
+
+
+# Vectors of parameters are brought to the rank of the arrays beside them, so that nothing depends on NumPy's
+# promotion of ranks, which `jax_numpy_rank_promotion="raise"` forbids.
+
+
+def along(vector: Array, a: Array) -> Array:
+    """A vector [H] beside a [..., H]: with leading axes of size 1, [1, ..., 1, H]."""
+    return lax.broadcast_to_rank(vector, max(vector.ndim, a.ndim))
+
+
+def plus(a: Array, bias: Array | None) -> Array:
+    """a [..., H] + bias [H]; a, where there is no bias."""
+    return a if bias is None else a + along(bias, a)

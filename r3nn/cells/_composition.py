@@ -12,6 +12,16 @@ def run_part(cell: Cell, params: Params, state: State, u) -> State:
     return cell.step(params, state, u)
 
 
+def prepare_part(cell: Cell, params: Params) -> Params:
+    """The prepared params of a part: `call` of `Composition.prepare`, unless a driver passes its own."""
+    return cell.prepare(params)
+
+
+def takes_call(cell: Cell, method: str) -> bool:
+    """Whether a method of the cell hands out what it does with each part, by an argument `call`."""
+    return "call" in inspect.signature(getattr(type(cell), method)).parameters
+
+
 @dataclasses.dataclass(frozen=True)
 class Composition(Cell):
     """A cell made of other cells, its *parts*: those among its fields, alone or in a tuple.
@@ -25,10 +35,9 @@ class Composition(Cell):
     Who runs the cell over time passes a `call` of its own, which runs a part with its recurrent products
     packed, or notes its derivatives, and returns the part's new state. So the backward pass takes each part
     by its own structure, whatever the composition does between them. A `step` without `call` is as good, but
-    for speed: nothing is then known of it, as of any opaque cell.
+    for speed: nothing is then known of it, as of any opaque cell. `prepare(self, params, call=prepare_part)`
+    is the same for the params of each part, which a driver may round to a lower precision.
     """
-
-    rerun = False
 
     @property
     def noisy(self) -> bool:
@@ -38,7 +47,7 @@ class Composition(Cell):
     @property
     def hands_out(self) -> bool:
         """Whether `step` takes a `call`."""
-        return "call" in inspect.signature(type(self).step).parameters
+        return takes_call(self, "step")
 
     @property
     def in_turn(self) -> bool:

@@ -1,19 +1,72 @@
-"""What the gated cells have in common."""
+"""What the gated cells have in common: their parameters, and how each gate reads the input and the state."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from r3nn import initializers
 from r3nn._names import FieldError, about, check_int
-from r3nn._ranks import plus
 from r3nn._serialize import serializable
+from r3nn._value import Value
 from r3nn.cells._activations import ACTIVATIONS, activation_field, name_of, shown
-from r3nn.cells._base import Array, Cell, State
-from r3nn.cells._reads import Dense
+from r3nn.cells._base import Array, Cell, State, along
+
+
+@dataclasses.dataclass(frozen=True)
+class Dense(Value):
+    """Each gate reads h @ w, w [H, H]."""
+
+    kind: ClassVar[str] = "dense"
+    #: how a gate's weights start, unless the cell or the caller says otherwise
+    default = staticmethod(initializers.orthogonal)
+
+    def draw(self, init, key, size: int, dtype):
+        """One gate's weights, by an initializer of shape [H, H]."""
+        return init(key, (size, size), dtype)
+
+    def extend(self, params, key, draw_input, draw_recurrent):
+        """The params of the whole cell, from those of its gates."""
+        return params
+
+    def extend_inputs(self, params, x, u):
+        """What the step takes from x, from what its gates take."""
+        return u
+
+    def source(self, params, h, u):
+        """What stands for h [..., H] in the products."""
+        return h
+
+    def product(self, h, w):
+        """What one gate reads, [..., H]."""
+        return h @ w
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagonal(Dense):
+    """Each gate reads w ⊙ h, w [H]: a unit sees itself alone."""
+
+    kind = "diagonal"
+    default = staticmethod(initializers.diagonal_normal)
+
+    def draw(self, init, key, size, dtype):
+        """One gate's weights, by an initializer of shape [H]."""
+        return init(key, (size,), dtype)
+
+    def product(self, h, w):
+        """What one gate reads, [..., H]."""
+        return along(w, h) * h
+
+
+@dataclasses.dataclass(frozen=True)
+class Unread(Dense):
+    """No gate reads h."""
+
+    kind = "none"
 
 
 @serializable
@@ -25,6 +78,13 @@ class GatedParams(NamedTuple):
     bias: Any  # one [H] per gate, or None
     recurrent_bias: Array | None  # [H], added to the candidate's recurrent product; most cells: None
     initial: State | None  # the learned state before the first step, or None for zeros
+
+
+def extended(name: str, module: str, doc: str, **fields: type) -> type:
+    """The NamedTuple class `name` of a module: `GatedParams` with further fields, {field: type}."""
+    made = NamedTuple(name, [*GatedParams.__annotations__.items(), *fields.items()])
+    made.__module__, made.__doc__ = module, doc
+    return serializable(made)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +138,7 @@ class GatedCell(Cell):
         function = ACTIVATIONS.get(state.get("activation"))
         vars(self).update(state if function is None else state | {"activation": function})
 
-    @property
+    @functools.cached_property
     def recurrence(self) -> str:
         """How `recur` reads the state."""
         return self.reads.kind
@@ -167,7 +227,9 @@ class GatedCell(Cell):
         return self.reads.extend_inputs(params, x, gates)
 
     def _of_input(self, params, gate, x):
-        return plus(x @ getattr(params.input, gate), params.bias and getattr(params.bias, gate))
+        """x @ W + b of one gate, [..., width]."""
+        a = x @ getattr(params.input, gate)
+        return a if params.bias is None else a + lax.broadcast_to_rank(getattr(params.bias, gate), a.ndim)
 
     def recur(self, params: GatedParams, state: State, u):
         """What every gate reads of h, h @ U where dense: one [..., H] per gate."""
@@ -181,3 +243,12 @@ class GatedCell(Cell):
     def in_size(self, params: GatedParams) -> int:
         """D, the width of the inputs that these params take."""
         return params.input[0].shape[0]
+
+
+def check_dense(name: str, cell):
+    """The cell, if its gates read a dense product of h. Raises: TypeError, ValueError otherwise."""
+    if not hasattr(cell, "reads"):
+        raise TypeError(f"{name}: {cell!r} is no GatedCell: take one such as r3nn.CELLS['gru']")
+    if cell.recurrence != "dense":
+        raise ValueError(f"{name}: {cell!r} has recurrence {cell.recurrence!r}: must be 'dense'")
+    return cell

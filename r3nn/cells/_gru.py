@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 from jax.nn import sigmoid
 
-from r3nn._ranks import plus
 from r3nn._serialize import serializable
-from r3nn.cells._base import Array
+from r3nn.cells._base import Array, plus
 from r3nn.cells._gated import GatedCell
 
 

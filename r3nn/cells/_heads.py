@@ -5,8 +5,7 @@ import dataclasses
 import jax
 
 from r3nn._names import FieldError, check_int
-from r3nn.cells._gated import GatedCell
-from r3nn.cells._reads import Dense, check_dense
+from r3nn.cells._gated import Dense, GatedCell, check_dense
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,7 @@ from r3nn import initializers
 from r3nn.cells._activations import activation_field
 from r3nn.cells._base import Array
 from r3nn.cells._elman import ElmanGates
-from r3nn.cells._gated import GatedCell
-from r3nn.cells._reads import Dense, Diagonal
+from r3nn.cells._gated import Dense, Diagonal, GatedCell
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,9 +9,8 @@ import jax.numpy as jnp
 
 from r3nn import initializers
 from r3nn._names import FieldError, check_int
-from r3nn._ranks import along
 from r3nn._serialize import serializable
-from r3nn.cells._base import Array, Cell
+from r3nn.cells._base import Array, Cell, along
 
 
 @serializable

@@ -2,30 +2,23 @@
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 
-from r3nn._serialize import serializable
-from r3nn.cells._base import Array, State
+from r3nn.cells._base import Array
 from r3nn.cells._elman import elman
-from r3nn.cells._gated import GatedCell
+from r3nn.cells._gated import Dense, GatedCell, check_dense, extended
 from r3nn.cells._lstm import lstm
-from r3nn.cells._reads import Dense, check_dense
 from r3nn.cells._ugrnn import ugrnn
 
-
-@serializable
-class MultiplicativeParams(NamedTuple):
-    """As `GatedParams`, and the two factors of m."""
-
-    input: Any
-    recurrent: Any
-    bias: Any
-    recurrent_bias: Array | None
-    initial: State | None
-    multiplier: Array  # W_mh, [H, H]
-    input_multiplier: Array  # W_mx, [D, H]
+MultiplicativeParams = extended(
+    "MultiplicativeParams",
+    __name__,
+    "As `GatedParams`, and the two factors of m: multiplier W_mh [H, H], input_multiplier W_mx [D, H].",
+    multiplier=Array,
+    input_multiplier=Array,
+)
 
 
 @dataclasses.dataclass(frozen=True)

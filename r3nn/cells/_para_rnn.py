@@ -1,20 +1,18 @@
 """ParaRNN's GRU and LSTM: recurrent weights are vectors, so that a step is elementwise."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.nn import sigmoid
 
 from r3nn import initializers
-from r3nn._ranks import along
 from r3nn._serialize import serializable
-from r3nn.cells._base import Array, State
-from r3nn.cells._gated import GatedCell
+from r3nn.cells._base import Array, along
+from r3nn.cells._gated import Dense, Diagonal, GatedCell, extended
 from r3nn.cells._gru import GRUGates
 from r3nn.cells._lstm import HiddenAndCell, LSTMState
-from r3nn.cells._reads import Dense, Diagonal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,16 +73,9 @@ class Peepholes(NamedTuple):
     output: Array
 
 
-@serializable
-class DiagonalLSTMParams(NamedTuple):
-    """As `GatedParams`, and the peepholes."""
-
-    input: Any
-    recurrent: Any
-    bias: Any
-    recurrent_bias: None
-    initial: State | None
-    peephole: Peepholes
+DiagonalLSTMParams = extended(
+    "DiagonalLSTMParams", __name__, "As `GatedParams`, and the peepholes.", peephole=Peepholes
+)
 
 
 @dataclasses.dataclass(frozen=True)

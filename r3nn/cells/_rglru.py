@@ -1,16 +1,16 @@
 """Griffin's real-gated linear recurrent unit."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.nn import log_sigmoid, sigmoid
 
-from r3nn._ranks import along
 from r3nn._serialize import serializable
 from r3nn.cells._affine import Affine, AffineCell
-from r3nn.cells._base import Array, State
+from r3nn.cells._base import Array, along
+from r3nn.cells._gated import extended
 
 C = 8.0  # the paper's constant c
 
@@ -24,16 +24,7 @@ class RGLRUGates(NamedTuple):
     candidate: Array
 
 
-@serializable
-class RGLRUParams(NamedTuple):
-    """As `GatedParams`, and Λ."""
-
-    input: Any
-    recurrent: None
-    bias: Any
-    recurrent_bias: None
-    initial: State | None
-    decay: Array  # Λ, [H]
+RGLRUParams = extended("RGLRUParams", __name__, "As `GatedParams`, and decay: Λ, [H].", decay=Array)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from r3nn import initializers
-from r3nn._ranks import along, plus
+from r3nn.cells._base import along, plus
 from r3nn.cells._elman import ElmanGates
 from r3nn.cells._gated import GatedCell
 

@@ -1,6 +1,6 @@
 """Composition: cell -> cell. What comes out is a cell again: it nests, and every mode applies to it."""
 
-from r3nn.cells._composition import Composition, run_part
+from r3nn.cells._composition import Composition, prepare_part, run_part
 from r3nn.compose._chain import Chain, chain
 from r3nn.compose._deep import Deep, DeepParams, deep
 from r3nn.compose._delay import delay
@@ -41,6 +41,7 @@ __all__ = [
     "recurrent_dropout",
     "refine",
     "residual",
+    "prepare_part",
     "run_part",
     "slow",
     "variational_dropout",

@@ -6,7 +6,7 @@ import jax
 
 from r3nn.cells import Cell
 from r3nn.cells._base import check_cell
-from r3nn.cells._composition import Composition, run_part
+from r3nn.cells._composition import Composition, prepare_part, run_part
 from r3nn.time._noise import bare, part, put
 
 
@@ -35,13 +35,9 @@ class Chain(Composition):
         """One state a cell."""
         return tuple(cell.initial_state(p, batch_shape) for cell, p in self._each(params))
 
-    def prepare(self, params):
+    def prepare(self, params, call=prepare_part):
         """Prepares the params of each cell."""
-        return tuple(cell.prepare(p) for cell, p in self._each(params))
-
-    def lower(self, params, wrap):
-        """Wraps the params of each cell."""
-        return tuple(cell.lower(p, wrap) for cell, p in self._each(params))
+        return tuple(call(cell, p) for cell, p in self._each(params))
 
     def project(self, params, x):
         """x, and what the first cell makes of it; the others' inputs arise within the step."""

@@ -1,6 +1,7 @@
 """The recursion over depth."""
 
 import dataclasses
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ from r3nn._names import FieldError, check_choice, check_int
 from r3nn._serialize import serializable
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params, check_cell
-from r3nn.cells._composition import Composition, run_part
+from r3nn.cells._composition import Composition, prepare_part, run_part
 from r3nn.compose._stacked import apart, stack, stack_all, take, unstack
 from r3nn.compose._wavefront import wavefront
 from r3nn.time._noise import bare, part, put
@@ -152,26 +153,18 @@ class Deep(Composition):
             return stack(first, stack_all(list(map(initial, stacked))))
         return stack(first, jax.vmap(initial, axis_size=self.depth - 1)(stacked))
 
-    def prepare(self, params):
-        """Each level's; of few levels, a list of them."""
+    def prepare(self, params, call=prepare_part):
+        """Prepares the params of each level; those of few levels become a list."""
         count = self._sets(params)
-        prepared = self.prepare_stacked(params)
+        prepared = self.prepare_stacked(params, call)
         few = count and self.written_out
         return prepared._replace(rest=apart(prepared.rest, count)) if few else prepared
 
-    def prepare_stacked(self, params):
-        """Each level's, stacked as they are."""
-        return self._each(self.cell.prepare, params)
-
-    def lower(self, params, wrap):
-        """Wraps the params of each level."""
-        return self._each(lambda p: self.cell.lower(p, wrap), params)
-
-    def _each(self, change, params):
-        rest = params.rest
-        if rest is not None:
-            rest = list(map(change, rest)) if isinstance(rest, list) else jax.vmap(change)(rest)
-        return DeepParams(change(params.first), rest)
+    def prepare_stacked(self, params, call=prepare_part):
+        """Prepares the params of each level, and leaves them stacked."""
+        of_level = partial(call, self.cell)
+        rest = params.rest if params.rest is None else jax.vmap(of_level)(params.rest)
+        return DeepParams(of_level(params.first), rest)
 
     def project(self, params, x):
         """x, and what the first level makes of it; the others' inputs arise within the step."""

@@ -55,7 +55,6 @@ class Feedback(Wrapper):
 
     own_params = True
     stepwise = True
-    rerun = False
     readout: Readout
 
     def __post_init__(self):

@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 from jax.nn import sigmoid
 
-from r3nn._ranks import along, plus
 from r3nn._serialize import serializable
 from r3nn.cells import GatedCell, LSTMState
-from r3nn.cells._base import Array, Params
+from r3nn.cells._base import Array, Params, along, plus
 from r3nn.compose._wrapper import Wrapper
 
 

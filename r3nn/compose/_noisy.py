@@ -1,11 +1,13 @@
 """What the wrappers that draw noise share."""
 
+import copy
 import dataclasses
 import numbers
 from typing import Any, NamedTuple
 
 import jax
 
+from r3nn.cells import Cell
 from r3nn.cells._composition import run_part
 from r3nn.compose._wrapper import Wrapper
 from r3nn.time._noise import Keyed, part
@@ -20,10 +22,10 @@ class Drawn(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Noisy(Wrapper):
-    """A structured wrapper that draws noise for each step: u is `Drawn`."""
+    """A wrapper that draws noise for each step, and uses it elementwise: u is `Drawn`."""
 
     noisy = True
-    structured = True
+    elementwise = True
 
     def draw(self, params, x: Keyed):
         """The noise of a step: u.drawn. From x.step and x.sequence, each folded by 1, 2, ...: the inner cell
@@ -38,19 +40,6 @@ class Noisy(Wrapper):
         """The inner projection, and the noise."""
         u = super().project(params, x)
         return Drawn(u, self.draw(params, x) if isinstance(x, Keyed) else None)
-
-    def recur(self, params, state, u):
-        """Forms the inner cell's products, from its part of u."""
-        return super().recur(params, state, u.u)
-
-    def products(self, packed):
-        """Has the inner cell's packed products read its part of u."""
-        inner = super().products(packed)
-        return inner._replace(of_u=lambda u: inner.of_u(u.u))
-
-    def core(self, params, state, u, r):
-        """Takes the rest of the inner cell's step, from its part of u."""
-        return super().core(params, state, u.u, r)
 
     def step(self, params, state, u, call=run_part):
         """Takes the inner cell's step, from its part of u."""
@@ -68,6 +57,22 @@ def check_vector(cell, shape) -> None:
     """Raises TypeError, in one sentence, unless a state of this shape, of one sequence, is [H]."""
     if len(shape) != 1:
         raise TypeError(f"noise of units takes a cell whose state is [H] per sequence: {cell} has {shape}")
+
+
+def innermost(cell: Cell) -> Cell:
+    """The cell in all wrappers."""
+    return innermost(cell.cell) if isinstance(cell, Wrapper) else cell
+
+
+def altered(cell: Cell, **functions) -> Cell:
+    """The cell with other functions for methods of the innermost one, such as hidden=...; for the step at
+    hand: not to be kept, or hashed.
+
+    A copy in all else, which no `__post_init__` looks at: a wrapper sees the kind of cell that it was given.
+    """
+    twin = copy.copy(cell)
+    vars(twin).update({"cell": altered(cell.cell, **functions)} if isinstance(cell, Wrapper) else functions)
+    return twin
 
 
 def hidden_shape(cell, params) -> jax.ShapeDtypeStruct:

@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from r3nn._names import check_choice
-from r3nn._ranks import along, plus
 from r3nn._serialize import serializable
 from r3nn.cells import Cell
-from r3nn.cells._base import Array, Params
+from r3nn.cells._base import Array, Params, along, plus
 from r3nn.compose._shapes import dtype_of
 from r3nn.compose._wrapper import Wrapper
 from r3nn.time._noise import bare, put

@@ -29,7 +29,7 @@ class WithOutput(Wrapper):
     """
 
     own_params = True
-    structured = True
+    elementwise = True
     f: Callable
 
     def init(self, key, in_size, hidden_size, **options):

@@ -1,11 +1,12 @@
 """Dropout of what a gated cell would write, not of what it remembers."""
 
-import copy
 import dataclasses
 
+import jax
+
 from r3nn.cells import Cell, GatedCell
-from r3nn.compose._noisy import Noisy, check_rate, hidden_shape
-from r3nn.compose._wrapper import Wrapper
+from r3nn.cells._composition import run_part
+from r3nn.compose._noisy import Noisy, altered, check_rate, hidden_shape, innermost
 from r3nn.time._noise import bernoulli, fold
 
 
@@ -25,9 +26,9 @@ class RecurrentDropout(Noisy):
     def __post_init__(self):
         super().__post_init__()
         check_rate("recurrent_dropout rate", self.rate)
-        if not isinstance(_innermost(self.cell), GatedCell):
+        if not isinstance(innermost(self.cell), GatedCell):
             raise TypeError(f"recurrent_dropout takes a gated cell, not {type(self.cell).__name__}")
-        if _innermost(self.cell).activation is None:
+        if innermost(self.cell).activation is None:
             raise TypeError(_no_candidate(self.cell))
 
     @property
@@ -42,47 +43,38 @@ class RecurrentDropout(Noisy):
         return super().initial_state(params, batch_shape)
 
     def draw(self, params, x):
-        """Draws the mask m of one step."""
+        """Draws the mask m of one step. Raises: TypeError for a cell that has no candidate φ(a)."""
+        self._check_candidate(params, x)
         h, keep = hidden_shape(self.cell, params), 1 - self.rate
         return bernoulli(fold(x.step, 1), keep, h.shape[-1], h.dtype) / keep
 
-    def core(self, params, state, u, r):
-        """The inner cell's, with m ⊙ φ for φ."""
-        return self._dropped(u, lambda cell: cell.core(params, state, u.u, r))
+    def _check_candidate(self, params, x):
+        calls = []
+        cell = _with_candidate(self.cell, lambda a: calls.append(a) or a)
 
-    def step(self, params, state, u):
-        """The inner cell's, with m ⊙ φ for φ."""
-        return self._dropped(u, lambda cell: cell.step(params, state, u.u))
+        def step(params, x):
+            state = cell.initial_state(params, x.x.shape[:-1])
+            return cell.step(params, state, cell.project(params, self.inner_x(params, x)))
 
-    def _dropped(self, u, take):
-        if u.drawn is None:
-            return take(self.cell)
-        φ, calls = _innermost(self.cell).activation, []
-        new = take(_with_candidate(self.cell, lambda a: calls.append(a) or u.drawn * φ(a)))
+        jax.eval_shape(step, params, x)
         if not calls:
             raise TypeError(_no_candidate(self.cell))
-        return new
 
-
-def _innermost(cell: Cell) -> Cell:
-    return _innermost(cell.cell) if isinstance(cell, Wrapper) else cell
-
-
-def _no_candidate(cell: Cell) -> str:
-    return f"recurrent_dropout: {_innermost(cell)} has no candidate φ(a) to drop"
+    def step(self, params, state, u, call=run_part):
+        """Takes the inner cell's step, with m ⊙ φ for φ."""
+        if u.drawn is None:
+            return super().step(params, state, u, call)
+        φ = innermost(self.cell).activation
+        return call(_with_candidate(self.cell, lambda a: u.drawn * φ(a)), params, state, u.u)
 
 
 def _with_candidate(cell: Cell, φ) -> Cell:
-    """The cell with φ for its candidate's activation; not to be kept, or hashed.
+    """The cell with φ for its candidate's activation, and for no other."""
+    return altered(cell, squash=innermost(cell).activation, activation=φ)
 
-    A copy in all else, which no `__post_init__` looks at: a wrapper sees the kind of cell that it was given.
-    """
-    twin = copy.copy(cell)
-    if isinstance(cell, Wrapper):
-        vars(twin).update(cell=_with_candidate(cell.cell, φ))
-    else:
-        vars(twin).update(squash=cell.activation, activation=φ)
-    return twin
+
+def _no_candidate(cell: Cell) -> str:
+    return f"recurrent_dropout: {innermost(cell)} has no candidate φ(a) to drop"
 
 
 def recurrent_dropout(cell: Cell, rate: float) -> RecurrentDropout:

@@ -19,7 +19,6 @@ class Refine(Wrapper):
     Source: Graves 2016, arXiv 1603.08983, "Adaptive computation time", with a fixed number of ponder steps.
     """
 
-    rerun = False
     n: int
 
     def __post_init__(self):

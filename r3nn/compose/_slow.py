@@ -11,6 +11,7 @@ from r3nn._names import check_int
 from r3nn._serialize import serializable
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params, State
+from r3nn.cells._composition import prepare_part
 from r3nn.compose._shapes import output_shape
 from r3nn.compose._wrapper import Wrapper
 from r3nn.initializers import solvable
@@ -54,7 +55,6 @@ class Slow(Wrapper):
     """
 
     stepwise = True
-    rerun = False
     k: int
 
     def __post_init__(self):
@@ -63,8 +63,8 @@ class Slow(Wrapper):
 
     def initial_state(self, params, batch_shape=()):
         """The inner initial state, an output of zeros, due at once."""
-        cell = self.cell.initial_state(params, batch_shape)
-        output = output_shape(self.cell, params, cell, batch_shape)
+        cell = super().initial_state(params, batch_shape)
+        output = output_shape(self.cell, self.inner(params), cell, batch_shape)
         dtype = solvable(jax.tree.leaves(cell)[0].dtype)  # bfloat16 could not count beyond 256
         wait = jnp.zeros(batch_shape, dtype)
         return SlowState(cell, jnp.zeros(output.shape, output.dtype), wait)
@@ -73,14 +73,10 @@ class Slow(Wrapper):
         """The inner cell's params."""
         return params.cell if isinstance(params, Prepared) else params
 
-    def prepare(self, params):
-        """The inner cell's, and where the batch axes are, which prepared params need not tell."""
+    def prepare(self, params, call=prepare_part):
+        """Prepares the inner cell's params, and notes where its batch axes are, which these need not tell."""
         axes = batch_axes(self, params)
-        return Prepared(super().prepare(params), Axes(tuple(jax.tree.leaves(axes.cell)), axes.output))
-
-    def lower(self, params, wrap):
-        """The inner cell's, inside."""
-        return params._replace(cell=self.cell.lower(params.cell, wrap))
+        return Prepared(super().prepare(params, call), Axes(tuple(jax.tree.leaves(axes.cell)), axes.output))
 
     def project(self, params, x):
         """x, and the inner projection."""

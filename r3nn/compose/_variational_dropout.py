@@ -1,14 +1,10 @@
 """Dropout with one mask for all steps of a sequence."""
 
 import dataclasses
-from functools import partial
 
-import jax
-
-from r3nn._ranks import along
 from r3nn.cells import Cell
 from r3nn.cells._composition import run_part
-from r3nn.compose._noisy import Noisy, check_rate, hidden_shape
+from r3nn.compose._noisy import Noisy, altered, check_rate, hidden_shape, innermost
 from r3nn.time._noise import Keyed, bernoulli, fold, put
 
 
@@ -34,13 +30,6 @@ class VariationalDropout(Noisy):
                 "recurrent product is known that could read a masked h; it must be 0"
             )
 
-    def initial_state(self, params, batch_shape=()):
-        """The inner cell's. Raises: TypeError where recurrent_rate is above 0 and no h is in it."""
-        state = super().initial_state(params, batch_shape)
-        if self.recurrent_rate and isinstance(state, tuple) and not hasattr(state, "h"):
-            raise TypeError(f"variational_dropout: the state of {type(self.cell).__name__} has no h to mask")
-        return state
-
     def _mask(self, keys, i, rate, size, dtype):
         return bernoulli(fold(keys, i), 1 - rate, size, dtype) / (1 - rate)
 
@@ -57,27 +46,12 @@ class VariationalDropout(Noisy):
         h = hidden_shape(self.cell, params)
         return self._mask(x.sequence, 2, self.recurrent_rate, h.shape[-1], h.dtype)
 
-    def recur(self, params, state, u):
-        """The inner cell's products of h ⊙ m_h."""
-        if u.drawn is not None:
-            state = state._replace(h=state.h * u.drawn) if isinstance(state, tuple) else state * u.drawn
-        return self.cell.recur(params, state, u.u)
-
-    def products(self, packed):
-        """The inner cell's, of h ⊙ m_h."""
-        inner = self.cell.products(packed)
-        masked = lambda m, h: h if m is None else m * along(h, m)
-        return inner._replace(
-            forward=lambda h, v: inner.forward(masked(v[0], h), v[1]),
-            diagonals=lambda v: jax.tree.map(partial(masked, v[0]), inner.diagonals(v[1])),
-            of_u=lambda u: (u.drawn, inner.of_u(u.u)),
-        )
-
     def step(self, params, state, u, call=run_part):
-        """The inner cell's, on masked products."""
+        """The inner cell's, whose recurrent products read h ⊙ m_h."""
         if u.drawn is None:
             return super().step(params, state, u, call)
-        return self.core(params, state, u, self.recur(params, state, u))
+        hidden = innermost(self.cell).hidden
+        return call(altered(self.cell, hidden=lambda s: hidden(s) * u.drawn), params, state, u.u)
 
     def sweep(self, run, params, state, xs):
         """All inputs masked at once, then all steps of the inner cell, where h keeps all its units."""

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params, State
-from r3nn.cells._composition import Composition
+from r3nn.cells._composition import Composition, prepare_part
 from r3nn.compose._shapes import output_shape
 from r3nn.compose._stacked import stack, take
 from r3nn.time._noise import Keyed, bare, fold, part
@@ -53,14 +53,10 @@ class Wavefront(Composition):
     axes: tuple[int, ...]
     resets: bool
 
-    def prepare(self, params):
-        """The deep cell's, and the state of a reset."""
+    def prepare(self, params, call=prepare_part):
+        """Prepares the deep cell's params, and adds the state of a reset."""
         initial = self.deep.initial_state(params) if self.resets else None
-        return FrontParams(self.deep.prepare_stacked(params), initial)
-
-    def lower(self, params, wrap):
-        """The deep cell's."""
-        return params._replace(deep=self.deep.lower(params.deep, wrap))
+        return FrontParams(self.deep.prepare_stacked(params, call), initial)
 
     def initial_state(self, params, batch_shape=()):
         """The levels' initial states; outputs that nothing reads."""

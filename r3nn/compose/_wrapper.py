@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from r3nn.cells import Cell
 from r3nn.cells._base import Params, check_cell
-from r3nn.cells._composition import Composition, run_part
+from r3nn.cells._composition import Composition, prepare_part, run_part
 from r3nn.time._noise import part
 
 
@@ -15,26 +15,22 @@ class Wrapper(Composition):
 
     #: whether params are a NamedTuple of the subclass's own, whose field `cell` holds the inner cell's
     own_params: ClassVar[bool] = False
-    #: whether the inner cell's products are the wrapper's too, and so all its modes. A subclass then changes
-    #: `core` (elementwise) and `step` alike, and what the products read in `recur` and `products` alike
-    structured: ClassVar[bool] = False
+    #: whether `step` does nothing beyond the inner cell's but elementwise, and affine in the state: the
+    #: inner cell's recurrence, bounds and modes are then the wrapper's too
+    elementwise: ClassVar[bool] = False
     cell: Cell
 
     def __post_init__(self):
         check_cell(self.cell)
 
     stepwise = property(lambda self: self.cell.stepwise)
-    rerun = property(lambda self: self.cell.rerun)
-    recurrence = property(lambda self: self.cell.recurrence if self.structured else "opaque")
-    affine = property(lambda self: self.structured and self.cell.affine)
-    bounds = property(lambda self: self.cell.bounds if self.structured else None)
+    recurrence = property(lambda self: self.cell.recurrence if self.elementwise else "opaque")
+    affine = property(lambda self: self.elementwise and self.cell.affine)
+    bounds = property(lambda self: self.cell.bounds if self.elementwise else None)
 
     def inner(self, params: Params) -> Params:
         """The inner cell's part of the params."""
         return params.cell if self.own_params else params
-
-    def _within(self, params, change):
-        return params._replace(cell=change(params.cell)) if self.own_params else change(params)
 
     def inner_x(self, params: Params, x):
         """What the inner cell gets as x."""
@@ -48,33 +44,14 @@ class Wrapper(Composition):
         """Starts in the inner cell's state."""
         return self.cell.initial_state(self.inner(params), batch_shape)
 
-    def prepare(self, params):
-        """Prepares the inner cell's params."""
-        return self._within(params, self.cell.prepare)
-
-    def lower(self, params, wrap):
-        """Wraps the inner cell's params."""
-        return self._within(params, lambda params: self.cell.lower(params, wrap))
+    def prepare(self, params, call=prepare_part):
+        """Prepares the inner cell's params, through `call`."""
+        inner = call(self.cell, self.inner(params))
+        return params._replace(cell=inner) if self.own_params else inner
 
     def project(self, params, x):
         """Projects x as the inner cell does."""
         return self.cell.project(self.inner(params), self.inner_x(params, x))
-
-    def weights(self, params):
-        """Gives the weights that the inner cell's products read."""
-        return self.cell.weights(self.inner(params))
-
-    def recur(self, params, state, u):
-        """Forms the inner cell's recurrent products."""
-        return self.cell.recur(self.inner(params), state, u)
-
-    def products(self, packed):
-        """Leaves the inner cell's packed products as they are."""
-        return self.cell.products(packed)
-
-    def core(self, params, state, u, r):
-        """Takes the elementwise rest of the inner cell's step."""
-        return self.cell.core(self.inner(params), state, u, r)
 
     def step(self, params, state, u, call=run_part):
         """Takes the inner cell's step, through `call`."""

@@ -55,10 +55,6 @@ class Zoneout(Noisy):
         draw = lambda i, rate: bernoulli(fold(x.step, i), rate, h.shape[-1], h.dtype)
         return Keeps(draw(1, self.h), draw(2, self.c) if self.c else None)
 
-    def core(self, params, state, u, r):
-        """The equations above, elementwise."""
-        return self._mix(state, super().core(params, state, u, r), u.drawn)
-
     def step(self, params, state, u, call=run_part):
         """Mixes the states before and behind the inner cell's step, by the equations above."""
         return self._mix(state, super().step(params, state, u, call), u.drawn)

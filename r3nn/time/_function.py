@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from r3nn._names import check_int
 from r3nn.cells import Cell
 from r3nn.time._inputs import check_flags
-from r3nn.time._run import Run
 from r3nn.time.arrays.flags import blank
 from r3nn.time.arrays.trees import length_of, vary_alike
 from r3nn.time.deferred.scan import Arrays
@@ -20,7 +19,6 @@ class Function(Cell):
     """A bare (params, state, x) -> (state, y) as a cell: its state is (state, y)."""
 
     stepwise = True
-    rerun = False
     function: Callable
 
     def step(self, params, state, u):
@@ -33,13 +31,13 @@ class Function(Cell):
         return state[1]
 
 
-def unroll_function(function, params, state, xs, mask, reset, length, how):
-    """`unroll` for a bare function, of which no more is known than that it takes one step.
+def as_cell(function, params, state, xs, mask, reset, length, compute):
+    """A bare function of one step, in the place of a cell: (cell, arrays, batch axes of its state).
 
-    Steps are mapped rather than merged into the batch, and the arrays that it closes over are made
-    arguments, so that they get gradients. how: the rest of a `Run`.
+    The arrays that it closes over are made arguments, so that they get gradients. Its steps are to be mapped
+    rather than merged into the batch: it need not broadcast over any axis.
     """
-    if how["compute"] is not None:
+    if compute is not None:
         raise ValueError("compute_dtype: the products of a bare function are its own; make it a Cell")
     if reset is not None:
         raise ValueError("reset: a bare function has no initial_state to go back to; make it a Cell")
@@ -60,6 +58,4 @@ def unroll_function(function, params, state, xs, mask, reset, length, how):
     converted, closed_over = jax.closure_convert(function, params, state, first)
     cell, params, state = Function(converted), (params, closed_over), (state, y)
     axes = jax.tree.map(lambda _: 0, state)
-    arrays = Arrays(*vary_alike(params, None, state, xs), flags)
-    (state, _), ys = Run(flags, **how).solve(cell, arrays, axes, rank=0, vectorized=False)
-    return state, ys
+    return cell, Arrays(*vary_alike(params, None, state, xs), flags), axes

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from r3nn._names import check_int
 from r3nn.time.arrays.flags import Flags, blank, fill, in_scan_order
-from r3nn.time.arrays.precision import lower
+from r3nn.time.arrays.precision import prepare
 from r3nn.time.arrays.trees import batch_axes
 from r3nn.time.deferred.elementwise import dependence
 from r3nn.time.parallel.shards import check_axis
@@ -69,7 +69,7 @@ def check_inputs(cell, params, state, xs, length, compute=None):
 
 
 def _step(cell, compute, params, state, x):
-    params = cell.lower(cell.prepare(params), partial(lower, compute=compute))
+    params = cell.prepare(params) if compute is None else prepare(compute, cell, params)
     return cell.step(params, state, cell.project(params, x))
 
 

@@ -5,13 +5,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import Literal
 
 from r3nn._names import FieldError, check_choice, check_int, did_you_mean
 from r3nn.cells import Cell
 from r3nn.cells._composition import Composition, parts
-from r3nn.time.arrays.chunks import chunk_size
 from r3nn.time.arrays.precision import Weight
 from r3nn.time.arrays.trees import known, length_of
+from r3nn.time.deferred.elementwise import inner_jaxprs
 from r3nn.time.deferred.linearise import residuals
 from r3nn.time.deferred.parts import parted, stepper
 from r3nn.time.deferred.products import PACKED
@@ -24,8 +25,10 @@ from r3nn.time.parallel.newton import Newton
 MODES = ("auto", "plain", "scan", "chunked", "linear", "newton")
 DEFAULTS = {"linear": Linear, "newton": Newton}
 NAMES = {options: name for name, options in DEFAULTS.items()}
-#: states [T, ...] beyond which "auto" keeps those between blocks alone
+#: bytes of all states [T, ...] beyond which "auto" keeps those between blocks alone
 LARGE = 2**30
+#: bytes of all states up to which a CPU takes all steps as one block: as fast, and a loop less to compile
+SMALL = 2**21
 
 
 class Pick(NamedTuple):
@@ -53,8 +56,6 @@ def check_how(cell, mode, chunk, memory, compute) -> None:
     if isinstance(cell, type) or not callable(cell):
         must = "must be a Cell, such as r3nn.CELLS['gru'], or a function of one step"
         raise TypeError(f"cell={cell!r}: {must}{did_you_mean(cell)}")
-    if not isinstance(mode, (Linear, Newton)):
-        check_choice("mode (or a Linear(...), a Newton(...))", mode, MODES)
     for name, size in (("chunk", chunk), ("memory (bytes)", memory)):
         if size is not None:
             check_int(name, size, 1)
@@ -135,12 +136,16 @@ def _chunk(cell, arrays, mode, chunk, memory):
         return chunk if chunk and steps % chunk == 0 else steps
     if chunk is None and mode == "chunked" and _sized(arrays):
         chunk = _chunk_within(cell, arrays, memory)
+    states = steps * _bytes(arrays.state)
+    if chunk is None and jax.default_backend() == "cpu" and known(states) and states < SMALL:
+        return max(steps, 1)
     return min(chunk or chunk_size(max(steps, 1), _bytes(arrays.state)), max(steps, 1))
 
 
 def _mode(cell, arrays, mode, memory):
     if mode != "auto":
         if mode not in (can := modes_of(cell)):
+            check_choice("mode (or a Linear(...), a Newton(...))", mode, MODES)
             raise FieldError("mode", f"mode={mode!r}: {type(cell).__name__} runs in {', '.join(can)}")
         return mode, "asked for"
     states = length_of(arrays.xs) * _bytes(arrays.state)
@@ -149,11 +154,34 @@ def _mode(cell, arrays, mode, memory):
     if memory is not None or (known(states) and states > LARGE):
         why = "the states of all steps take above 1 GiB" if memory is None else "within the bytes given"
         return "chunked", f"{why}: of the states, only those between blocks are kept"
-    if not parted(cell) and not cell.rerun:
-        return "plain", "a step of several products, or unknown: to run it again can take longer"
+    of_several = isinstance(cell, Composition) and not parted(cell) and _products_in_turn(cell, arrays) > 1
+    if of_several or (cell.stepwise and not parted(cell)):
+        return "plain", "a step of several products in turn, or unknown: to run it again can take longer"
     if cell.recurrence in ELEMENTWISE and jax.default_backend() != "cpu":
         return "newton", "units do not mix over time: Newton's steps are exact and parallel in time"
     return "scan", "the backward loop computes no gate and no weight gradient"
+
+
+def _products_in_turn(cell, arrays) -> float:
+    """How many matrix products of a step read one the other's result, the longest such row; ∞ with a loop or
+    a branch in it."""
+
+    def step(params, state, x):
+        return cell.step(params, state, cell.project(params, x))
+
+    def longest(jaxpr):
+        rows = {}
+        for equation in jaxpr.eqns:
+            name = equation.primitive.name
+            if name in ("scan", "while", "cond"):
+                return float("inf")
+            within = max(map(longest, inner_jaxprs(equation)), default=name == "dot_general")
+            before = max((rows.get(v, 0) for v in equation.invars if not isinstance(v, Literal)), default=0)
+            rows |= dict.fromkeys(equation.outvars, before + within)
+        return max(rows.values(), default=0)
+
+    x = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), arrays.xs)
+    return longest(jax.make_jaxpr(step)(arrays.params, arrays.state, x).jaxpr)
 
 
 def _keep(cell, arrays) -> bool:
@@ -170,6 +198,19 @@ def _keep(cell, arrays) -> bool:
 def _bytes(tree) -> int:
     shapes = jax.eval_shape(lambda tree: tree, tree)
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+
+
+def chunk_size(length, bytes_per_step):
+    """A block whose states take about 512 KiB on a CPU, so that with gates and diagonals it stays in cache
+    (accelerators have no such cache: 64 MiB); a divisor of `length` where one is near, so that one
+    compiled body does it all. Of an unknown length: all steps; of unknown bytes: 32 steps."""
+    if not known(length):
+        return length
+    target = 2**19 if jax.default_backend() == "cpu" else 2**26
+    ideal = max(target // max(1, bytes_per_step), 16) if known(bytes_per_step) else 32
+    ideal = min(ideal, 128, length)
+    near = [c for c in range(-(-ideal // 2), min(2 * ideal, length) + 1) if length % c == 0]
+    return min(near, key=lambda c: abs(c - ideal), default=ideal)
 
 
 class Sizes(NamedTuple):
@@ -190,7 +231,7 @@ def sizes(cell: Cell, arrays) -> Sizes:
     hidden = _bytes(jax.eval_shape(cell.hidden, arrays.state))
     kept = _bytes(jax.eval_shape(partial(_kept, cell), arrays.params, arrays.state, first))
     working = x + 2 * u + 6 * state
-    if cell.recurrence == "opaque":
+    if cell.recurrence == "opaque" or isinstance(cell, Composition):
         read = lambda *step: residuals(cell, *step).varying
         working += _bytes(jax.eval_shape(read, arrays.params, arrays.state, first))
         if parted(cell):

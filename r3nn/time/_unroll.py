@@ -1,17 +1,27 @@
 """`unroll`: the one entry point to run a cell over time."""
 
+import dataclasses
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import jax
 
 from r3nn.cells import Cell
-from r3nn.time._function import unroll_function
+from r3nn.cells._composition import Composition
+from r3nn.time._function import as_cell
 from r3nn.time._inputs import checked
 from r3nn.time._noise import keyed
-from r3nn.time._pick import Pick, check_how
+from r3nn.time._pick import Pick, check_how, pick
+from r3nn.time._plain import plain
 from r3nn.time._probe import blame, sizes
-from r3nn.time._run import Run
-from r3nn.time.arrays.trees import vary_alike
+from r3nn.time.arrays.flags import Flags
+from r3nn.time.arrays.precision import prepare
+from r3nn.time.arrays.trees import batch_axes, length_of, vary_alike
+from r3nn.time.deferred.chunked import chunked
+from r3nn.time.deferred.scan import Arrays, Plan, scan, sequential
+from r3nn.time.parallel.linear import solve_linear
+from r3nn.time.parallel.newton import run_newton
 
 
 def unroll(
@@ -115,7 +125,9 @@ def _unroll(cell, params, state, xs, mask, reset, length, how, key=None):
     if not isinstance(cell, Cell):
         if key is not None:
             raise ValueError("key: a bare function draws no noise; make it a Cell")
-        return _name_plain(lambda: unroll_function(cell, params, state, xs, mask, reset, length, how))
+        function = as_cell(cell, params, state, xs, mask, reset, length, how["compute"])
+        (state, _), ys = _name_plain(lambda: Run(function[1].flags, **how).in_mode(*function, 0, False))
+        return state, ys
     axis_name = getattr(how["mode"], "axis_name", None)
     given = (cell, params, state, xs, mask, reset, how["reverse"], axis_name, length, how["compute"])
     with blame(cell, lambda: sizes(*given[:4])):
@@ -138,3 +150,53 @@ def _name_plain(run):
         raise TypeError(
             "forward-mode derivatives (jvp, jacfwd) need unroll(..., mode='plain') and no compute_dtype"
         ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """How to go over the time steps at hand: what composed cells hand on to their parts."""
+
+    flags: Flags  # in scan order
+    reverse: bool
+    mode: Any
+    chunk: int | None = None
+    memory: int | None = None
+    compute: Any = None
+    picks: list[Pick] | None = None  # collects what each part runs in
+
+    def __call__(self, cell: Cell, params, state, xs):
+        """(final state, outputs [T, ...]) of one cell on xs [T, *batch, D]."""
+        by_parts = self.mode != "plain" and isinstance(cell, Composition)
+        swept = cell.sweep(self, params, state, xs) if by_parts else None
+        return self.stepwise(cell, params, state, xs) if swept is None else swept
+
+    def stepwise(self, cell: Cell, params, state, xs):
+        """As a call, but with all of the cell at every step in turn."""
+        axes = batch_axes(cell, params)
+        batch = jax.tree.leaves(xs)[0].shape[1:-1]
+        initial = None if self.flags.reset is None else cell.initial_state(params, batch)
+        params = cell.prepare(params) if self.compute is None else prepare(self.compute, cell, params)
+        params, initial, state, xs = vary_alike(params, initial, state, xs)
+        return self.in_mode(cell, Arrays(params, initial, state, xs, self.flags), axes, len(batch))
+
+    def in_mode(self, cell: Cell, arrays: Arrays, axes, rank: int, vectorized: bool = True):
+        """(final state, outputs [T, ...]) by the mode asked for."""
+        how = pick(cell, arrays, self.mode, self.chunk, self.memory, self.picks is not None)
+        if self.picks is not None:
+            self.picks.append(how)
+        if how.mode == "plain" or length_of(arrays.xs) == 0:
+            return plain(cell, *arrays, axes, self.reverse)
+        plan = Plan(
+            cell,
+            chunk=how.chunk,
+            rank=rank,
+            reverse=self.reverse,
+            vectorized=vectorized,
+            forward=sequential,
+            keep=how.keep,
+        )
+        if how.mode == "chunked":
+            return chunked(plan, arrays, axes)
+        states_of = {"scan": scan, "linear": solve_linear, "newton": run_newton}[how.mode]
+        final, states = states_of(plan, arrays, axes, *filter(None, [how.options]))
+        return final, jax.vmap(partial(cell.output, arrays.params))(states, arrays.xs)

@@ -7,6 +7,8 @@ import math
 import jax
 import jax.numpy as jnp
 
+from r3nn.cells._composition import takes_call
+
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=("array",), meta_fields=("compute",))
 @dataclasses.dataclass(frozen=True)
@@ -37,25 +39,13 @@ class Weight:
     dtype = property(lambda self: self.array.dtype)
 
 
-def lower(params, compute):
-    """A cell's params with its matrices (leaves of two axes or more) as `Weight`s; None: as they are."""
-    if compute is None:
-        return params
-    is_weight = lambda leaf: isinstance(leaf, Weight)
-    wrap = lambda leaf: leaf if is_weight(leaf) or jnp.ndim(leaf) < 2 else Weight(leaf, jnp.dtype(compute))
-    return jax.tree.map(wrap, params, is_leaf=is_weight)
-
-
-def pack(weights, axis=-1):
-    """Several gates' matrices as one, rounded where they are `Weight`s."""
-    if not isinstance(weights[0], Weight):
-        return jnp.concatenate(weights, axis)
-    return Weight(jnp.concatenate([w.array for w in weights], axis), weights[0].compute)
-
-
-def ready(weight):
-    """A matrix for use inside a loop."""
-    return weight.ready() if isinstance(weight, Weight) else weight
+def prepare(compute, cell, params):
+    """The prepared params of a cell with matrices, its leaves of two axes or more, as `Weight`s; those of a
+    composition that hands out how its parts are prepared, part by part."""
+    if takes_call(cell, "prepare"):
+        return cell.prepare(params, functools.partial(prepare, compute))
+    wrap = lambda leaf: leaf if jnp.ndim(leaf) < 2 else Weight(leaf, jnp.dtype(compute))
+    return jax.tree.map(wrap, cell.prepare(params))
 
 
 def _rounded(equation, compute, *operands):

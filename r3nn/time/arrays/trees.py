@@ -1,4 +1,4 @@
-"""Trees of arrays: where their batch axes are, which leaves are numbers to differentiate, how many steps."""
+"""Trees of arrays: where their batch axes are, which leaves are numbers to differentiate, their steps."""
 
 import math
 
@@ -51,6 +51,16 @@ def to_batch(tree, axes, rank):
         return leaf.reshape(*shape[:axis], merged, *shape[axis + rank + 1 :])
 
     return jax.tree.map(merge, axes, tree)
+
+
+def before(entry, states, reverse: bool):
+    """The state before each step of a block: states [C, ...] shifted by one, `entry` first."""
+
+    def of_leaf(first, all_):
+        parts = [all_[1:], first[None]] if reverse else [first[None], all_[:-1]]
+        return jnp.concatenate(parts)
+
+    return jax.tree.map(of_leaf, entry, states)
 
 
 def vary_alike(*trees):

@@ -9,11 +9,10 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from r3nn.time.arrays.chunks import before, scan_chunks
 from r3nn.time.arrays.flags import Flags
-from r3nn.time.arrays.trees import join, like, split
+from r3nn.time.arrays.trees import before, join, like, split
 from r3nn.time.deferred.linearise import ahead
-from r3nn.time.deferred.scan import Arrays, Plan, Static, block_adjoint, run_block
+from r3nn.time.deferred.scan import Arrays, Plan, Static, block_adjoint, run_block, scan_chunks
 
 
 def chunked(plan: Plan, arrays: Arrays, axes):

@@ -62,9 +62,15 @@ def _check_elementwise(jaxpr):
                 f"core must be elementwise over batch and units, but uses {name}: give the cell `step` "
                 "instead and recurrence = 'opaque', or run it with mode='plain'"
             )
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "jaxpr")):
-            if hasattr(inner, "jaxpr"):
-                _check_elementwise(inner.jaxpr)
+        for inner in inner_jaxprs(equation):
+            _check_elementwise(inner)
+
+
+def inner_jaxprs(equation) -> list:
+    """The jaxprs that an operation calls, such as that of a `jit`."""
+    closed = lambda param: hasattr(param, "jaxpr")
+    found = jax.tree.leaves(list(equation.params.values()), is_leaf=closed)
+    return [param.jaxpr for param in found if closed(param)]
 
 
 def elementwise_dependence(fn, *args) -> list[set[int]]:

@@ -12,18 +12,20 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import get_opaque_trace_state
 
-from r3nn._ranks import along
 from r3nn.cells import Cell
 from r3nn.cells._composition import Composition, parts
 from r3nn.time.deferred.elementwise import Derivatives, derivatives
 from r3nn.time.deferred.products import (
+    Products,
     core_of,
     keep_products,
     packed_step,
     pairs_of,
+    products,
     recur_of,
     restore,
     summed,
@@ -43,9 +45,9 @@ class Note:
 
 def parted(cell: Cell) -> bool:
     """Whether a cell's step is that of structured cells, in turn."""
-    if cell.recurrence != "opaque":
-        return True
-    return isinstance(cell, Composition) and cell.in_turn and all(map(parted, parts(cell)))
+    if isinstance(cell, Composition):
+        return cell.in_turn and all(map(parted, parts(cell)))
+    return cell.recurrence != "opaque"
 
 
 def run_parts(run: Callable, cell: Cell, params, state, u) -> tuple:
@@ -62,7 +64,7 @@ def run_parts(run: Callable, cell: Cell, params, state, u) -> tuple:
     def call(part, params, state, u):
         if not parted(part) or get_opaque_trace_state() != trace:
             return part.step(params, state, u)
-        if part.recurrence == "opaque":
+        if isinstance(part, Composition):
             return part.step(params, state, u, call=call)
         state, of_part = run(len(left), part, params, state, u)
         left.append(of_part)
@@ -72,10 +74,10 @@ def run_parts(run: Callable, cell: Cell, params, state, u) -> tuple:
 
 
 class Packed(NamedTuple):
-    """What a loop wants of a part ahead: the params it has, its step on packed weights, and `pairs_of` it."""
+    """What a loop wants of a part ahead: the params it has, its products on packed weights, `pairs_of` it."""
 
     params: object
-    step: Callable
+    products: Products | None
     pairs: dict | None
 
 
@@ -90,7 +92,7 @@ def stepper(cell: Cell, params, state, u, keep: bool):
 
     def pack(_, part, params, state, u):
         pairs = pairs_of(part, params, state, u) if keep else None
-        ahead = Packed(params, packed_step(part, params), pairs)
+        ahead = Packed(params, products(part, params), pairs)
         return part.step(params, state, u), ahead
 
     _, packed = run_parts(pack, cell, params, state, u)
@@ -98,8 +100,8 @@ def stepper(cell: Cell, params, state, u, keep: bool):
     def run(number, part, params, state, u):
         ahead = packed[number]
         # Params that the composition makes anew at each step, perhaps of its state, are packed there.
-        of_part = ahead.step if params is ahead.params else packed_step(part, params)
-        after, r = of_part(state, u)
+        made = ahead.products if params is ahead.params else products(part, params)
+        after, r = packed_step(made, part, params, state, u)
         return after, keep_products(ahead.pairs, u, r) if keep else []
 
     return lambda state, u: run_parts(run, cell, params, state, u)
@@ -161,7 +163,8 @@ def _known_jvp(primals, tangents):
     sums = [jnp.zeros_like(a) if is_zero(d) else d for a, d in zip(*map(flat, (after, d_after)), strict=True)]
     for column, tangent in zip(columns, flat(d_inputs), strict=True):
         if not is_zero(tangent):
-            sums = [s if d is None else s + d * along(tangent, d) for s, d in zip(sums, column, strict=True)]
+            tangent = lax.broadcast_to_rank(tangent, sums[0].ndim)  # a parameter's is [H]
+            sums = [s if d is None else s + d * tangent for s, d in zip(sums, column, strict=True)]
     return after, jax.tree.unflatten(jax.tree.structure(after), sums)
 
 

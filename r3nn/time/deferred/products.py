@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Literal
 
-from r3nn.time.arrays.precision import pack, ready
+from r3nn.time.arrays.precision import Weight
 
 
 class Products(NamedTuple):
@@ -28,26 +28,20 @@ class Products(NamedTuple):
 
 
 def products(cell, params, loop: bool = True) -> Products | None:
-    """Of a prepared cell, on packed weights; None where the step has no product at all.
+    """Of a prepared structured cell, on packed weights; None where the step has no product at all.
 
     loop: for use in a loop, whose weights are rounded ahead of it; otherwise to differentiate wrt params.
     """
     make = PACKED.get(cell.recurrence)
-    made = make and make(cell.weights(params), ready if loop else lambda weight: weight)
-    return made and cell.products(made)
+    return make and make(params, _rounded if loop else lambda weight: weight)
 
 
-def packed_step(cell, params):
-    """(state, u) -> (state, r), the recurrent products of all gates as one wide one; r=(): without any."""
-    made = products(cell, params)
-
-    def step(state, u):
-        if made is None:
-            return cell.step(params, state, u), ()
-        r = made.forward(cell.hidden(state), made.of_u(u))
-        return cell.core(params, state, u, r), r
-
-    return step
+def packed_step(made: Products | None, cell, params, state, u):
+    """A step of a structured cell with the products of `products`: (state, r); r=() without any."""
+    if made is None:
+        return cell.step(params, state, u), ()
+    r = made.forward(cell.hidden(state), made.of_u(u))
+    return cell.core(params, state, u, r), r
 
 
 def recur_of(cell, params, state, u, loop=False):
@@ -56,8 +50,20 @@ def recur_of(cell, params, state, u, loop=False):
     return made.forward(cell.hidden(state), made.of_u(u)) if made else ()
 
 
+def _packed(weights):
+    """Several gates' matrices [..., in, out] as one [..., in, G*out]; `Weight`s make a `Weight`."""
+    if not isinstance(weights[0], Weight):
+        return jnp.concatenate(weights, axis=-1)
+    return Weight(jnp.concatenate([w.array for w in weights], axis=-1), weights[0].compute)
+
+
+def _rounded(weight):
+    """A matrix for use inside a loop: where it is a `Weight`, it is rounded once, ahead of it."""
+    return weight.ready() if isinstance(weight, Weight) else weight
+
+
 def _dense(params, ready):
-    gates, weights = type(params.recurrent), ready(pack(params.recurrent))
+    gates, weights = type(params.recurrent), ready(_packed(params.recurrent))  # [H, G*H]
 
     def forward(h, _):
         return gates(*jnp.split(h @ weights, len(gates._fields), axis=-1))
@@ -66,7 +72,7 @@ def _dense(params, ready):
 
 
 def _heads(params, ready):
-    gates, weights = type(params.recurrent), ready(pack(params.recurrent))  # [n, d, G*d]
+    gates, weights = type(params.recurrent), ready(_packed(params.recurrent))  # [n, d, G*d]
     heads, size, _ = weights.shape
     apart = lambda h: h.reshape(*h.shape[:-1], heads, 1, size)
     together = lambda h: h.reshape(*h.shape[:-3], heads * size)

@@ -15,23 +15,35 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn.time.arrays.chunks import before, entries, scan_chunks
+from r3nn.cells import Cell
 from r3nn.time.arrays.flags import Flags, advance, where
-from r3nn.time.arrays.trees import join, like, split
+from r3nn.time.arrays.trees import before, join, length_of, like, split
 from r3nn.time.deferred.linearise import ahead, linearise
 from r3nn.time.deferred.parts import stepper
 
 
 class Plan(NamedTuple):
-    """What is static about a run."""
+    """The static arguments of a run.
 
-    cell: object
-    chunk: int  # steps a block
-    rank: int  # number of batch axes
+    cell: whose steps they are.
+    chunk: steps a block.
+    rank: the number of batch axes.
+    reverse: whether the run goes from the last step to the first.
+    vectorized: whether the cell broadcasts over batch axes; a bare function may not.
+    forward: finds the states: (plan, arrays, axes) -> (final state, (states [T, ...], saved or None)).
+    keep: whether a run that a backward pass starts from saves the recurrent products beside the states.
+    loop: runs the steps of a block in turn, forwards as backwards, with the arguments and results of
+      `lax.scan`, which a kernel of all steps can stand in for.
+    """
+
+    cell: Cell
+    chunk: int
+    rank: int
     reverse: bool
-    vectorized: bool  # whether the cell broadcasts over batch axes (a bare function may not)
-    solve: Callable  # the forward: (plan, arrays, axes) -> (final state, (states [T, ...], kept or None))
-    keep: bool = False  # whether a run that a backward pass starts from keeps the recurrent products
+    vectorized: bool
+    forward: Callable
+    keep: bool = False
+    loop: Callable = lax.scan
 
 
 class Arrays(NamedTuple):
@@ -75,7 +87,7 @@ def run_block(plan: Plan, arrays: Arrays, axes):
         state, kept = advance(lambda s: step(s, u), arrays.initial, state, flag, axes)
         return state, (state, kept if plan.keep else None)
 
-    return lax.scan(body, arrays.state, (u, arrays.flags), reverse=plan.reverse)
+    return plan.loop(body, arrays.state, (u, arrays.flags), reverse=plan.reverse)
 
 
 def sequential(plan: Plan, arrays: Arrays, axes):
@@ -95,13 +107,13 @@ def sequential(plan: Plan, arrays: Arrays, axes):
 def _scan(static, chosen, others):
     plan, axes = static
     plan = plan._replace(keep=False)
-    final, (states, _) = plan.solve(plan, join(chosen, others), axes.tree)
+    final, (states, _) = plan.forward(plan, join(chosen, others), axes.tree)
     return final, states
 
 
 def _scan_fwd(static, chosen, others):
     plan, axes = static
-    final, (states, kept) = plan.solve(plan, join(chosen, others), axes.tree)
+    final, (states, kept) = plan.forward(plan, join(chosen, others), axes.tree)
     return (final, states), (chosen, others, states, kept)
 
 
@@ -161,7 +173,50 @@ def block_adjoint(plan, arrays, made, previous, λ, along, axes, kept=None):
             return at_start, (seen, None)
         return where(flag.reset, zero, at_start, axes), (seen, where(flag.reset, at_start, zero, axes))
 
-    λ, (seen, to_initial) = lax.scan(body, λ, (linear.per_step, flags, along), reverse=not plan.reverse)
+    λ, (seen, to_initial) = plan.loop(body, λ, (linear.per_step, flags, along), reverse=not plan.reverse)
     d_params, d_xs = linear.gradients(seen)
     d_initial = jax.tree.map(lambda leaf: leaf.sum(axis=0), to_initial)
     return λ, (d_params, d_initial), d_xs
+
+
+def scan_chunks(body, carry, xs, per_chunk, chunk: int, reverse: bool):
+    """`lax.scan` over blocks of `chunk` steps, and the rest in a block of its own.
+
+    body(carry, block of xs [C, ...], entry of per_chunk) -> (carry, (ys [C, ...], per block)); inside a
+    block, steps keep their order in time. Returns: (carry, (ys [T, ...], per block [blocks, ...])).
+    """
+    count, rest = divmod(length_of(xs), chunk)
+
+    def run_many(carry):
+        blocks = jax.tree.map(lambda x: x[: count * chunk].reshape(count, chunk, *x.shape[1:]), xs)
+        entries = jax.tree.map(lambda x: x[:count], per_chunk)
+        carry, (ys, each) = lax.scan(lambda c, b: body(c, *b), carry, (blocks, entries), reverse=reverse)
+        return carry, (jax.tree.map(lambda y: y.reshape(count * chunk, *y.shape[2:]), ys), each)
+
+    def run_rest(carry):
+        block = jax.tree.map(lambda x: x[count * chunk :], xs)
+        carry, (ys, each) = body(carry, block, jax.tree.map(lambda x: x[count], per_chunk))
+        return carry, (ys, jax.tree.map(lambda x: x[None], each))
+
+    if not rest:
+        return run_many(carry)
+    if not count:
+        return run_rest(carry)
+    if reverse:
+        carry, last = run_rest(carry)
+        carry, first = run_many(carry)
+    else:
+        carry, first = run_many(carry)
+        carry, last = run_rest(carry)
+    return carry, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, last)
+
+
+def entries(state, states, chunk: int, reverse: bool):
+    """The state on entering each block: `state` [...] for the first that is run, from states [T, ...]."""
+
+    def of_leaf(first, all_):
+        if reverse:
+            return jnp.concatenate([all_[chunk::chunk], first[None]])
+        return jnp.concatenate([first[None], all_[chunk - 1 : -1 : chunk]])
+
+    return jax.tree.map(of_leaf, state, states)

@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from r3nn._ranks import along
-from r3nn.time.arrays.chunks import before
+from r3nn.cells._base import along
 from r3nn.time.arrays.flags import advance
 from r3nn.time.arrays.precision import Weight
-from r3nn.time.arrays.trees import length_of
-from r3nn.time.deferred.products import PACKED, packed_step, products
+from r3nn.time.arrays.trees import before, length_of
+from r3nn.time.deferred.parts import run_parts, stepper
+from r3nn.time.deferred.products import PACKED, products
 from r3nn.time.parallel.linear_scan import run
 from r3nn.time.parallel.per_unit import times
 from r3nn.time.parallel.shards import entry_of, last_of
@@ -44,7 +45,8 @@ def steps_of(plan, arrays, axes, jacobian: str, axis_name=None) -> Steps:
     _check_state(plan.cell, arrays.state)
     cell, params = plan.cell, arrays.params
     u = cell.project(params, arrays.xs)
-    step, bare = packed_step(cell, params), _unrounded(params)
+    step = stepper(cell, params, arrays.state, jax.tree.map(lambda leaf: leaf[0], u), keep=False)
+    bare = _unrounded(params)
     of_step = lambda s, u, e: jax.jvp(lambda s: cell.step(bare, s, u), (s,), (e,))
     approximate = jacobian == "diagonal" and cell.recurrence in PACKED
     of_block = partial(_of_diagonal, cell, bare) if approximate else of_step
@@ -104,12 +106,17 @@ def _unrounded(params):
 
 
 def _of_diagonal(cell, params, s, u, e):
-    """A step and its derivative along e, where of each recurrent product only the diagonal counts."""
-    made = products(cell, params)
-    v = made.of_u(u)
-    h, d_h = jax.jvp(cell.hidden, (s,), (e,))
-    d_r = jax.tree.map(lambda diagonal: along(diagonal, d_h) * d_h, made.diagonals(v))
-    return jax.jvp(lambda s, r: cell.core(params, s, u, r), (s, made.forward(h, v)), (e, d_r))
+    """A step from s and its derivative along e, where of each recurrent product only the diagonal counts."""
+
+    def run(_, part, params, state, u):
+        made = products(part, params)
+        v, h = made.of_u(u), part.hidden(state)
+        change = h - lax.stop_gradient(h)  # 0, with the derivative of h
+        by_diagonal = lambda r, diagonal: lax.stop_gradient(r) + along(diagonal, h) * change
+        r = jax.tree.map(by_diagonal, made.forward(h, v), made.diagonals(v))
+        return part.core(params, state, u, r), None
+
+    return jax.jvp(lambda s: run_parts(run, cell, params, s, u)[0], (s,), (e,))
 
 
 def _by_unit(push, entry, reverse, axis_name):

@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn.time.arrays.chunks import before
-from r3nn.time.arrays.trees import known, length_of
+from r3nn.time.arrays.trees import before, known, length_of
 from r3nn.time.parallel.per_unit import add, compose, spread, times
 
 #: steps of a chunk where chunks run at once

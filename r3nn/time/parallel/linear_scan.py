@@ -15,8 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn.time.arrays.chunks import before
-from r3nn.time.arrays.trees import length_of, vary_alike
+from r3nn.time.arrays.trees import before, length_of, vary_alike
 from r3nn.time.parallel.linear_loops import parallel, reduce, row, sweep
 from r3nn.time.parallel.per_unit import add, outer, sum_to, times, transpose
 

@@ -20,9 +20,8 @@ from jax import lax
 from r3nn._names import check_choice, check_int
 from r3nn._serialize import serializable
 from r3nn._value import Value
-from r3nn.time.arrays.chunks import scan_chunks
 from r3nn.time.arrays.trees import known, length_of, vary_alike
-from r3nn.time.deferred.scan import scan, sequential
+from r3nn.time.deferred.scan import scan, scan_chunks, sequential
 from r3nn.time.parallel.jacobian import KINDS, exact_by_unit, kind_of, steps_of
 from r3nn.time.parallel.linear_scan import given
 from r3nn.time.parallel.shards import entry_of, last_of, last_of_all
@@ -242,7 +241,7 @@ def run_newton(plan, arrays, axes, options: Newton):
     the states alone; or in parallel, where the Jacobian is exact."""
     if exact_by_unit(plan.cell, options.jacobian):
         return _parallel(plan, arrays, axes, options)
-    return scan(plan._replace(solve=_Forward(options)), arrays, axes)
+    return scan(plan._replace(forward=_Forward(options)), arrays, axes)
 
 
 @dataclasses.dataclass(frozen=True)
