@@ -1,5 +1,6 @@
 """Time: how a cell runs over T steps. One entry point, `unroll`; one backward pass; several solvers."""
 
+from r3nn.time._facts import check_facts
 from r3nn.time._newton_info import newton
 from r3nn.time._noise import Keyed, Noise, bare, bernoulli, fold, part, put
 from r3nn.time._part_adjoints import PartAdjoint, adjoint
@@ -27,6 +28,7 @@ __all__ = [
     "bernoulli",
     "blame",
     "blank",
+    "check_facts",
     "explain",
     "fold",
     "linear_scan",

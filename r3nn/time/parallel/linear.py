@@ -53,7 +53,7 @@ def _coefficients(cell, arrays, rank):
 
     times_ = jax.tree.leaves(arrays.xs)[0].shape[: rank + 1]
     every, one = zeros(times_), zeros((1,) * (rank + 1))
-    _check_affine(cell, lambda state, u: step(unflatten(state), u), every, u)
+    check_affine(cell, lambda state, u: step(unflatten(state), u), every, u)
     first = jax.tree.map(lambda x: x[(slice(1),) * (rank + 1)], u)
     reached = elementwise_dependence(lambda *state: step(unflatten(state), u), *every)
     columns = []
@@ -64,7 +64,7 @@ def _coefficients(cell, arrays, rank):
     return tuple(zip(*columns, strict=True)), tuple(step(unflatten(every), u))
 
 
-def _check_affine(cell, step, state, u):
+def check_affine(cell, step, state, u):
     """Raises ValueError where a derivative of the step by the state reads the state: K of [T, *batch, H]."""
     slope = lambda state, change, u: jax.jvp(lambda state: step(state, u), (state,), (change,))[1]
     reached = dependence(jax.make_jaxpr(slope)(state, state, u).jaxpr)
