@@ -1,4 +1,4 @@
-"""Draws experiments/results/readme.png from the runs of the commands that README.md names.
+"""Draws experiments/results/readme.png from the runs of the commands that experiments/README.md names.
 
 scripts/run scripts/readme_figure.py
 """
@@ -20,7 +20,7 @@ def main() -> int:
     needed = [QUICKSTART / "metrics.jsonl", QUICKSTART / "result.json", S3 / "evaluation.json"]
     missing = next((path for path in needed if not path.exists()), None)
     if missing is not None:
-        print(f"{missing} does not exist: README.md names the commands that make it.", file=sys.stderr)
+        print(f"{missing} does not exist: experiments/README.md names what makes it.", file=sys.stderr)
         return 2
     figure, (left, right) = plots.axes(columns=2, width=5.2, height=3.4)
     learning(left)

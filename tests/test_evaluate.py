@@ -163,7 +163,7 @@ def workdir(tmp_path_factory):
 
 
 def test_load_in_float64(tmp_path):
-    """A model of ids, in x64: float32 with the same bits, until its params are cast, by README's line."""
+    """A model of ids, in x64: float32 with the same bits, until params are cast, as in r3nn/README.md."""
     config = tiny(**{"task.name": "s3", "model.feedback": "probabilities"})
     untrained(tmp_path, config)
     ids = np.array([[0, 1], [2, 3], [4, 5]], np.int32)
@@ -173,7 +173,9 @@ def test_load_in_float64(tmp_path):
     with jax.enable_x64(True):
         model, params, _ = experiments.load(tmp_path)
         again = predict(model, params)
-        (line,) = re.findall(r"^    double = (.*)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+        (line,) = re.findall(
+            r"^    double = (.*)", (ROOT / "r3nn" / "README.md").read_text("utf-8"), re.MULTILINE
+        )
         params = eval(line, {"jax": jax, "jnp": jnp, "params": params})
         double = np.asarray(predict(model, params))
     np.testing.assert_array_equal(again, single, strict=True)

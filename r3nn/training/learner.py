@@ -3,7 +3,7 @@
 The update (`r3nn.training.update`) knows no task. It draws a learner's batch, takes the gradient of its loss,
 adds up over the devices, and moves the parameters. Everything else is the learner's: what the data are, what
 the loss is, what is carried. `Supervised` is the one that trains a model on a task; another is one file of
-your own (README.md, "Another loss, other data, another way to learn").
+your own (r3nn/README.md, "Another loss, other data, another way to learn").
 
 Axes: b rows of a batch on one device, N rows of any number, T time, L depth.
 """
