@@ -153,6 +153,48 @@ def predict(model: Model, params, xs, mask=None, reset=None, targets=None, key=N
     return jnp.moveaxis(ys[:, -1], 0, axis)
 
 
+class Bound:
+    """The methods of a module around a `Model`, its attribute `model`, whose params are the module's own.
+
+    `R3NN` of nnx and of linen have theirs from here: a call is batch-major, the others are the Model's.
+    """
+
+    def _bound(self, key=None, deterministic=None):
+        """Gives (params, key of this call's noise or None), by the conventions of nnx or of linen."""
+        raise NotImplementedError(f"{type(self).__name__}._bound")
+
+    def __call__(self, xs, mask=None, reset=None, targets=None, key=None, deterministic=None):
+        """Predictions [*batch, T, O] from the initial state; T is 1 where a model predicts once.
+
+        xs [*batch, T, D] floats or [*batch, T] ids; mask, reset bool [*batch, T] as in `unroll`; targets
+        [*batch, T, ...]: teacher forcing of the feedback. key: of the noise, as in `unroll`; None: from the
+        stream. deterministic: None: as set. Raises: where there is noise but no stream and no key, ValueError
+        (nnx) or flax.errors.InvalidRngError (linen).
+        """
+        params, key = self._bound(key, deterministic)
+        return predict(self.model, params, xs, mask, reset, targets, key)
+
+    def start(self, batch_shape: tuple[int, ...] = ()):
+        """`Model.start`: the carry before the first step."""
+        params, _ = self._bound(deterministic=True)
+        return self.model.start(params, batch_shape)
+
+    def chunk(self, carry, xs, mask=None, reset=None, key=None, deterministic=None):
+        """`Model.chunk`: any number of further steps, time-major -> (carry, predictions [T, *batch, O])."""
+        params, key = self._bound(key, deterministic)
+        return self.model.chunk(params, carry, xs, mask, reset, key)
+
+    def chunk_depths(self, carry, xs, mask=None, reset=None, targets=None, key=None, deterministic=None):
+        """`Model.chunk_depths`: the same with predictions of every depth, [T, L, *batch, O]."""
+        params, key = self._bound(key, deterministic)
+        return self.model.chunk_depths(params, carry, xs, mask, reset, targets, key)
+
+    def generate(self, carry, first, length: int, key=None):
+        """`Model.generate`: each prediction is the next input -> (carry, [length, *batch, ...])."""
+        params, _ = self._bound(deterministic=True)
+        return self.model.generate(params, carry, first, length, key)
+
+
 def as_model(model: Model | None, options) -> Model:
     """The model, or the one that `build` makes of the options. Raises: TypeError for both or neither."""
     if model is None:

@@ -428,6 +428,21 @@ def test_model_of_ids_generates():
     assert_close((chunked[0], depths[0, 0]), (ys[:, 0], ys[:, 0]))
 
 
+def test_interceptors_see_the_methods():
+    """What `nn.tabulate` and its like rest on."""
+    module, seen = r3nn.linen.R3NN(**SPEC), []
+    variables = filled(module, XS)
+
+    def note(call, args, kwargs, context):
+        seen.append(context.method_name)
+        return call(*args, **kwargs)
+
+    with nn.intercept_methods(note):
+        jax.eval_shape(module.apply, variables, XS)
+        jax.eval_shape(lambda v: module.apply(v, (B,), method="start"), variables)
+    assert {"__call__", "start"} <= set(seen)
+
+
 @pytest.mark.parametrize(
     "make, words",
     [

@@ -1,5 +1,6 @@
 """The NNX modules against Flax's own, and against the functions that they hold."""
 
+import inspect
 from functools import partial
 
 import jax
@@ -9,10 +10,11 @@ import pytest
 from flax import nnx
 from jax.sharding import Mesh, PartitionSpec
 
+import r3nn.linen
 import r3nn.nnx
 from r3nn import Noise, chain, convert, deep, norm, unroll, variational_dropout, zoneout
 from r3nn.cells import CELLS, gru, lstm, ugrnn
-from r3nn.model import build
+from r3nn.model import Model, build
 from tests.helpers import assert_close
 
 B, T, D, H, O = 3, 7, 2, 5, 4
@@ -469,6 +471,23 @@ def test_functional_is_static_and_merges_while_tracing():
         assert losses[0] > losses[1] > losses[2]
     assert len(traces) == 1
     assert isinstance(nnx.merge(functional.graphdef, params), r3nn.nnx.R3NN)
+
+
+METHODS = ("start", "chunk", "chunk_depths", "generate")
+
+
+def test_signatures_and_docstrings_are_those_of_the_model():
+    """Of Functional with params, of the modules without, and with `deterministic` where noise is drawn."""
+    names = lambda kind, method: list(inspect.signature(getattr(kind, method)).parameters)
+    for method in METHODS:
+        of_model = names(Model, method)
+        assert names(r3nn.nnx.Functional, method) == of_model
+        assert getattr(r3nn.nnx.Functional, method).__doc__ == getattr(Model, method).__doc__
+        drawn = ["deterministic"] if method.startswith("chunk") else []
+        expected = [name for name in of_model if name != "params"] + drawn
+        for module in (r3nn.nnx.R3NN, r3nn.linen.R3NN):
+            assert names(module, method) == expected
+            assert f"`Model.{method}`" in getattr(module, method).__doc__
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import dataclasses
 
 from flax import linen as nn
 
-from r3nn._batch_major import as_model, predict
+from r3nn._batch_major import Bound, as_model
 from r3nn.linen._cell import hold
 from r3nn.linen._noise import noise_key
 from r3nn.model import Model, ModelParams
@@ -21,37 +21,13 @@ class _R3NN(nn.Module):
         """The NamedTuple of the model's params."""
         return hold(self, self.model.init)
 
-    def __call__(self, xs, *, mask=None, reset=None, targets=None, key=None, deterministic=None):
-        """Predictions [*batch, T, O] from the initial state; T is 1 where a model predicts once.
-
-        xs [*batch, T, D] floats or [*batch, T] ids; mask, reset bool [*batch, T] as in `unroll`; targets
-        [*batch, T, ...]: teacher forcing of the feedback. key: of the noise, as in `unroll`; None: from the
-        stream. deterministic: None: as set.
-        """
-        params, key = self._drawn(key, deterministic)
-        return predict(self.model, params, xs, mask, reset, targets, key)
-
-    def _drawn(self, key, deterministic):
+    def _bound(self, key=None, deterministic=None):
         """The params, which `init` draws first, and the key of this call's noise."""
         return self.params(), noise_key(self, self.model.noisy, key, deterministic)
 
-    def start(self, batch_shape: tuple[int, ...] = ()):
-        """`Model.start`: the carry before the first step."""
-        return self.model.start(self.params(), batch_shape)
-
-    def chunk(self, carry, xs, mask=None, reset=None, key=None, deterministic=None):
-        """`Model.chunk`: any number of further steps, time-major -> (carry, predictions [T, *batch, O])."""
-        params, key = self._drawn(key, deterministic)
-        return self.model.chunk(params, carry, xs, mask, reset, key)
-
-    def chunk_depths(self, carry, xs, mask=None, reset=None, targets=None, key=None, deterministic=None):
-        """`Model.chunk_depths`: the same with predictions of every depth, [T, L, *batch, O]."""
-        params, key = self._drawn(key, deterministic)
-        return self.model.chunk_depths(params, carry, xs, mask, reset, targets, key)
-
-    def generate(self, carry, first, length: int, key=None):
-        """`Model.generate`: each prediction is the next input -> (carry, [length, *batch, ...])."""
-        return self.model.generate(self.params(), carry, first, length, key)
+    # Not inherited: Flax wraps the methods of a class's own body alone, for interceptors and the like.
+    __call__, start = Bound.__call__, Bound.start
+    chunk, chunk_depths, generate = Bound.chunk, Bound.chunk_depths, Bound.generate
 
 
 class R3NN(_R3NN):

@@ -2,18 +2,19 @@
 
 import dataclasses
 import functools
+import inspect
 
 import jax
 from flax import nnx
 
-from r3nn._batch_major import as_model, predict
+from r3nn._batch_major import Bound, as_model
 from r3nn._value import Value
 from r3nn.model import Model, ModelParams
 from r3nn.nnx._noise import Noisy
 from r3nn.nnx._params import draw_key
 
 
-class R3NN(Noisy):
+class R3NN(Bound, Noisy):
     """A whole model, encode -> recurrent body -> readout, around an `r3nn.model.Model` (`self.model`).
 
     One `nnx.Param` per array, named as in the NamedTuples of its params: `encoder`, `body`, `readout`.
@@ -58,40 +59,32 @@ class R3NN(Noisy):
         """Whether the model's cells draw noise."""
         return self.model.noisy
 
-    def __call__(self, xs, *, mask=None, reset=None, targets=None, key=None, deterministic=None):
-        """Predictions [*batch, T, O] from the initial state; T is 1 where a model predicts once.
+    def _bound(self, key=None, deterministic=None):
+        """Gives (params, key of this call's noise or None)."""
+        return self.params, self.noise_key(key, deterministic)
 
-        xs [*batch, T, D] floats or [*batch, T] ids; mask, reset bool [*batch, T] as in `unroll`; targets
-        [*batch, T, ...]: teacher forcing of the feedback. key: of the noise, as in `unroll`; None: from the
-        stream. deterministic: None: as set. Raises: ValueError where there is noise but no stream and no key.
-        """
-        key = self.noise_key(key, deterministic)
-        return predict(self.model, self.params, xs, mask, reset, targets, key)
 
-    def start(self, batch_shape: tuple[int, ...] = ()):
-        """`Model.start`: the carry before the first step."""
-        return self.model.start(self.params, batch_shape)
+def _of_state(method):
+    """A method of `Model` as one of `Functional`: with an nnx state in the place of its params."""
 
-    def chunk(self, carry, xs, mask=None, reset=None, key=None, deterministic=None):
-        """`Model.chunk`: any number of further steps, time-major -> (carry, predictions [T, *batch, O])."""
-        key = self.noise_key(key, deterministic)
-        return self.model.chunk(self.params, carry, xs, mask, reset, key)
+    @functools.wraps(method)
+    def call(self, params, *given, **options):
+        module = nnx.merge(self.graphdef, params)
+        return method(module.model, module.params, *given, **options)
 
-    def chunk_depths(self, carry, xs, mask=None, reset=None, targets=None, key=None, deterministic=None):
-        """`Model.chunk_depths`: the same with predictions of every depth, [T, L, *batch, O]."""
-        key = self.noise_key(key, deterministic)
-        return self.model.chunk_depths(self.params, carry, xs, mask, reset, targets, key)
-
-    def generate(self, carry, first, length: int, key=None):
-        """`Model.generate`: each prediction is the next input -> (carry, [length, *batch, ...])."""
-        return self.model.generate(self.params, carry, first, length, key)
+    signature = inspect.signature(method)
+    untyped = {"params": signature.parameters["params"].replace(annotation=inspect.Parameter.empty)}
+    call.__signature__ = signature.replace(parameters=list((dict(signature.parameters) | untyped).values()))
+    call.__qualname__ = f"Functional.{method.__name__}"
+    return call
 
 
 @dataclasses.dataclass(frozen=True)
 class Functional(Value):
-    """An `R3NN` without its arrays: pure methods of `params`, its nnx state (no RNG's). A static argument of
-    `jax.jit`, compared and hashed by value. The module is merged while tracing, so a compiled step does not
-    pay for it. Noise goes by `key` alone, as in `unroll`: None is its expectation.
+    """An `R3NN` without its arrays: the methods of its `Model`, whose `params` are here its nnx state (no
+    RNG's). A static argument of `jax.jit`, compared and hashed by value. The module is merged while tracing,
+    so a compiled step does not pay for it. Noise goes by `key` alone, as in `unroll`: None is its
+    expectation.
     """
 
     graphdef: nnx.GraphDef
@@ -115,20 +108,7 @@ class Functional(Value):
         graphdef, params = nnx.split(module)
         return cls(graphdef, module.model.noisy), params
 
-    def start(self, params, batch_shape: tuple[int, ...] = ()):
-        """Starts as `R3NN.start` does, with these params."""
-        return nnx.merge(self.graphdef, params).start(batch_shape)
-
-    def chunk(self, params, carry, xs, mask=None, reset=None, key=None):
-        """Runs further steps as `R3NN.chunk` does, with these params."""
-        return nnx.merge(self.graphdef, params).chunk(carry, xs, mask, reset, key, key is None)
-
-    def chunk_depths(self, params, carry, xs, mask=None, reset=None, targets=None, key=None):
-        """Runs further steps as `R3NN.chunk_depths` does, with these params."""
-        return nnx.merge(self.graphdef, params).chunk_depths(
-            carry, xs, mask, reset, targets, key, key is None
-        )
-
-    def generate(self, params, carry, first, length: int, key=None):
-        """Runs free as `R3NN.generate` does, with these params."""
-        return nnx.merge(self.graphdef, params).generate(carry, first, length, key)
+    start = _of_state(Model.start)
+    chunk = _of_state(Model.chunk)
+    chunk_depths = _of_state(Model.chunk_depths)
+    generate = _of_state(Model.generate)
