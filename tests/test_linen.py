@@ -428,6 +428,39 @@ def test_model_of_ids_generates():
     assert_close((chunked[0], depths[0, 0]), (ys[:, 0], ys[:, 0]))
 
 
+class Widened(r3nn.linen.R3NN):
+    """A field of its own, beside the options for `build`."""
+
+    factor: float = 1.0
+
+    def __call__(self, xs):
+        return self.factor * super().__call__(xs)
+
+
+def test_transforms_of_the_class_take_options():
+    """Of each method; also one transform in another, and of a subclass with a field of its own."""
+    spec = dict(in_size=D, out_size=O, hidden_size=H, cell="ugrnn", mode="plain")
+    plain = r3nn.linen.R3NN(**spec)
+    variables, xs, both = filled(plain, XS), XS.swapaxes(0, 1), dict(methods=["__call__", "chunk"])
+    kinds = [nn.remat(r3nn.linen.R3NN, **both), nn.jit(r3nn.linen.R3NN, **both)]
+    kinds.append(nn.remat(nn.jit(r3nn.linen.R3NN, **both), **both))
+    stacked = dict(variable_axes={"params": 0}, split_rngs={"params": True})
+
+    @jax.jit
+    def calls(variables):
+        carry = plain.apply(variables, (B,), method="start")
+        run = lambda module: (module.apply(variables, XS), module.apply(variables, carry, xs, method="chunk"))
+        more = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), variables)
+        mapped = nn.vmap(r3nn.linen.R3NN, in_axes=None, **stacked)(**spec).apply(more, XS)
+        alone = [plain.apply(jax.tree.map(lambda leaf: leaf[i], more), XS) for i in range(2)]
+        wide = [kind(factor=2.0, **spec).apply(variables, XS) for kind in (Widened, nn.remat(Widened))]
+        return run(plain), [run(kind(**spec)) for kind in kinds], mapped, jnp.stack(alone), jnp.stack(wide)
+
+    expected, transformed, mapped, alone, wide = calls(variables)
+    assert_close(transformed, [expected] * 3)
+    assert_close((mapped, wide), (alone, jnp.stack([2 * expected[0]] * 2)))
+
+
 def test_interceptors_see_the_methods():
     """What `nn.tabulate` and its like rest on."""
     module, seen = r3nn.linen.R3NN(**SPEC), []

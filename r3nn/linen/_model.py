@@ -10,11 +10,36 @@ from r3nn.linen._noise import noise_key
 from r3nn.model import Model, ModelParams
 
 
+def _from_options(fill):
+    """A constructor that takes options for `build` in the place of the model, around that of the fields."""
+
+    def __init__(self, model: Model | None = None, **options):
+        """model: or else `options` for `r3nn.model.build`. Also `deterministic`, what fields a subclass has,
+        and Flax's `name`, `parent`.
+
+        Raises: ValueError, TypeError, in one sentence, for what `build` refuses.
+        """
+        names = {field.name for field in dataclasses.fields(self)} & options.keys()
+        fields = {name: options.pop(name) for name in names}
+        fill(self, as_model(model, options), **fields)
+
+    return __init__
+
+
 class _R3NN(nn.Module):
     """The methods of `R3NN`, on the fields that `clone` needs."""
 
     model: Model
     deterministic: bool = False
+
+    def __init_subclass__(cls, **options):
+        """Flax makes an __init__ of the fields for each class, that of nn.remat(R3NN) too: one that takes
+        options stands before it, unless the class has its own.
+        """
+        given = "__init__" in vars(cls)
+        super().__init_subclass__(**options)
+        if not given:
+            cls.__init__ = _from_options(cls.__init__)
 
     @nn.compact
     def params(self) -> ModelParams:
@@ -40,20 +65,3 @@ class R3NN(_R3NN):
     Noise, by Flax's conventions: a call takes its key from `make_rng("dropout")` unless it is given one, and
     draws none where `deterministic` is True.
     """
-
-    def __init__(self, model: Model | None = None, **options):
-        """model: or else `options` for `r3nn.model.build`. Also `deterministic`, and Flax's `name`, `parent`.
-
-        Raises: ValueError, TypeError, in one sentence, for what `build` refuses.
-        """
-        flax = {name: options.pop(name) for name in ("deterministic", "name", "parent") if name in options}
-        super().__init__(as_model(model, options), **flax)
-
-    def __init_subclass__(cls, **options):
-        """Flax makes an __init__ of the fields for each class: one without fields of its own, as that of
-        nn.remat, keeps the one above.
-        """
-        given, fields = "__init__" in vars(cls), len(dataclasses.fields(R3NN))
-        super().__init_subclass__(**options)
-        if not given and len(dataclasses.fields(cls)) == fields:
-            cls.__init__ = R3NN.__init__
