@@ -44,6 +44,15 @@ class Options(NamedTuple):
         return self._replace(**{name: getattr(module, name) for name in names if getattr(self, name) is None})
 
 
+def check_flax_cell(cell, wrapped: str) -> None:
+    """Raises TypeError, in one sentence, unless it is an instance of a cell of Flax; wrapped: how to make one
+    of what is none, with {} for that.
+    """
+    if not hasattr(type(cell), "num_feature_axes"):
+        given = repr(cell) if isinstance(cell, str) else "cell"
+        raise TypeError(f"cell={cell!r} is no Flax cell: wrap it: r3nn.{wrapped.format(given)}")
+
+
 def overrides(cell, kind: type) -> bool:
     """Whether the class of a Flax cell has a step, a carry or params other than those of `kind`."""
     names = ("__call__", "initialize_carry", "params")
@@ -64,6 +73,7 @@ def run(step: Step, carry, inputs, features: int, options: Options):
     Raises: ValueError for seq_lengths, mask, reset that do not fit, and what `unroll` raises.
     """
     cell, params, key, mapped = step
+    inputs = inputs if step.bare else floats(inputs, params)
     axis = time_axis(inputs, features, options.time_major)
     _check_flags(jnp.shape(inputs)[: jnp.ndim(inputs) - features], options.mask, options.reset)
     xs, mask, reset = (_time_first(array, axis) for array in (inputs, options.mask, options.reset))
@@ -126,11 +136,18 @@ def _flip(ys, lengths, features):
     return jnp.take_along_axis(ys, index, axis=0)
 
 
+def floats(x, params):
+    """x; integers and bools in the dtype of the params, as Flax has it."""
+    x = jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jax.tree.leaves(params)[0].dtype)
+
+
 def one_step(cell: Cell, params, state, x, key, alone: bool):
     """One step on x [*batch, D], with noise where there is a key: (state, y).
 
     alone: the key is of this step and of no other: what is drawn once a sequence cannot be drawn from it.
     """
+    x = floats(x, params)
     if key is not None:
         x = jax.tree.map(lambda leaf: leaf[0], keyed(key, x[None]))
         x = x._replace(sequence=None) if alone else x

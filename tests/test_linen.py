@@ -428,6 +428,20 @@ def test_model_of_ids_generates():
     assert_close((chunked[0], depths[0, 0]), (ys[:, 0], ys[:, 0]))
 
 
+def test_integers_are_cast_as_flax_casts_them():
+    ints, cell = np.arange(B * T * D).reshape(B, T, D) % 5, r3nn.linen.Cell("ugrnn", H)
+    rnns = [r3nn.linen.RNN(cell), r3nn.linen.RNN(FLAX["GRUCell"]), r3nn.linen.RNN(FLAX["bare"])]
+    variables = [filled(rnn, ints) for rnn in rnns]
+
+    @jax.jit
+    def both():
+        step = lambda xs: cell.apply({"params": variables[0]["params"]["cell"]}, jnp.zeros((B, H)), xs[:, 0])
+        run = lambda xs: [step(xs), *(rnn.apply(v, xs) for rnn, v in zip(rnns, variables, strict=True))]
+        return run(ints), run(jnp.asarray(ints, jnp.float32))
+
+    assert_close(*both())
+
+
 class Widened(r3nn.linen.R3NN):
     """A field of its own, beside the options for `build`."""
 
@@ -452,7 +466,7 @@ def test_transforms_of_the_class_take_options():
         run = lambda module: (module.apply(variables, XS), module.apply(variables, carry, xs, method="chunk"))
         more = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), variables)
         mapped = nn.vmap(r3nn.linen.R3NN, in_axes=None, **stacked)(**spec).apply(more, XS)
-        alone = [plain.apply(jax.tree.map(lambda leaf: leaf[i], more), XS) for i in range(2)]
+        alone = [plain.apply(v, XS) for v in (variables, jax.tree.map(lambda leaf: 2 * leaf, variables))]
         wide = [kind(factor=2.0, **spec).apply(variables, XS) for kind in (Widened, nn.remat(Widened))]
         return run(plain), [run(kind(**spec)) for kind in kinds], mapped, jnp.stack(alone), jnp.stack(wide)
 
@@ -481,6 +495,8 @@ def test_interceptors_see_the_methods():
     [
         (lambda: r3nn.linen.Cell("gruu", H), "did you mean 'gru'"),
         (lambda: r3nn.linen.Cell("gru", 0), "features must be"),
+        (lambda: r3nn.linen.RNN("gru"), r"cell='gru' is no .*: wrap it: r3nn.linen.Cell\('gru', features\)"),
+        (lambda: r3nn.linen.RNN(gru), r"wrap it: r3nn.linen.Cell\(cell, features\)"),
         (lambda: r3nn.linen.R3NN(build(in_size=D, out_size=O), depth=2), "not both"),
         (lambda: r3nn.linen.R3NN(in_size=D, out_size=0), "out_size must be"),
         (lambda: r3nn.linen.from_flax(FLAX["bare"], {"params": {}}), "residual=True"),

@@ -473,6 +473,36 @@ def test_functional_is_static_and_merges_while_tracing():
     assert isinstance(nnx.merge(functional.graphdef, params), r3nn.nnx.R3NN)
 
 
+def test_vmap_of_modules():
+    """`nnx.vmap` calls by position, which arguments by name alone would not allow."""
+    cell = our_cell("ugrnn")
+    rnn, model = r3nn.nnx.RNN(cell), filled_model(in_size=D, out_size=O, hidden_size=H, cell="ugrnn")
+    xs, mask, carry = jnp.stack([XS, 2 * XS]), jnp.ones((2, B, T), bool).at[1, :, 3].set(False), jnp.ones(H)
+
+    @jax.jit
+    def both():
+        mapped = nnx.vmap(rnn)(xs, mask=mask), nnx.vmap(model)(xs, mask=mask)
+        alone = [[module(x, mask=m) for x, m in zip(xs, mask, strict=True)] for module in (rnn, model)]
+        stepped, one = nnx.vmap(cell)(jnp.stack([carry] * 2), xs[:, 0, 0]), cell(carry, xs[1, 0, 0])
+        return (*mapped, stepped[1][1]), (*map(jnp.stack, alone), one[1])
+
+    assert_close(*both())
+
+
+def test_integers_are_cast_as_flax_casts_them():
+    ints, cell = np.arange(B * T * D).reshape(B, T, D) % 5, our_cell("ugrnn")
+    calls = [cell, r3nn.nnx.RNN(cell), r3nn.nnx.RNN(flax_cell("GRUCell"))]
+
+    @jax.jit
+    def both():
+        step, *rnns = calls
+        run = lambda xs: [step(jnp.zeros((B, H)), xs[:, 0])[1], *(rnn(xs) for rnn in rnns)]
+        return run(ints), run(jnp.asarray(ints, jnp.float32))
+
+    with jax.numpy_dtype_promotion("strict"):
+        assert_close(*both())
+
+
 METHODS = ("start", "chunk", "chunk_depths", "generate")
 
 
@@ -496,6 +526,13 @@ def test_signatures_and_docstrings_are_those_of_the_model():
         (lambda: r3nn.nnx.Cell("gruu", D, H, rngs=nnx.Rngs(0)), "did you mean 'gru'"),
         (lambda: r3nn.nnx.Cell("gru", D, 0, rngs=nnx.Rngs(0)), "hidden_size must be"),
         (lambda: r3nn.nnx.Cell("gru", D, H), "rngs is None"),
+        (lambda: r3nn.nnx.RNN("gru"), r"wrap it: r3nn.nnx.Cell\('gru', in_features, hidden_features, rngs"),
+        (lambda: r3nn.nnx.RNN(gru), r"is no Flax cell: wrap it: r3nn.nnx.Cell\(cell, in_features, hidden_"),
+        (
+            lambda: with_raw(recurrent_bias=jnp.ones(H)),
+            r"recurrent_bias holds no nnx.Param but ArrayImpl: ass",
+        ),
+        (lambda: with_raw(bias=our_cell("gru").params.bias), "bias holds no nnx.Param but GRUGates: assign"),
         (lambda: r3nn.nnx.R3NN(**SPEC, model=build(in_size=D, out_size=O), rngs=nnx.Rngs(0)), "not both"),
         (lambda: r3nn.nnx.R3NN(in_size=D, out_size=0, rngs=nnx.Rngs(0)), "out_size must be"),
         (lambda: r3nn.nnx.from_flax(flax_cell("bare")), "activation_fn"),
@@ -529,3 +566,11 @@ def test_errors_are_one_sentence(make, words):
 def silent_cell():
     """Noise, and no stream to draw it from."""
     return r3nn.nnx.Cell(NOISY, D, H, rngs=nnx.Rngs(params=0))
+
+
+def with_raw(**values):
+    """A step of a cell that has been given arrays in place of params."""
+    cell = our_cell("gru")
+    for name, value in values.items():
+        setattr(cell, name, value)
+    return cell(jnp.zeros((B, H)), XS[:, 0])

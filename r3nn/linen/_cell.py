@@ -65,8 +65,8 @@ class Cell(nn.RNNCellBase):
         """The NamedTuple of the cell's params, for inputs [..., in_features]."""
         return hold(self, lambda key: self._init(key, in_features))
 
-    def __call__(self, carry, x, *, key=None, deterministic: bool | None = None):
-        """One step on x [..., D]: (carry, y [..., H]).
+    def __call__(self, carry, x, key=None, deterministic: bool | None = None):
+        """One step on x [..., D], floats or integers: (carry, y [..., H]).
 
         key: of the noise, as in `unroll` for one step: `Noise(key, t)` at step t; None: the next of the
         stream. deterministic: None: as set. Raises: ValueError for noise of a whole sequence without key.

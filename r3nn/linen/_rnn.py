@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import errors
 from flax import linen as nn
 
-from r3nn._batch_major import Options, Step, overrides, refuse_noise, run, step_shape
+from r3nn._batch_major import Options, Step, check_flax_cell, overrides, refuse_noise, run, step_shape
 from r3nn._changed import changed
 from r3nn._names import check_choice
 from r3nn.linen._cell import Cell
@@ -28,6 +28,7 @@ class RNN(nn.RNN):
     mode: str = "auto"
 
     def __post_init__(self):
+        check_flax_cell(self.cell, "linen.Cell({}, features)")
         check_choice("mode", self.mode, MODES)
         super().__post_init__()
 
@@ -51,6 +52,7 @@ class RNN(nn.RNN):
         """Outputs [*batch, T, H] of inputs [*batch, T, D]; (carry, outputs) where return_carry, as in Flax.
 
         Args:
+          inputs: floats; integers are cast to the dtype of the params, unless the cell runs as a bare one.
           initial_carry: in the form of the cell's; None: its initial carry.
           init_key: for a cell of Flax with a random carry_init; None: key 0.
           seq_lengths: int [*batch]: steps from there on are padding. The carry is that of the last valid
@@ -69,12 +71,12 @@ class RNN(nn.RNN):
         given = Options(seq_lengths, time_major, reverse, keep_order, mask, reset, mode)
         options = given.filled(self)
         shape = step_shape(inputs, features, options.time_major)
-        step = _step(self.cell, shape, inputs.dtype, key, deterministic)
+        step = _step(self.cell, shape, jnp.result_type(inputs), key, deterministic)
         if step.bare:
             if initial_carry is None:
                 init_key = jax.random.key(0) if init_key is None else init_key
                 initial_carry = self.cell.initialize_carry(init_key, shape)
-            _check_variables(self.cell, initial_carry, jax.ShapeDtypeStruct(shape, inputs.dtype))
+            _check_variables(self.cell, initial_carry, jax.ShapeDtypeStruct(shape, jnp.result_type(inputs)))
         carry, outputs = run(step, initial_carry, inputs, features, options)
         return_carry = self.return_carry if return_carry is None else return_carry
         return (carry, outputs) if return_carry else outputs

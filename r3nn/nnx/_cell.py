@@ -53,8 +53,8 @@ class Cell(Noisy, nnx.RNNCellBase):
         """Whether the cell draws noise."""
         return self.value.noisy
 
-    def __call__(self, carry, x, *, key=None, deterministic: bool | None = None):
-        """One step on x [..., in_features]: (carry, y [..., hidden_features]).
+    def __call__(self, carry, x, key=None, deterministic: bool | None = None):
+        """One step on x [..., in_features], floats or integers: (carry, y [..., hidden_features]).
 
         key: of the noise, as in `unroll` for one step: `Noise(key, t)` at step t; None: the next of the
         stream. deterministic: None: as set. Raises: ValueError for noise of a whole sequence without key.

@@ -24,7 +24,7 @@ class Params(nnx.Module):
     @property
     def params(self):
         """The NamedTuple, of plain arrays."""
-        return convert.build(self._kind, [_plain(getattr(self, name)) for name in self._names])
+        return convert.build(self._kind, [_plain(getattr(self, name), name) for name in self._names])
 
     def __getitem__(self, index: int):
         return getattr(self, self._names[index])
@@ -36,9 +36,13 @@ def _held(value):
     return Params(value) if isinstance(value, tuple) else nnx.Param(value)
 
 
-def _plain(held):
+def _plain(held, name):
     if isinstance(held, Params):
         return held.params
+    if held is not None and not isinstance(held, nnx.Variable):
+        # Flax's own cells would compute with it, and no optimizer would see it.
+        how = f"{name}[...] = array, or {name} = nnx.Param(array)"
+        raise TypeError(f"{name} holds no nnx.Param but {type(held).__name__}: assign {how}, array by array")
     return None if held is None else held.get_value()
 
 

@@ -1,9 +1,10 @@
 """Flax's RNN, run by `unroll`."""
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
-from r3nn._batch_major import Options, Step, overrides, refuse_noise, run, step_shape
+from r3nn._batch_major import Options, Step, check_flax_cell, overrides, refuse_noise, run, step_shape
 from r3nn._changed import changed
 from r3nn._names import check_choice
 from r3nn.nnx._cell import Cell
@@ -22,6 +23,7 @@ class RNN(nnx.RNN):
     """
 
     def __init__(self, cell: nnx.RNNCellBase, *, mode: str = "auto", **options):
+        check_flax_cell(cell, "nnx.Cell({}, in_features, hidden_features, rngs=...)")
         check_choice("mode", mode, MODES)
         super().__init__(cell, **options)
         self.mode = mode
@@ -29,7 +31,6 @@ class RNN(nnx.RNN):
     def __call__(
         self,
         inputs: jax.Array,
-        *,
         initial_carry=None,
         seq_lengths=None,
         return_carry: bool | None = None,
@@ -46,6 +47,7 @@ class RNN(nnx.RNN):
         """Outputs [*batch, T, H] of inputs [*batch, T, D]; (carry, outputs) where return_carry, as in Flax.
 
         Args:
+          inputs: floats; integers are cast to the dtype of the params, unless the cell runs as a bare one.
           initial_carry: in the form of the cell's; None: its initial carry.
           seq_lengths: int [*batch]: steps from there on are padding. The carry is that of the last valid
             step (of length 0: the initial one). Flax computes on in the padding; here what stands there is
@@ -69,7 +71,7 @@ class RNN(nnx.RNN):
                 # From a clone, so that this module stays as it is: it may be a closure of jax.jit.
                 rngs = nnx.clone(self.rngs) if rngs is None else rngs
                 initial_carry = self.cell.initialize_carry(shape, rngs)
-            _check_variables(self.cell, initial_carry, jax.ShapeDtypeStruct(shape, inputs.dtype))
+            _check_variables(self.cell, initial_carry, jax.ShapeDtypeStruct(shape, jnp.result_type(inputs)))
         carry, outputs = run(step, initial_carry, inputs, features, options)
         return_carry = self.return_carry if return_carry is None else return_carry
         return (carry, outputs) if return_carry else outputs
