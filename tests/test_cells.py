@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r3nn import CELLS, initializers, unroll
-from r3nn.cells import ACTIVATIONS, GatedCell, LSTMState, SLSTMState, lstm, slstm
+from r3nn import CELLS, chain, deep, feedback, initializers, unroll
+from r3nn.cells import ACTIVATIONS, GatedCell, LSTMState, SLSTMState, gru, lru, lstm, slstm
+from r3nn.encoders import Readout
 from tests import cell_oracles, oracles
 from tests.helpers import assert_close, compiled, outcome, problem
 
@@ -254,6 +255,39 @@ def test_initial_state(cell):
 def test_sizes_below_one(sizes, named):
     with pytest.raises(ValueError, match=f"{named} must be an integer at least 1, got {min(sizes)}"):
         CELLS["gru"].init(jax.random.key(0), *sizes)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [gru, CELLS["rglru"], lru, chain(gru, gru), deep(gru, 2), feedback(gru, Readout(3))],
+    ids=["gru", "rglru", "lru", "chain", "deep", "feedback"],
+)
+@pytest.mark.parametrize("key", [0, None, np.array(0)], ids=["int", "None", "an array of ints"])
+def test_what_is_no_key(cell, key):
+    with pytest.raises(TypeError, match=r"^key=.* is no PRNG key: must be jax.random.key\(seed\)$"):
+        cell.init(key, D, H)
+
+
+def test_keys_of_the_older_kind_are_keys():
+    for key in (jax.random.PRNGKey(0), np.array([0, 1], np.uint32)):
+        jax.eval_shape(lambda key: gru.init(key, D, H), key)
+
+
+@pytest.mark.parametrize(
+    "cell, state, error, words",
+    [
+        (gru, np.zeros((1, H)), ValueError, r"state has shapes \(1, 5\): a step with .* gives \(3, 5\)"),
+        (lstm, (np.zeros((B, H)),) * 2, TypeError, r"\(\(3, 5\), \(3, 5\)\): LSTM takes .* LSTMState\(h="),
+        (chain(gru, lstm), (np.zeros((B, H)),) * 2, TypeError, r"Chain takes .*\(5,\), LSTMState\(h=\(5,\)"),
+        (gru, (np.zeros((B, H)),), TypeError, r"GRU takes one such as \(5,\)"),
+    ],
+    ids=["batch", "tuple", "tuple within", "tuple for an array"],
+)
+def test_a_step_from_a_state_of_another_kind(cell, state, error, words):
+    """A batch is not broadcast within a state: a loop would carry another one than it began with."""
+    params = jax.eval_shape(lambda key: cell.init(key, D, H), jax.random.key(0))
+    with pytest.raises(error, match=words):
+        jax.eval_shape(cell, params, state, np.zeros((B, D)))
 
 
 # Declared facts.

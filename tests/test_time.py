@@ -590,6 +590,7 @@ def test_stores_states_alone():
 # Errors, in one sentence each.
 
 PARAMS = problem(gru, 1, (), D, H).params
+LSTM_PARAMS = problem(lstm, 1, (), D, H).params
 
 
 @pytest.mark.parametrize(
@@ -624,6 +625,11 @@ PARAMS = problem(gru, 1, (), D, H).params
             {"state": np.ones((B, H + 1), np.float32)},
             ValueError,
             r"state has shapes \(3, 6\): .* need \(3, 5\)",
+        ),
+        (
+            {"cell": lstm, "params": LSTM_PARAMS, "state": (np.ones((B, H), np.float32),) * 2},
+            ValueError,
+            r"state has shapes \(\(3, 5\), \(3, 5\)\): .* need LSTMState\(h=\(3, 5\), c=\(3, 5\)\)",
         ),
         ({"state": (np.ones((B, H), np.float32),)}, ValueError, r"state has shapes \(\(3, 5\),\)"),
         ({"length": T - 1}, ValueError, "length=10: xs has 11 steps"),

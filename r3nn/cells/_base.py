@@ -4,9 +4,10 @@ import dataclasses
 from typing import Any, ClassVar
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
-from r3nn._names import did_you_mean
+from r3nn._names import check_int, did_you_mean
 from r3nn._value import Value
 
 Params = Any  # a NamedTuple of arrays, one array per gate
@@ -87,10 +88,45 @@ class Cell(Value):
         )
 
     def __call__(self, params: Params, state: State, x: Array) -> tuple[State, Array]:
-        """One whole step, in the form that `jax.lax.scan` takes: (params, state, x) -> (state, y)."""
-        params = self.prepare(params)
-        state = self.step(params, state, self.project(params, x))
-        return state, self.output(params, state, x)
+        """One whole step, in the form that `jax.lax.scan` takes: (params, state, x) -> (state, y).
+
+        A state without batch axes serves all of a batch of x. Raises: ValueError for batch axes of another
+        size than those of x, 1 included; TypeError for a state of another kind than the cell's, such as a
+        plain tuple in the place of a NamedTuple.
+        """
+        params = self.prepare(given := params)
+        u = self.project(params, x)
+        try:
+            after = self.step(params, state, u)
+        except (AttributeError, TypeError) as error:
+            expected = jax.eval_shape(self.initial_state, given)
+            if jax.tree.structure(state) == jax.tree.structure(expected):
+                raise
+            must = f"{type(self).__name__} takes one such as {_shapes(expected)}"
+            raise TypeError(f"state has shapes {_shapes(state)}: {must}") from error
+        both = zip(jax.tree.leaves(state), jax.tree.leaves(after), strict=False)
+        if any(jnp.ndim(old) == jnp.ndim(new) and jnp.shape(old) != jnp.shape(new) for old, new in both):
+            must = f"a step with this x gives {_shapes(after)}"
+            raise ValueError(f"state has shapes {_shapes(state)}: {must}")
+        return after, self.output(params, after, x)
+
+
+def _shapes(tree):
+    return jax.tree.map(jnp.shape, tree)
+
+
+def check_sizes(key: Array, in_size: int, hidden_size: int) -> None:
+    """Raises, in one sentence, TypeError for no PRNG key, FieldError (a ValueError) for sizes below 1."""
+    check_key(key)
+    check_int("in_size", in_size, 1)
+    check_int("hidden_size", hidden_size, 1)
+
+
+def check_key(key) -> None:
+    """Raises TypeError, in one sentence, unless it is a PRNG key: of `jax.random.key`, or an older one."""
+    dtype = getattr(key, "dtype", None)
+    if dtype is None or not (jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key) or dtype == jnp.uint32):
+        raise TypeError(f"key={key!r} is no PRNG key: must be jax.random.key(seed)")
 
 
 def check_cell(cell) -> None:

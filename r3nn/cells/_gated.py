@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from r3nn import initializers
-from r3nn._names import FieldError, about, check_int
+from r3nn._names import FieldError, about
 from r3nn._serialize import serializable
 from r3nn._value import Value
 from r3nn.cells._activations import ACTIVATIONS, activation_field, name_of, shown
-from r3nn.cells._base import Array, Cell, State, along
+from r3nn.cells._base import Array, Cell, State, along, check_sizes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,8 +167,7 @@ class GatedCell(Cell):
         if not hasattr(kind := getattr(self, "gates", None), "_fields"):
             must = "must be a NamedTuple class with a field for each gate"
             raise TypeError(f"{type(self).__name__}.gates is {kind!r}: {must}")
-        check_int("in_size", in_size, 1)
-        check_int("hidden_size", hidden_size, 1)
+        check_sizes(key, in_size, hidden_size)
         if chrono is not None and not (bias and self.keeps + self.writes):
             raise FieldError("chrono", f"chrono={chrono}: {type(self).__name__} has no gate bias to set")
         kernel_init = kernel_init or self.kernel_init

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from r3nn import initializers
-from r3nn._names import FieldError, check_int
+from r3nn._names import FieldError
 from r3nn._serialize import serializable
-from r3nn.cells._base import Array, Cell, along
+from r3nn.cells._base import Array, Cell, along, check_sizes
 
 
 @serializable
@@ -64,8 +64,7 @@ class LRU(Cell):
         dtype=jnp.float32,
     ) -> LRUParams:
         """Fresh parameters. Raises: ValueError for sizes below 1, unless 0 <= r_min < r_max <= 1."""
-        check_int("in_size", in_size, 1)
-        check_int("hidden_size", hidden_size, 1)
+        check_sizes(key, in_size, hidden_size)
         if not 0 <= r_min < r_max <= 1:
             raise FieldError("r_min", f"r_min={r_min}, r_max={r_max}: must be 0 <= r_min < r_max <= 1")
         modulus, phase, b, c, d = jax.random.split(key, 5)

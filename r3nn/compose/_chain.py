@@ -5,7 +5,7 @@ import dataclasses
 import jax
 
 from r3nn.cells import Cell
-from r3nn.cells._base import check_cell
+from r3nn.cells._base import check_cell, check_key
 from r3nn.cells._composition import Composition, prepare_part, run_part
 from r3nn.time._noise import bare, part, put
 
@@ -21,6 +21,7 @@ class Chain(Composition):
 
     def init(self, key, in_size, hidden_size, **options):
         """One independent draw per cell; the options go to all of them."""
+        check_key(key)
         keys = jax.random.split(key, len(self.cells))
         sizes = (in_size, *[hidden_size] * (len(self.cells) - 1))
         return tuple(

@@ -11,7 +11,7 @@ from jax import lax
 from r3nn._names import FieldError, check_choice, check_int
 from r3nn._serialize import serializable
 from r3nn.cells import Cell
-from r3nn.cells._base import Array, Params, check_cell
+from r3nn.cells._base import Array, Params, check_cell, check_key
 from r3nn.cells._composition import Composition, prepare_part, run_part
 from r3nn.compose._stacked import apart, stack, stack_all, take, unstack
 from r3nn.compose._wavefront import wavefront
@@ -67,6 +67,7 @@ class Deep(Composition):
 
         Raises: ValueError where tie="full" meets in_size != hidden_size.
         """
+        check_key(key)
         first_key, rest_key = jax.random.split(key)
         first = self.cell.init(first_key, in_size, hidden_size, **options)
         if self.tie == "full":

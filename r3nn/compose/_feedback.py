@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from r3nn._names import FieldError, did_you_mean
 from r3nn._serialize import serializable
 from r3nn.cells import Cell
-from r3nn.cells._base import Array, Params, State
+from r3nn.cells._base import Array, Params, State, check_key
 from r3nn.cells._composition import all_parts, run_part
 from r3nn.compose._shapes import dtype_of, output_shape
 from r3nn.compose._wrapper import Wrapper
@@ -67,6 +67,7 @@ class Feedback(Wrapper):
 
     def init(self, key, in_size, hidden_size, **options):
         """The inner cell's params for inputs [..., in_size + O], and the readout's."""
+        check_key(key)
         cell_key, readout_key = jax.random.split(key)
         cell = self.cell.init(cell_key, in_size + self.readout.size, hidden_size, **options)
         readout, dtype = self.readout.init(readout_key, hidden_size), dtype_of(self.cell, cell)

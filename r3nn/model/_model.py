@@ -10,6 +10,7 @@ from jax import lax
 from r3nn._serialize import serializable
 from r3nn._value import Value
 from r3nn.cells import Cell
+from r3nn.cells._base import check_key
 from r3nn.compose import FeedbackParams, FeedbackState, feedback
 from r3nn.compose._shapes import output_shape
 from r3nn.encoders import Embedding, Identity, Linear, OneHot, Readout
@@ -74,6 +75,7 @@ class Model(Value):
 
     def init(self, key: Array) -> ModelParams:
         """Fresh parameters, of one dtype."""
+        check_key(key)
         encoder, body, readout = jax.random.split(key, 3)
         width = self.encoder.width + (self.readout.size if self.looped else 0)
         options = dict(self.init_options)

@@ -55,7 +55,7 @@ def check_inputs(cell, params, state, xs, length, compute=None):
     if state is None:
         state = cell.initial_state(params, xs.shape[1:-1])
     shapes = lambda tree: jax.tree.map(jnp.shape, tree)
-    if shapes(state) != shapes(expected):
+    if shapes(state) != shapes(expected) or jax.tree.structure(state) != jax.tree.structure(expected):
         raise ValueError(f"state has shapes {shapes(state)}: xs {xs.shape} need {shapes(expected)}")
     x = jax.ShapeDtypeStruct(xs.shape[1:], xs.dtype)
     dtypes = lambda tree: jax.tree.map(jnp.result_type, tree)
