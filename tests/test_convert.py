@@ -276,6 +276,15 @@ def test_there_and_back_changes_nothing(bias):
     assert_close(convert.to_keras(*convert.from_keras(weights)), weights, 0, 0)
 
 
+@pytest.mark.parametrize("name", ["elman", "gru", "lstm"])
+def test_traced_arrays_are_read_as_they_are(name):
+    """Under jax.jit, as where a checkpoint of another library is read and run in one program."""
+    params = filled(CELLS[name])
+    torch, keras = convert.to_torch(CELLS[name], params), convert.to_keras(CELLS[name], params)
+    read = jax.jit(lambda torch, keras: (convert.from_torch(torch)[1], convert.from_keras(keras)[1]))
+    assert_close(read(torch, keras), (params, params), 0, 0)
+
+
 def test_one_bias_of_two():
     """What comes back from torch's two biases is their sum in the first, but for the candidate's b_hn."""
     state = torch_state(3)

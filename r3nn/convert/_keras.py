@@ -41,7 +41,7 @@ def from_keras(layer, cell: Cell | None = None) -> tuple[Cell, GatedParams]:
     evaluation.
 
     Args:
-      layer: a layer that has been built, or the arrays of its get_weights().
+      layer: a layer that has been built, or the arrays of its get_weights() (traced ones too).
       cell: what arrays do not say: an activation, dataclasses.replace(elman, activation=jax.nn.relu), and
         where a GRU with use_bias=False resets. None: the layer's; of arrays the one that the shapes tell,
         with tanh, a GRU resetting after.
@@ -51,7 +51,7 @@ def from_keras(layer, cell: Cell | None = None) -> tuple[Cell, GatedParams]:
     """
     is_layer = hasattr(layer, "get_weights")
     activation = _activation_of(layer) if is_layer else None
-    arrays = [np.asarray(array) for array in (layer.get_weights() if is_layer else layer)]
+    arrays = [_array(array) for array in (layer.get_weights() if is_layer else layer)]
     if len(arrays) not in (2, 3):
         raise ValueError(f"{len(arrays)} arrays: must be kernel, recurrent_kernel and, unless absent, bias")
     names = _recognize([array.shape for array in arrays])
@@ -69,7 +69,7 @@ def from_keras(layer, cell: Cell | None = None) -> tuple[Cell, GatedParams]:
     gates = lambda array: _from_columns(name, array)
     bias = recurrent_bias = None
     if len(arrays) == 3:
-        bias = gates(np.atleast_2d(arrays[2]).sum(0))
+        bias = gates(arrays[2] if arrays[2].ndim == 1 else arrays[2].sum(0))
     if len(arrays) == 3 and name == "gru":
         recurrent_bias = gates(arrays[2][1]).candidate
         bias = bias._replace(candidate=gates(arrays[2][0]).candidate)
@@ -121,10 +121,14 @@ def _alike(theirs: Callable, ours: Callable) -> bool:
     return np.allclose(np.asarray(theirs(PROBES)), ours(PROBES), atol=1e-5)
 
 
+def _array(array):
+    return array if isinstance(array, jax.Array) else np.asarray(array)  # a jax.Array may be traced
+
+
 def _from_columns(name, array):
     """Keras's columns [..., G·H] as one [..., H] for each of our gates."""
-    columns = np.split(array, len(GATES[name]), axis=-1)
-    return CELLS[name].gates(**dict(zip(GATES[name], map(jnp.asarray, columns), strict=True)))
+    columns = jnp.split(jnp.asarray(array), len(GATES[name]), axis=-1)
+    return CELLS[name].gates(**dict(zip(GATES[name], columns, strict=True)))
 
 
 def _recognize(shapes) -> list[str]:

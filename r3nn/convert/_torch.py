@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -45,7 +46,7 @@ def from_torch(module, activation: Callable | None = None) -> tuple[Cell, Any]:
     of the layer before, [T, B, 2H].
 
     Args:
-      module: the module, or its state dict, of tensors or arrays.
+      module: the module, or its state dict, of tensors or arrays (traced ones too, as in `jax.jit`).
       activation: jnp.tanh or jax.nn.relu. None: the module's own nonlinearity; of a state dict, which does
         not say, tanh.
 
@@ -115,7 +116,9 @@ def _state_dict(module) -> Mapping[str, Any]:
     return module.state_dict()
 
 
-def _array(tensor) -> np.ndarray:
+def _array(tensor):
+    if isinstance(tensor, jax.Array):  # which may be traced
+        return tensor
     return np.asarray(tensor.detach().cpu() if hasattr(tensor, "detach") else tensor)
 
 
@@ -128,7 +131,7 @@ def _check_activation(name: str, cell: Cell) -> None:
 
 def _from_layer(cell, weight_ih, weight_hh, bias_ih=None, bias_hh=None) -> GatedParams:
     count = len(cell.gates._fields)
-    rows = lambda array: cell.gates(*map(jnp.asarray, np.split(array, count)))
+    rows = lambda array: cell.gates(*jnp.split(jnp.asarray(array), count))
     columns = lambda array: cell.gates(*(w.T for w in rows(array)))
     bias = recurrent_bias = None
     if bias_ih is not None:
