@@ -52,13 +52,14 @@ def test_stabilised_slstm_equals_the_unstabilised(x64):
     close((final.c * jnp.exp(final.m), final.n * jnp.exp(final.m)), expected[-1][1:])
 
 
-def test_slstm_is_finite_at_gates_of_300():
-    """All combinations of gates at -300, 0 and 300, for all pairs of steps: values and gradients."""
-    values = 300 * np.stack(np.meshgrid(*[[-1.0, 0.0, 1.0]] * 4), -1).reshape(-1, 4).astype(np.float32)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_slstm_is_finite_at_gates_of_300(dtype):
+    """All combinations of gates at -300, 0 and 300, for all pairs of steps: states, values and gradients."""
+    values = 300 * np.stack(np.meshgrid(*[[-1.0, 0.0, 1.0]] * 4), -1).reshape(-1, 4).astype(dtype)
     n = len(values) ** 2
     first, second = np.repeat(values, len(values), 0), np.tile(values, (len(values), 1))
     gates = lambda u: slstm.gates(*jnp.split(u, 4, axis=-1))
-    r = gates(np.zeros((n, 4), np.float32))
+    r = gates(np.zeros((n, 4), dtype))
 
     @compiled
     def run(params):
@@ -68,12 +69,22 @@ def test_slstm_is_finite_at_gates_of_300():
                 state = slstm.core(params, state, gates(u), r)
             return state.h
 
-        h, transpose = jax.vjp(h, first, second, jnp.zeros(()))
+        h, transpose = jax.vjp(h, first, second, jnp.zeros((), dtype))
         return h, transpose(jnp.ones_like(h))
 
     for learned in (False, True):
-        h, gradients = run(slstm.init(jax.random.key(0), D, 1, learn_initial=learned))
+        params = slstm.init(jax.random.key(0), D, 1, learn_initial=learned, dtype=dtype)
+        h, gradients = run(params)
+        assert finite(slstm.initial_state(params)) and h.dtype == dtype
         assert finite((h, gradients)) and abs(h).max() <= 1
+
+
+def test_slstm_in_float16_starts_as_in_float32():
+    p = problem(slstm, T, (B,), D, H)
+    params = p.params._replace(initial=None)
+    half = lambda tree: jax.tree.map(lambda leaf: leaf.astype(jnp.float16), tree)
+    run = jax.jit(lambda params, xs: unroll(slstm, params, None, xs)[1])
+    assert_close(run(half(params), half(p.xs)).astype(jnp.float32), run(params, p.xs), 0.02, 0.02)
 
 
 def test_a_learned_first_state_of_slstm_counts():

@@ -11,7 +11,7 @@ from r3nn.cells._base import Array
 from r3nn.cells._lstm import LSTM
 
 # Of m before the first step: below every gate, and finite. At 0 the first step could be 0 / 0; -inf would
-# make inf - inf in a derivative.
+# make inf - inf in a derivative. float16 has no such number: half of its lowest, so that a gate can add.
 NOTHING = -1e30
 
 
@@ -43,9 +43,10 @@ class SLSTM(LSTM):
     """
 
     def initial_state(self, params, batch_shape=()):
-        """[*batch_shape, H]: nothing yet (n = 0, m = -1e30), or the learned h and c with n = 1, m = 0."""
+        """[*batch_shape, H]: nothing yet (n = 0, m = `NOTHING`), or the learned h and c with n = 1, m = 0."""
         h, c = super().initial_state(params, batch_shape)
-        n, m = (0, NOTHING) if params.initial is None else (1, 0)
+        nothing = max(NOTHING, float(jnp.finfo(h.dtype).min) / 2)
+        n, m = (0, nothing) if params.initial is None else (1, 0)
         return SLSTMState(h, c, jnp.full_like(h, n), jnp.full_like(h, m))
 
     def core(self, params, state, u, r):
