@@ -15,6 +15,7 @@ from r3nn.compose import (
     slow,
     variational_dropout,
     with_output,
+    with_states,
     zoneout,
 )
 from r3nn.tasks import TASKS
@@ -42,5 +43,6 @@ __all__ = [
     "unroll",
     "variational_dropout",
     "with_output",
+    "with_states",
     "zoneout",
 ]

@@ -14,6 +14,7 @@ from r3nn.compose._recurrent_dropout import recurrent_dropout
 from r3nn.compose._refine import refine
 from r3nn.compose._residual import residual
 from r3nn.compose._slow import SlowState, slow
+from r3nn.compose._states import with_states
 from r3nn.compose._variational_dropout import variational_dropout
 from r3nn.compose._wrapper import Wrapper
 from r3nn.compose._zoneout import zoneout
@@ -46,5 +47,6 @@ __all__ = [
     "slow",
     "variational_dropout",
     "with_output",
+    "with_states",
     "zoneout",
 ]
