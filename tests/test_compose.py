@@ -57,6 +57,37 @@ def test_equals_its_definition(name, x64):
         close((oracles.entry(cell, plain[0][0], b), plain[0][1][..., b, :]), expected)
 
 
+def test_a_chain_of_different_widths(x64):
+    """Each cell takes what the one before it puts out; in three modes, with gradients."""
+    cell, widths, key = chain(lstm, gru), [H, H + 3], jax.random.key(0)
+    params = cell.init(key, D, widths, dtype=jnp.float64)
+    assert [p.recurrent.candidate.shape[-1] for p in params[1:]] == [H + 3] and params[1].input[0].shape[
+        0
+    ] == H
+    close(cell.init(key, D, [H, H]), cell.init(key, D, H))
+    xs = np.random.default_rng(0).normal(size=(T, B, D))
+
+    def loop(params, xs):
+        state, ys = jax.lax.scan(
+            lambda state, x: cell(params, state, x), cell.initial_state(params, (B,)), xs
+        )
+        return jnp.sum(jnp.sin(ys)) + sum(map(jnp.sum, jax.tree.leaves(state)))
+
+    def unrolled(mode, params, xs):
+        state, ys = unroll(cell, params, None, xs, mode=mode)
+        return jnp.sum(jnp.sin(ys)) + sum(map(jnp.sum, jax.tree.leaves(state)))
+
+    @compiled
+    def run(params, xs):
+        ways = [functools.partial(unrolled, mode) for mode in ("plain", "scan", "chunked")]
+        return [jax.value_and_grad(way, argnums=(0, 1))(params, xs) for way in (loop, *ways)]
+
+    expected, *given = run(params, xs)
+    close(given, [expected] * 3)
+    with pytest.raises(ValueError, match=r"hidden_size=\[4\]: must be one for all, or a list of 2"):
+        cell.init(key, D, [H])
+
+
 @pytest.mark.parametrize("depth", [3, 5])
 def test_layerwise_equals_stepwise(depth, x64):
     """Under the same fast mode, few levels and more; `plain`, above, is a third way."""

@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 
+from r3nn._names import FieldError
 from r3nn.cells import Cell
 from r3nn.cells._base import check_cell, check_key
 from r3nn.cells._composition import Composition, prepare_part, run_part
@@ -14,20 +15,26 @@ from r3nn.time._noise import bare, part, put
 class Chain(Composition):
     """x_t -> cells[0] -> h_t^0 -> cells[1] -> ... : each cell's output is the next one's input.
 
-    params and state are tuples, one entry a cell; all have the same hidden size.
+    params and state are tuples, one entry a cell.
     """
 
     cells: tuple[Cell, ...]
 
     def init(self, key, in_size, hidden_size, **options):
-        """One independent draw per cell; the options go to all of them."""
+        """One independent draw per cell; the options go to all of them.
+
+        hidden_size: one for all cells, or a list with that of each. Raises: ValueError for a list of another
+        length, TypeError for what is no PRNG key.
+        """
         check_key(key)
-        keys = jax.random.split(key, len(self.cells))
-        sizes = (in_size, *[hidden_size] * (len(self.cells) - 1))
-        return tuple(
-            cell.init(k, size, hidden_size, **options)
-            for cell, k, size in zip(self.cells, keys, sizes, strict=True)
-        )
+        count = len(self.cells)
+        hidden = hidden_size if isinstance(hidden_size, (list, tuple)) else [hidden_size] * count
+        if len(hidden) != count:
+            raise FieldError(
+                "hidden_size", f"hidden_size={hidden_size}: must be one for all, or a list of {count}"
+            )
+        keys, sizes = jax.random.split(key, count), (in_size, *hidden[:-1])
+        return tuple(cell.init(k, d, h, **options) for cell, k, d, h in self._each(keys, sizes, hidden))
 
     def _each(self, *parts):
         return zip(self.cells, *parts, strict=True)
