@@ -16,12 +16,13 @@ from r3nn.time.deferred.scan import Arrays, Plan, Static, block_adjoint, run_blo
 
 
 def chunked(plan: Plan, arrays: Arrays, axes):
-    """Run all steps -> (final state, outputs [T, ...]); reverse-differentiable only."""
+    """Runs all T steps -> (final state, outputs [T, ...]). It can be differentiated in reverse mode alone."""
     chosen, others = split(arrays)
     return _chunked((plan, Static(axes)), chosen, others)
 
 
 def _outputs(plan, params, states, xs):
+    """The outputs [C, *batch, ...] of states [C, *batch, H] and xs [C, *batch, D]."""
     return jax.vmap(functools.partial(plan.cell.output, params))(states, xs)
 
 
@@ -76,7 +77,7 @@ def _chunked_bwd(static, residuals, cotangents):
 
 
 def _through_outputs(plan, arrays, states, of_ys):
-    """Cotangents of states, params and xs from those of the outputs."""
+    """Cotangents of states [C, *batch, H], params and xs from those of the outputs, [C, *batch, ...]."""
     chosen, others = split((states, arrays.params, arrays.xs))
 
     def outputs(chosen):

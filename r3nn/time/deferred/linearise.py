@@ -1,9 +1,10 @@
-"""The steps of a block, linearised by `jax.vjp`, all of them at once.
+"""All steps of a block, linearised at once by `jax.vjp`.
 
-What the pull-back of a step reads (its residuals) is found ahead of the loop, mapped over the steps, so that
-the loop forms no gate and no product of the forward again. The gradients of parameters and inputs are one
-VJP behind the loop. Of a structured cell, or a composition of such, both are taken from its parts'
-derivatives (`deferred.parts`); of another, from `step` itself.
+The function that `jax.vjp` returns, a step's pull-back, is a tree of arrays, its residuals. They are computed
+ahead of the backward loop, for all steps together, so that the loop computes no gate and no product of the
+forward again. Behind the loop, one more VJP, over all steps, gives the gradients of parameters and inputs.
+For a structured cell, and for a composition of such cells, both use the derivatives that `deferred.parts` has
+noted; for an opaque cell they differentiate `step` itself.
 """
 
 import math
@@ -21,26 +22,41 @@ from r3nn.time.deferred.parts import record, replay
 
 
 class Linearised(NamedTuple):
-    """A block's steps, linearised at their start states."""
+    """The C steps of a block, linearised at their start states.
 
-    per_step: object  # what the loop needs of each step, [C, ...]
-    pull_back: Callable  # (of a step, λ_t) -> λ at the step's start, what `gradients` needs of the step
-    gradients: Callable  # that of all steps [C, ...] -> gradients of params, of xs
+    per_step: the residuals of each step, [C, ...]: inputs of the backward loop.
+    pull_back: (residuals of one step, λ_t) -> (λ at the step's start, cotangents that `gradients` reads).
+    gradients: (those cotangents of all steps, [C, ...]) -> gradients of (params, xs).
+    """
+
+    per_step: object
+    pull_back: Callable
+    gradients: Callable
 
 
 class Residuals(NamedTuple):
-    """Of a step's pull-back, which is a tree of them."""
+    """The residuals of a step's pull-back, divided into those that differ from step to step and the others.
 
-    structure: object  # of that tree
-    varies: list  # whether each leaf can depend on the state or x
-    varying: list  # those that can
-    fixed: list  # those that cannot, as `turn` makes them
-    turn: Callable = lambda leaf: leaf  # its own inverse
+    structure: the tree structure of the pull-back, of which the residuals are the leaves.
+    varies: for each leaf, whether it can depend on the state or on x.
+    varying: the leaves that can.
+    fixed: the leaves that cannot, above all the weights: one copy serves all steps.
+    turn: what was done to the fixed leaves, and undoes it: the identity, or the transposition of matrices.
+    """
+
+    structure: object
+    varies: list
+    varying: list
+    fixed: list
+    turn: Callable = lambda leaf: leaf
 
 
 def ahead(plan, arrays) -> Residuals:
-    """What all steps have in common: of `Residuals`, all but those that vary. Matrices are transposed: a
-    loop's products want their second operand so, but for those of a single row."""
+    """The `Residuals` that all steps have in common: those that vary are left out (None).
+
+    Matrices are stored transposed, once, ahead of the loop: the pull-back multiplies by Uᵀ, and so reads it
+    in the order in which it lies in memory. Products of a single row are faster without.
+    """
     first = jax.tree.map(lambda leaf: leaf[0], arrays.xs)
     found = residuals(plan.cell, arrays.params, arrays.state, first)
     rows = math.prod(jax.tree.leaves(first)[0].shape[: plan.rank])
@@ -49,7 +65,7 @@ def ahead(plan, arrays) -> Residuals:
 
 
 def residuals(cell, params, state, x) -> Residuals:
-    """Of one step; what varies, by the jaxpr."""
+    """The residuals of one step from state [*batch, H] and x [*batch, D]; the jaxpr tells which can vary."""
     step = state, x, record(cell, params, state, cell.project(params, x))
     pull_back_of = partial(_pull_back, cell, params)
     jaxpr, pull_back = jax.make_jaxpr(pull_back_of, return_shape=True)(*step)
@@ -64,7 +80,10 @@ def _transposed(leaf):
 
 
 def linearise(plan, params, start, xs, axes, made: Residuals, kept) -> Linearised:
-    """The steps from their start states [C, ...]. made: of `ahead`. kept: of `stepper`, [C, ...], or None."""
+    """Linearises the steps at their start states [C, *batch, H], given xs [C, *batch, D].
+
+    made: the common residuals, by `ahead`. kept: what `stepper` saved, [C, ...], or None.
+    """
     merged, notes = _notes(plan, params, start, xs, axes, kept)
 
     def of_step(*step):
@@ -82,7 +101,8 @@ def linearise(plan, params, start, xs, axes, made: Residuals, kept) -> Linearise
 
 
 def _notes(plan, params, start, xs, axes, kept):
-    """Of the parts of all steps: with time and batch merged into one axis, as products want it; and apart."""
+    """The notes of all steps, twice: as [N, H], with time and batch merged into one axis, for large products;
+    and as [C, *batch, H], for the loop."""
     if not plan.vectorized:
         return [], []
     state, x = _merged(start, plan.rank, axes), _merged(xs, plan.rank)
@@ -97,7 +117,10 @@ def _merged(tree, rank, axes=None):
 
 
 def _gradients(plan, params, start, xs, axes, notes, seen):
-    """Of params and xs, from λ_t of all steps and parts, by one VJP."""
+    """The gradients of params and xs, by one VJP of all steps.
+
+    seen: (λ_t of the whole state [C, *batch, H], λ behind each part), as the loop has put them out.
+    """
     chosen, fixed = split((params, xs))
 
     def one(params, state, x):
@@ -121,7 +144,7 @@ def _step(cell, params, numbers, others, x, notes, cut=False):
 
 
 def _pull_back(cell, params, state, x, notes):
-    """λ -> λ at the step's start, and that behind each part, as `jax.vjp` gives it: a tree of residuals."""
+    """The pull-back of one step: λ_t -> (λ at the step's start, λ behind each part)."""
     numbers, others = split(state)
 
     def step(numbers, behind):

@@ -1,8 +1,13 @@
-"""A composition as the structured cells that its step runs in turn.
+"""The step of a composition, taken apart into the structured cells that it runs in turn: its parts.
 
-Its step is run with a `call` of ours for these, its parts (`run_parts`). Their derivatives are noted for all
-steps of a block at once (`record`). From these notes the step is then run as if it were linear in what its
-parts read (`replay`): what the notes give, nothing forms again.
+`run_parts` runs the composition's own step, with a `call` that treats each part as its caller wants. There
+are three such callers. `stepper` is the forward: it steps on packed weights. `record` runs all steps of a
+block at once and writes down, for each part, the state behind it and the derivatives of its core there: a
+`Note`. `replay` runs the step again from these notes. It computes no core a second time, and its derivative
+is the one noted, so that the backward loop contains no gate. README.md, section 7, says why.
+
+A single structured cell is the case of one part. Arrays are [N, H], with time and batch merged into N, in
+`record` and in the `replay` behind the loop; they are [*batch, H], one step, everywhere else.
 """
 
 import dataclasses
@@ -35,29 +40,34 @@ from r3nn.time.deferred.products import (
 @partial(jax.tree_util.register_dataclass, data_fields=("after", "of_core"), meta_fields=("pairs",))
 @dataclasses.dataclass(frozen=True)
 class Note:
-    """Of one part at one step: its state behind the step, and the derivatives of its core, those of a product
-    that core reads in a sum (`pairs_of`) once."""
+    """What is known of one part at one step.
+
+    after: the part's state behind the step.
+    of_core: the derivatives of its core. Where core reads a recurrent product in a sum u + r alone, the
+      derivative by r is the one by u, and only that one is held.
+    pairs: these sums, as (number of the leaf of r, number of the leaf of u).
+    """
 
     after: object
     of_core: Derivatives
-    pairs: tuple  # of (leaf of r, leaf of u)
+    pairs: tuple
 
 
 def parted(cell: Cell) -> bool:
-    """Whether a cell's step is that of structured cells, in turn."""
+    """Whether a cell is structured, or a composition whose step runs nothing but such cells in turn."""
     if isinstance(cell, Composition):
         return cell.in_turn and all(map(parted, parts(cell)))
     return cell.recurrence != "opaque"
 
 
 def run_parts(run: Callable, cell: Cell, params, state, u) -> tuple:
-    """A step -> (the state behind it, what each of the cell's structured parts left).
+    """Runs a step -> (the state behind it, a list of what `run` returned for each part).
 
-    run(number, part, params, state, u) -> (the part's state behind the step, what it leaves). number: how
-    many parts were run before it. By its number a part is known from one run to the next, since `step` is
-    the same Python code every time, on a cell that never changes, and so runs the same parts in the same
-    order. What is opaque, or run inside a loop or a branch (another trace of JAX's), is run as it stands,
-    and has no number.
+    run(number, part, params, state, u) -> (the part's state behind the step, anything). number: how many
+    parts ran before this one. The number identifies a part from one call of `run_parts` to the next: `step`
+    is the same Python code every time, on a cell that never changes, and so runs the same parts in the same
+    order. A part that is opaque, or that runs inside a loop or a branch (which JAX traces apart), is run as
+    it stands and has no number.
     """
     left, trace = [], get_opaque_trace_state()
 
@@ -74,18 +84,18 @@ def run_parts(run: Callable, cell: Cell, params, state, u) -> tuple:
 
 
 class Packed(NamedTuple):
-    """What a loop wants of a part ahead: the params it has, its products on packed weights, `pairs_of` it."""
+    """What a loop over time needs of a part, made ahead of the loop."""
 
-    params: object
-    products: Products | None
-    pairs: dict | None
+    params: object  # those that were packed
+    products: Products | None  # on packed weights; None where the part has none
+    pairs: dict | None  # of `pairs_of`, where products are saved
 
 
 def stepper(cell: Cell, params, state, u, keep: bool):
-    """(state, u) -> (state behind the step, what each part keeps of it), for a loop: each part's recurrent
-    products are one wide one, on weights packed ahead of the loop.
+    """Makes the step that a loop over time runs: (state, u) -> (state behind the step, what each part saves).
 
-    state, u: of any step. keep: whether parts keep their products (`keep_products`).
+    Each part's recurrent products are one wide product, on weights that are packed here, ahead of the loop.
+    state, u: those of any one step, [*batch, H]. keep: whether parts save their products (`keep_products`).
     """
     if not parted(cell):
         return lambda state, u: (cell.step(params, state, u), [])
@@ -99,7 +109,7 @@ def stepper(cell: Cell, params, state, u, keep: bool):
 
     def run(number, part, params, state, u):
         ahead = packed[number]
-        # Params that the composition makes anew at each step, perhaps of its state, are packed there.
+        # Params that a composition makes anew at each step, perhaps from its state, are packed here.
         made = ahead.products if params is ahead.params else products(part, params)
         after, r = packed_step(made, part, params, state, u)
         return after, keep_products(ahead.pairs, u, r) if keep else []
@@ -108,9 +118,10 @@ def stepper(cell: Cell, params, state, u, keep: bool):
 
 
 def record(cell: Cell, params, state, u, kept=None) -> list[Note]:
-    """The notes of a step, one for each of its parts; none of a cell that has no such parts.
+    """Runs all steps of a block at once, from their start states, and notes each part: [N, H].
 
-    kept: what a `stepper` kept of it.
+    kept: what the `stepper` saved, an entry for each part; None: products are formed again.
+    Returns: a `Note` for each part; no note where the cell is opaque.
     """
 
     def note(number, part, params, state, u):
@@ -119,7 +130,7 @@ def record(cell: Cell, params, state, u, kept=None) -> list[Note]:
         u, r = restore(of_part, pairs, u, r)
         core = partial(core_of, part)
         of_core = derivatives(core, params, state, u, r)
-        # The derivative by a product of a pair is the one by its leaf of u, which counts it already.
+        # `restore` has put the sum u + r into u: its derivative is that by u, and there is none left by r.
         once = [[None for _ in column] if j in pairs else column for j, column in enumerate(of_core.r)]
         after = core(params, state, u, r)
         return after, Note(after, of_core._replace(r=once), tuple(pairs.items()))
@@ -128,10 +139,12 @@ def record(cell: Cell, params, state, u, kept=None) -> list[Note]:
 
 
 def replay(cell: Cell, params, state, u, notes: list[Note], cut: bool = False):
-    """(state behind the step, that of each part), differentiable with respect to all but `of_core`.
+    """Runs the step from its notes -> (state behind the step, the state behind each part).
 
-    cut: what comes after a part sees it as a constant. A cotangent of each part's state then is what the
-    gradients of all parameters need.
+    It can be differentiated with respect to params, state, u, and each note's `after`.
+    cut: whether what comes after a part in the step sees the part's state as a constant. So it is behind the
+      loop, where the cotangent λ of each part's state is known already and has counted these paths: the
+      gradient of a part's parameters then needs that part's step alone.
     """
 
     def known(number, part, params, state, u):
@@ -145,16 +158,16 @@ def replay(cell: Cell, params, state, u, notes: list[Note], cut: bool = False):
 
 @jax.custom_jvp
 def _known(after, of_core, inputs):
-    """core(*inputs), which is `after`.
+    """core(*inputs), of which the value `after` and the derivatives `of_core` are known.
 
-    To be differentiated with respect to some of its arguments, held apart from what `after` was made of: by a
-    `jax.vjp` of its own. From outside of that one, it is a function of `after` and `of_core` alone.
+    `inputs` only carry tangents: d_after = Σ derivative ⊙ d_input, by `_known_jvp`. A `jax.vjp` with respect
+    to the inputs therefore has residuals `of_core` and nothing else of core.
     """
     return after
 
 
 def _known_jvp(primals, tangents):
-    """The sum over what core reads of derivative ⊙ tangent."""
+    """d_after = Σ derivative ⊙ tangent, over all leaves that core reads; [..., H] each."""
     after, of_core, _ = primals
     d_after, _, d_inputs = tangents
     is_zero = lambda leaf: isinstance(leaf, SymbolicZero)

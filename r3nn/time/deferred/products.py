@@ -1,7 +1,8 @@
-"""The recurrent products of each kind of `recurrence`, all gates at once, as a loop wants them.
+"""The recurrent products of each kind of `recurrence`, of all gates as one product.
 
-Of one wide product h @ [H, G*H] the output may be split freely, and it beats one product a gate. What core
-then reads: its products, and which of them in a sum with the projected input.
+A loop over time runs one wide product h @ [H, G*H] faster than G products h @ [H, H], and splitting its
+output costs nothing. `products` packs the weights; `pairs_of` finds which products core reads only in a sum
+u + r with the projected input, so that the sum can be saved in place of both.
 """
 
 from collections.abc import Callable
@@ -16,10 +17,11 @@ from r3nn.time.arrays.precision import Weight
 
 
 class Products(NamedTuple):
-    """r = forward(h, v), one [..., H] per product, for h = hidden(state) [..., H].
+    """The products of a cell on packed weights.
 
-    diagonals(v): ∂ r_i / ∂ h_i of each product, [H] or [..., H]. v = of_u(u): what the products read of u,
-    or None.
+    forward: (h [..., H], v) -> r, one [..., H] for each product, where h = hidden(state).
+    diagonals: v -> ∂r_i / ∂h_i of each product, [H] or [..., H].
+    of_u: u -> v, what the products read of the projected input; None for most cells.
     """
 
     forward: Callable
@@ -28,16 +30,17 @@ class Products(NamedTuple):
 
 
 def products(cell, params, loop: bool = True) -> Products | None:
-    """Of a prepared structured cell, on packed weights; None where the step has no product at all.
+    """Packs the weights of a structured cell, whose params are prepared; None where it has no product.
 
-    loop: for use in a loop, whose weights are rounded ahead of it; otherwise to differentiate wrt params.
+    loop: whether the products stand in a loop, so that weights are rounded once, ahead of it; if not, they
+    can be differentiated with respect to params.
     """
     make = PACKED.get(cell.recurrence)
     return make and make(params, _rounded if loop else lambda weight: weight)
 
 
 def packed_step(made: Products | None, cell, params, state, u):
-    """A step of a structured cell with the products of `products`: (state, r); r=() without any."""
+    """A step of a structured cell by the products `made` of it: (state behind it, r); r=() without any."""
     if made is None:
         return cell.step(params, state, u), ()
     r = made.forward(cell.hidden(state), made.of_u(u))
@@ -45,7 +48,7 @@ def packed_step(made: Products | None, cell, params, state, u):
 
 
 def recur_of(cell, params, state, u, loop=False):
-    """The recurrent products; of a cell without any, (). loop: as `products` has it."""
+    """The recurrent products r of a step, one [..., H] each; () without any. loop: as in `products`."""
     made = products(cell, params, loop)
     return made.forward(cell.hidden(state), made.of_u(u)) if made else ()
 
@@ -84,7 +87,7 @@ def _heads(params, ready):
 
 
 def _diagonal(weights):
-    """Of a matrix, or of one block after the other."""
+    """The diagonal of [H, H], or of blocks [n, d, d] one behind the other: [H]."""
     return jnp.diagonal(weights, axis1=-2, axis2=-1).reshape(-1)
 
 
@@ -105,7 +108,7 @@ PACKED = {"dense": _dense, "heads": _heads, "multiplicative": _multiplicative}
 
 
 def core_of(cell, params, state, u, r):
-    """core as a function that takes the products as arguments, or, where there are none, forms r itself."""
+    """Runs core on given products r; a cell of another kind forms its r itself (diagonal), or has none."""
     return cell.core(params, state, u, r if cell.recurrence in PACKED else cell.recur(params, state, u))
 
 
@@ -138,19 +141,19 @@ def _sums(core, params, state, u, r) -> dict[int, int]:
 
 
 def summed(pairs, u, r):
-    """u and r with each pair's sum in u, and zeros in r."""
+    """u and r with the sum of each pair in u, and zeros in r: core gives the same."""
     return restore(keep_products(pairs, u, r), pairs, u, r)
 
 
 def keep_products(pairs, u, r) -> list:
-    """What a forward keeps of a step, so that the backward need not form it again: the leaves of r, those
-    of `pairs` as the sums that core reads."""
+    """What a forward saves of a step, so that the backward need not form it again: the leaves of r, [..., H];
+    those of `pairs` as the sums u + r that core reads."""
     u, r = jax.tree.leaves(u), jax.tree.leaves(r)
     return [leaf + u[pairs[j]] if j in pairs else leaf for j, leaf in enumerate(r)]
 
 
 def restore(kept, pairs, u, r):
-    """u and r with what was kept in place of them: of a sum, the whole in u, and zeros in r."""
+    """u and r from what was saved: a sum u + r stands in u whole, with zeros in r."""
     (u, u_structure), (r, r_structure) = jax.tree.flatten(u), jax.tree.flatten(r)
     r = list(kept)
     for j, i in pairs.items():

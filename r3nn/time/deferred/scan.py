@@ -57,7 +57,7 @@ class Arrays(NamedTuple):
 
 
 def scan(plan: Plan, arrays: Arrays, axes):
-    """Run all steps -> (final state, states [T, ...]); reverse-differentiable only."""
+    """Runs all T steps -> (final state, states [T, ...]). It can be differentiated in reverse mode alone."""
     chosen, others = split(arrays)
     return _scan((plan, Static(axes)), chosen, others)
 
@@ -77,7 +77,7 @@ class Static:
 
 
 def run_block(plan: Plan, arrays: Arrays, axes):
-    """The steps of one block in turn -> (state after it, (states [C, ...], kept [C, ...] or None))."""
+    """Runs the C steps of a block in turn -> (state behind it, (states [C, ...], saved [C, ...] or None))."""
     u = plan.cell.project(arrays.params, arrays.xs)
     first = jax.tree.map(lambda leaf: leaf[0], u)
     step = stepper(plan.cell, arrays.params, arrays.state, first, plan.keep)
@@ -91,7 +91,7 @@ def run_block(plan: Plan, arrays: Arrays, axes):
 
 
 def sequential(plan: Plan, arrays: Arrays, axes):
-    """All steps in turn, block by block -> (final state, (states [T, ...], kept [T, ...] or None))."""
+    """Runs all steps in turn, block by block -> (final state, (states [T, ...], saved [T, ...] or None))."""
 
     def block(state, inputs, _):
         xs, flags = inputs
@@ -147,12 +147,19 @@ _scan.defvjp(_scan_fwd, _scan_bwd)
 
 
 def block_adjoint(plan, arrays, made, previous, λ, along, axes, kept=None):
-    """From dL/d(last state) and dL/d(each state) of a block, the same before it, and the gradients.
+    """The backward pass of one block: stages 1 to 3 of README.md, section 3.
 
-    arrays: xs and flags of the block [C, ...]. made: of `ahead`.
-    previous [C, ...]: the state before each step. λ, along [C, ...]: cotangents of differentiable leaves
-    only. kept [C, ...]: of `stepper`, or None.
-    Returns: (λ, gradients of (params, initial), summed over the block, gradients of xs).
+    Args:
+      arrays: xs [C, *batch, D] and flags [C, *batch] are those of the block.
+      made: the residuals that all steps have in common, by `ahead`.
+      previous: the state before each step, [C, *batch, H].
+      λ: dL/d(state behind the block), [*batch, H], of all that comes after the block.
+      along: what reaches each state from outside, through outputs, [C, *batch, H].
+      axes: where the batch axes of each leaf of a state start.
+      kept: what the forward saved beside the states, [C, ...], or None.
+    Cotangents are those of differentiable leaves alone, with None for the others.
+
+    Returns: (dL/d(state before the block), gradients of (params, initial) summed over the block, of xs).
     """
     params, initial, _, xs, flags = arrays
     start = previous
