@@ -23,9 +23,10 @@ STRICT = ("cells", "time", "compose", "contract", "tasks")
 
 @pytest.fixture(autouse=True)
 def strict_promotion(request):
-    """No promotion of dtypes or ranks in tests/test_cells*.py, tests/cells/* and so on, not round optax."""
-    top = request.path.relative_to(request.config.rootpath / "tests").parts[0]
-    if top.removeprefix("test_").startswith(STRICT):
+    """No promotion of dtypes or ranks in tests/r3nn/cells/*, tests/r3nn/test_tasks.py and so on, not round
+    optax."""
+    top, *rest = request.path.relative_to(request.config.rootpath / "tests").parts
+    if top == "r3nn" and rest[0].removeprefix("test_").startswith(STRICT):
         with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
             yield
     else:

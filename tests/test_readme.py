@@ -10,7 +10,7 @@ import pytest
 import r3nn
 from experiments import _config, evaluate
 from experiments._build import build
-from tests.test_evaluate import untrained
+from tests.experiments.test_evaluate import untrained
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("r3nn", "configs", "experiments", "scripts", "tests", ".github")

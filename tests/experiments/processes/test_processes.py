@@ -24,7 +24,7 @@ from experiments._workdir import to_json
 from r3nn import training
 from tests.runs import wait_for
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 
 # A call of the device every 10 updates, an evaluation and a checkpoint every 20; the state between the pieces
 # of a sequence is split over the processes.

@@ -15,7 +15,7 @@ from scripts.bench import contest, floor, peers, problems, registry, report, run
 from scripts.bench.contest import Built, Contender
 from scripts.bench.registry import Bar, Case, Row, Setup
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 QUICK = Setup(repeats=1, seconds=0.0)
 
 

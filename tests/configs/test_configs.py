@@ -20,7 +20,7 @@ from experiments._run import alike
 from experiments.errors import BadInput
 from r3nn import model, training
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(path for path in (ROOT / "configs").glob("[!_]*.py") if path.name != "default.py")
 FULL = ("adding", "copy_memory", "parity", "s3")
 NAMES = [

@@ -1,6 +1,6 @@
 """What programs refuse: in one sentence that names field or flag, value and what is allowed; nothing changes.
 
-tests/test_sweep.py and tests/test_processes.py have rows of their own, of search spaces and of processes.
+sweeps/test_sweep.py and processes/test_processes.py have rows of their own: of search spaces, of processes.
 """
 
 import contextlib

@@ -34,7 +34,7 @@ from r3nn.training import Carry, TrainState
 from scripts import _killed, stress
 from tests.runs import everything, tiny, wait_for
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 YEARS = 10 * 365.25 * 24 * 3600
 
 
