@@ -28,6 +28,6 @@ def load(
     Raises, in one sentence: errors.BadInput: no run there, no such checkpoint, none that is good, or code
     that may not be run. errors.NotRead: the system refuses to read; that says nothing against the checkpoint.
     """
-    from experiments._load import load as read  # late, so that importing this package stays cheap
+    from experiments.saved.learned import load as read
 
     return read(workdir, step, form, allow_code)

@@ -14,7 +14,6 @@ true one in generation.png; generation.json has the numbers. Classes are drawn f
 
 import contextlib
 import functools
-import math
 import os
 import shlex
 import sys
@@ -22,84 +21,24 @@ import time
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from absl import flags
 from matplotlib.figure import Figure
 
-from experiments import _generate, _jax, plots
-from experiments._config import complete
-from experiments._estimates import Estimate, estimates
-from experiments._flags import parsed
-from experiments._learner import OURS
-from experiments._load import Learned, restore
-from experiments._result import versions
-from experiments._workdir import Workdir, to_json, write
+from experiments.building.learners import OURS
+from experiments.config.fields import complete
 from experiments.errors import BadInput, ending
-from r3nn import training
+from experiments.evaluation import generation
+from experiments.evaluation.streaming import Options, Subject, bytes_drawn, measure, room
+from experiments.evaluation.table import as_json, heading, line
+from experiments.figures.lengths import draw, trained_at
+from experiments.program import plots
+from experiments.program.files import to_json, write
+from experiments.program.flags import parsed
+from experiments.run import jax_settings
+from experiments.run.result_record import versions
+from experiments.saved.learned import Learned, restore
+from experiments.saved.workdir import Workdir
 from r3nn._names import check_int
-
-
-class Options(NamedTuple):
-    """How much to evaluate, and in what pieces."""
-
-    sequences: int = 1024  # N, of each length
-    batch: int = 128  # sequences at a time; the numbers do not depend on it
-    chunk: int = 256  # steps that are taken at once; nor on this
-    seed: int = 0  # of the sequences
-
-
-# Streaming.
-
-samples = jax.jit(lambda streamed, *arguments: streamed.draw(*arguments), static_argnums=(0, 5))
-start = jax.jit(lambda streamed, *arguments: streamed.start(*arguments), static_argnums=(0, 3))
-advance = jax.jit(lambda streamed, *arguments: streamed.measure(*arguments), static_argnums=0)
-add = jax.jit(lambda tally, other: jax.tree.map(jnp.add, tally, other))
-
-
-class Subject(NamedTuple):
-    """What is measured at several lengths: learned parameters, and the sequences they are tried on."""
-
-    streamed: training.Streamed
-    params: Any
-    shared: Any = ()  # `Carry.shared` of the run
-    arrays: Any = None  # the learner's finite data
-
-
-def measure(subject: Subject, length: int, longest: int, options: Options) -> dict[str, Estimate]:
-    """Every metric of the learner over N sequences of one length. longest: the greatest length to come."""
-    key = jax.random.fold_in(training.stream(options.seed, training.TEST), length)
-    steps = room(length, longest, options.chunk)
-    tallies = []
-    for first in range(0, options.sequences, options.batch):
-        rows = np.arange(first, first + options.batch)
-        data = samples(subject.streamed, subject.arrays, key, rows, np.int32(length), steps)
-        tallies.append(stream(subject, jax.tree.map(np.asarray, data), length, options.chunk))
-    tally = jax.tree.map(lambda *parts: np.concatenate(parts)[: options.sequences], *tallies)
-    return estimates(subject.streamed, tally, length)
-
-
-def stream(subject: Subject, data: Any, length: int, chunk: int):
-    """The tally [B] of sequences [B, T, ...], T whole chunks, taken chunk by chunk up to their length."""
-    streamed, params, shared, _ = subject
-    carry, tally = start(streamed, params, shared, len(jax.tree.leaves(data)[0])), None
-    for first in range(0, length, chunk):
-        piece = jax.tree.map(lambda leaf, first=first: leaf[:, first : first + chunk], data)
-        found, carry = advance(streamed, params, carry, piece)
-        tally = found if tally is None else add(tally, found)
-    return tally
-
-
-def room(length: int, longest: int, chunk: int) -> int:
-    """Steps to draw for a length: whole chunks, and few different numbers of them.
-
-    Every number is a program to compile (random numbers take long to); every step too many is wasted.
-    """
-    chunks = 1
-    while chunks * chunk < length:
-        chunks *= 16
-    return min(chunks, -(-longest // chunk)) * chunk
-
 
 # Intervals.
 
@@ -173,18 +112,18 @@ def _main(argv: list[str]) -> None:
     asked = parse(argv)
     place = Workdir(asked.workdir)
     config = complete(place.read_config())
-    _jax.configure(config, cache=False)
+    jax_settings.configure(config, cache=False)
     learned = restore(place.path, asked.step, asked.allow_code)
     subject = _subject(learned, asked) if asked.lengths else None
-    prompts = _generate.prompts(learned, asked.generate, asked.options.seed) if asked.generate else None
+    prompts = generation.prompts(learned, asked.generate, asked.options.seed) if asked.generate else None
     with contextlib.suppress(BadInput):  # without a cache it takes longer
-        _jax.use_cache(config)
+        jax_settings.use_cache(config)
     about = _about(learned, argv)
     if subject:
         _at_lengths(place, learned, subject, asked, about)
     if prompts:
         print(f"{_name(learned)}, {asked.workdir} after update {learned.step}, running free")
-        found, figure = _generate.run(learned, prompts, asked.generate, asked.options.seed)
+        found, figure = generation.run(learned, prompts, asked.generate, asked.options.seed)
         report = {**about, "seed": asked.options.seed, "steps": asked.generate, **found}
         _leave(place, "generation", report, figure)
 
@@ -199,7 +138,7 @@ def _at_lengths(place: Workdir, learned: Learned, subject: Subject, asked: Comma
         **asked.options._asdict(),
         "interval": "95% over sequences: Wilson's for fractions, normal for the others",
         "lengths": {
-            str(length): {name: _numbers(estimate) for name, estimate in row.items()}
+            str(length): {name: as_json(estimate) for name, estimate in row.items()}
             for length, row in table.items()
         },
         "seconds": round(time.perf_counter() - began, 3),
@@ -252,7 +191,7 @@ def _check_lengths(subject: Subject, asked: CommandLine) -> None:
     except ValueError as error:
         raise BadInput(str(error)) from error
     longest, options = asked.lengths[-1], asked.options
-    needed = _bytes(subject, options.batch * room(longest, longest, options.chunk))
+    needed = bytes_drawn(subject, options.batch * room(longest, longest, options.chunk))
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > memory:
         raise BadInput(
@@ -262,17 +201,9 @@ def _check_lengths(subject: Subject, asked: CommandLine) -> None:
         )
 
 
-def _bytes(subject: Subject, steps: int) -> int:
-    """To draw so many steps: for the data, and, as measured, up to twice as much on the way."""
-    few = subject.streamed.min_length
-    one = lambda key: subject.streamed.draw(subject.arrays, key, jnp.arange(1), jnp.int32(few), few)
-    drawn = jax.eval_shape(one, jax.random.key(0))
-    return 3 * steps * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(drawn)) // few
-
-
 def _rows(learned: Learned, subject: Subject, asked: CommandLine):
     """(length, {metric: Estimate}) of each length, printed as it comes."""
-    trained, sequences = _trained(*subject.streamed.trained), asked.options.sequences
+    trained, sequences = trained_at(*subject.streamed.trained), asked.options.sequences
     print(
         f"{_name(learned)}, {asked.workdir} after update {learned.step}, trained at {trained} steps: "
         f"{sequences:,} sequences of each length"
@@ -280,28 +211,9 @@ def _rows(learned: Learned, subject: Subject, asked: CommandLine):
     for length in asked.lengths:
         row = measure(subject, length, asked.lengths[-1], asked.options)
         if length == asked.lengths[0]:
-            print(_heading(row))
-        print(_line(length, row), flush=True)
+            print(heading(row))
+        print(line(length, row), flush=True)
         yield length, row
-
-
-def _heading(row: dict[str, Estimate]) -> str:
-    headline, *others = row
-    words = [f"{'length':>8}", f"{headline:>18}", f"{'95% interval':>22}", f"{'trivial':>10}"]
-    return "  ".join(words + [f"{name:>{max(len(name), 8)}}" for name in others])
-
-
-def _line(length: int, row: dict[str, Estimate]) -> str:
-    headline, *others = row.values()
-    within = f"{headline.low:.4g} to {headline.high:.4g}"
-    words = [f"{length:8}", f"{headline.value:18.4g}", f"{within:>22}", f"{headline.baseline:10.4g}"]
-    widths = [max(len(name), 8) for name in list(row)[1:]]
-    return "  ".join(words + [f"{x.value:{width}.4g}" for x, width in zip(others, widths, strict=True)])
-
-
-def _numbers(estimate: Estimate) -> dict[str, float | None]:
-    """For JSON, which has no NaN."""
-    return {name: x if math.isfinite(x) else None for name, x in estimate._asdict().items()}
 
 
 def _leave(place: Workdir, name: str, report: dict[str, Any], figure: Figure | None) -> None:
@@ -311,28 +223,6 @@ def _leave(place: Workdir, name: str, report: dict[str, Any], figure: Figure | N
         plots.save(figure, picture)
     write(numbers, to_json(report))
     print("", numbers, *([picture] if figure else []), sep="\n")
-
-
-def draw(ax, table: dict[int, dict[str, Estimate]], report: dict[str, Any]) -> None:
-    """The headline metric against length, with its interval, the baseline and the training length."""
-    metric = report["metric"]
-    lengths, column = list(table), [row[metric] for row in table.values()]
-    values, low, high, trivial = (np.array(numbers) for numbers in zip(*column, strict=True))
-    plots.log_lengths(ax, lengths)
-    shortest, longest = report["trained_lengths"]
-    label = f"trained at {_trained(shortest, longest)}"
-    plots.mark(ax, min(max(shortest, lengths[0]), longest), longest, label)
-    plots.curve(ax, lengths, values, low=low, high=high, marker="o", markersize=5)
-    plots.baseline(ax, lengths, trivial, "trivial")
-    if report["higher_is_better"]:
-        ax.set_ylim(-0.03, 1.05)
-    else:
-        plots.log_values(ax, [values, trivial])
-    plots.name(ax, f"{report['task']}: {metric.replace('_', ' ')} against length", "steps of a sequence")
-
-
-def _trained(shortest: int, longest: int) -> str:
-    return f"{shortest} to {longest}" if shortest < longest else f"{longest}"
 
 
 if __name__ == "__main__":

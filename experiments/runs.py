@@ -20,12 +20,14 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments import _curves, plots
-from experiments._config import fields
-from experiments._flags import expanded, words
-from experiments._report import duration
-from experiments._workdir import Workdir, read_lines
+from experiments.config.fields import fields
 from experiments.errors import BadInput, Ending, ending
+from experiments.figures import curves
+from experiments.program import plots
+from experiments.program.durations import duration
+from experiments.program.flags import expanded, words
+from experiments.saved.metrics_log import read_lines
+from experiments.saved.workdir import Workdir
 from r3nn.tasks import TASKS
 
 PARTS = {"checkpoints", "tensorboard", "profile"}  # of a run's folder, which hold no runs
@@ -58,16 +60,16 @@ def _main(argv: list[str]) -> None:
     picture = tops[0] / "runs.png" if values.figure is None else values.figure
     picture = Path(expanded("--figure", picture)) if picture else None
     if picture:
-        _curves.check(picture)
+        curves.check(picture)
     runs, unreadable = gathered(tops)
     columns = differing(runs)
     rows = [[f"{place}", f"{run.path}", *told(run, columns)] for place, run in enumerate(runs, 1)]
     lines = [f"{folder}: unreadable ({reason})" for folder, reason in unreadable.items()]
     for line in [*table([row + run.said for row, run in zip(rows, runs, strict=True)]), *lines]:
         print(printable(line))
-    figure = _curves.draw(runs, [printable(" ".join(filter(None, row))) for row in rows]) if picture else None
+    figure = curves.draw(runs, [printable(" ".join(filter(None, row))) for row in rows]) if picture else None
     if figure:
-        plots.save(figure, picture, Title=_curves.TITLE)
+        plots.save(figure, picture, Title=curves.TITLE)
         print(f"\n{picture}")
 
 

@@ -16,10 +16,10 @@ from typing import NamedTuple
 from absl import flags
 
 from experiments import errors
-from experiments._config import explained
-from experiments._flags import bad, expanded
-from experiments._sweep.secrets import MARK, hide
+from experiments.config.fields import explained
 from experiments.errors import BadInput
+from experiments.program.flags import bad, expanded
+from experiments.sweeps.secrets import MARK, hide
 from r3nn._names import check_choice, check_int, unknown
 
 SAMPLERS = ("tpe", "random", "qmc", "nsgaii", "cmaes", "gp")
@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
 def _main(argv: list[str]) -> None:
     asked = parse(argv)
     # Imported late: what is above answers --help and a misspelt flag at once.
-    from experiments._sweep import launch
+    from experiments.sweeps import launch
 
     launch.launch(asked)
 

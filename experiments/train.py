@@ -17,7 +17,7 @@ import shlex
 import sys
 
 from experiments import errors
-from experiments._config import parse
+from experiments.config.command_line import parse
 
 
 def main(argv: list[str]) -> int:
@@ -28,15 +28,15 @@ def main(argv: list[str]) -> int:
 def _main(argv: list[str]) -> None:
     asked = parse(argv, usage=__doc__)
     # Imported late: what is above answers --help and a misspelt flag at once.
-    from experiments import _processes
-    from experiments._dry_run import dry_run
-    from experiments._run import run
+    from experiments.processes import joining
+    from experiments.run.dry_run import dry_run
+    from experiments.run.training import run
 
     if asked.dry_run:
         dry_run(asked.config)
     else:
         command = shlex.join(["scripts/run", "experiments/train.py", *argv[1:]])
-        with _processes.joined(asked.cluster):
+        with joining.joined(asked.cluster):
             run(asked.config, asked.workdir, command)
 
 

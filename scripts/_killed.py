@@ -43,17 +43,19 @@ def command(workdir: Path, cache: Path) -> list[str]:
 
 def program(arguments: list[str], moment) -> None:
     """experiments/train.py; `moment` shows at any time what it is doing."""
-    from experiments import _loop, _session, _workdir, train
-    from experiments._checkpoint import Checkpoints
+    from experiments import train
+    from experiments.run import loop, session
+    from experiments.saved import metrics_log
+    from experiments.saved.checkpoints import Checkpoints
 
     places = {
         "restoring": (Checkpoints, "restore"),
-        "compiling": (_loop.Loop, "_compile"),
-        "updating": (_loop.Loop, "_advance"),
-        "logging": (_workdir.Log, "add"),
-        "evaluating": (_loop.Loop, "_evaluate"),
-        "saving": (_session.Session, "save"),
-        "finishing": (_session.Session, "finish"),
+        "compiling": (loop.Loop, "_compile"),
+        "updating": (loop.Loop, "_advance"),
+        "logging": (metrics_log.Log, "add"),
+        "evaluating": (loop.Loop, "_evaluate"),
+        "saving": (session.Session, "save"),
+        "finishing": (session.Session, "finish"),
     }
     for name, (owner, attribute) in places.items():
         setattr(owner, attribute, shown(getattr(owner, attribute), moment, MOMENTS.index(name)))
@@ -116,9 +118,9 @@ def read(workdir: Path) -> None:
     os.environ["JAX_PLATFORMS"] = "cpu"
     import jax
 
-    from experiments._build import build
-    from experiments._checkpoint import Checkpoints
-    from experiments._workdir import Workdir
+    from experiments.building.assembly import build
+    from experiments.saved.checkpoints import Checkpoints
+    from experiments.saved.workdir import Workdir
 
     place = Workdir(workdir)
     like = jax.eval_shape(build(place.read_config()).start)

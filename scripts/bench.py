@@ -23,8 +23,8 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # a case in a p
 import jax  # noqa: E402
 from absl import flags, logging  # noqa: E402
 
-from experiments._flags import expanded, parsed  # noqa: E402
-from experiments.errors import BadInput, ending  # noqa: E402
+from experiments.errors import BadInput, ending
+from experiments.program.flags import expanded, parsed
 from r3nn._names import check_int, unknown  # noqa: E402
 from scripts.bench import CASES, Setup, peers, report, runner  # noqa: E402
 

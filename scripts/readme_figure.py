@@ -7,9 +7,9 @@ import json
 import sys
 from pathlib import Path
 
-from experiments import plots
-from experiments._estimates import Estimate
-from experiments.evaluate import draw
+from experiments.evaluation.intervals import Estimate
+from experiments.figures.lengths import draw
+from experiments.program import plots
 
 QUICKSTART, S3 = Path("runs/quickstart"), Path("runs/s3")
 PICTURE = Path("experiments/results/readme.png")

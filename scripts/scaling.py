@@ -26,11 +26,11 @@ from typing import Any
 
 import jax
 
-from experiments import plots
-from experiments._build import build
-from experiments._config import parse
-from experiments._result import versions
-from experiments._workdir import to_json
+from experiments.building.assembly import build
+from experiments.config.command_line import parse
+from experiments.program import plots
+from experiments.program.files import to_json
+from experiments.run.result_record import versions
 from r3nn import training
 
 ROOT = Path(__file__).resolve().parent.parent

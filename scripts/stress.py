@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 from absl import flags
 
-from experiments._flags import expanded, parsed
 from experiments.errors import BadInput, ending
+from experiments.program.flags import expanded, parsed
 from r3nn._names import check_int
 from scripts._killed import MOMENTS, child, children, command, outcome, verify
 
@@ -107,7 +107,7 @@ class Tally:
 def stress(options: Options, folder: Path) -> Tally:
     """So many cycles, and as many more as the last run needs to end without being killed."""
     tally, dice, cache = Tally(), random.Random(options.seed), folder / "cache"
-    children.set_forkserver_preload(["experiments.train", "experiments._run"])
+    children.set_forkserver_preload(["experiments.train", "experiments.run.training"])
     uninterrupted(folder / "first", cache)
     times = uninterrupted(folder / "whole", cache)
     expected = outcome(folder / "whole")

@@ -20,9 +20,9 @@ from pathlib import Path
 import optuna
 from optuna.trial import TrialState
 
-from experiments._sweep import study
-from experiments._sweep.folder import Folder, free
-from experiments._sweep.slots import current, finished, trials_of
+from experiments.sweeps import study
+from experiments.sweeps.folder import Folder, free
+from experiments.sweeps.slots import current, finished, trials_of
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = '''"""Tiny runs, for scripts/stress_sweep.py."""

@@ -8,8 +8,9 @@ import jax
 import pytest
 
 import r3nn
-from experiments import _config, evaluate
-from experiments._build import build
+from experiments import evaluate
+from experiments.building.assembly import build
+from experiments.config import command_line, loading
 from tests.experiments.test_evaluate import untrained
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,7 +67,7 @@ def test_snippets_run(name, tmp_path, monkeypatch, quick_compilation):
     snippets = blocks("python", READMES[name])
     if any("runs/quickstart" in snippet for snippet in snippets):
         (tmp_path / "runs" / "quickstart").mkdir(parents=True)
-        untrained(tmp_path / "runs" / "quickstart", _config.load(str(ROOT / "configs" / "quickstart.py")))
+        untrained(tmp_path / "runs" / "quickstart", loading.load(str(ROOT / "configs" / "quickstart.py")))
     monkeypatch.chdir(tmp_path)
     program = {"__name__": "__main__"}
     for snippet in snippets:
@@ -121,9 +122,9 @@ def test_commands_are_understood(words, tmp_path, monkeypatch):
         for name, path in users_files(tmp_path).items():
             words = [word.replace(f"={name}:", f"={path}:") for word in words]
         if words[-1].endswith("=runs/quickstart"):  # a run that was trained before
-            untrained(tmp_path, _config.load(str(ROOT / "configs" / "quickstart.py")))
+            untrained(tmp_path, loading.load(str(ROOT / "configs" / "quickstart.py")))
             words[-1] = words[-1].replace("runs/quickstart", str(tmp_path))
-        build(_config.parse(words[1:], "").config, allow_code=True)
+        build(command_line.parse(words[1:], "").config, allow_code=True)
     if words[1:2] == ["experiments/evaluate.py"]:
         evaluate.parse(words[1:])
 
@@ -246,7 +247,7 @@ def test_table_of_compositions():
     named = {name for row in rows for name in re.findall(r"`?(\w+)\(", row[0])}
     made = {name for name in r3nn.compose.__all__ if name.islower()} - {"run_part"}
     options = {name for row in rows for name in re.findall(r"`(\w+)`", row[2])}
-    assert made <= named and options <= set(_config.load(f"{ROOT}/configs/default.py").model)
+    assert made <= named and options <= set(loading.load(f"{ROOT}/configs/default.py").model)
 
 
 def test_table_of_the_article():

@@ -13,10 +13,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from configs import quickstart
-from experiments import _devices
-from experiments._build import build, vary
-from experiments._engines import begin
-from experiments._run import Member, run, run_members
+from experiments.building.assembly import build, vary
+from experiments.run import device_count
+from experiments.run.engines import begin
+from experiments.run.loop import Member
+from experiments.run.training import run, run_members
 from r3nn import training
 from scripts.bench.contest import Built, Contender, alternate, compile_program, race
 from scripts.bench.problems import devices_for
@@ -82,9 +83,9 @@ def side_by_side(experiments, at_once: bool) -> Built:
 
 def in_turn(configs) -> Built:
     """`training.updates` of one after another, on the devices that `run` would take."""
-    _devices.make_all()
+    device_count.make_all()
     first = build(configs[0])
-    first = first.on(_devices.choose(configs[0], first.learner.width))
+    first = first.on(device_count.choose(configs[0], first.learner.width))
     experiments = [first, *(vary(first, config) for config in configs[1:])]
     pairs = [(one.hparams, begin(one)) for one in experiments]
     program = jax.jit(training.updates, static_argnums=(0, 3))

@@ -3,7 +3,7 @@
 import jax
 
 import r3nn
-from experiments._devices import divisor
+from experiments.run.device_count import divisor
 from r3nn import CELLS
 from scripts.bench.contest import Contender, gradient, same
 

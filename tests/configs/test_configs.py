@@ -14,10 +14,12 @@ from ml_collections import ConfigDict
 
 from configs._fields import Field, nested
 from configs.default import FIELDS
-from experiments._build import build
-from experiments._config import complete, fields, load, parse
-from experiments._run import alike
+from experiments.building.assembly import build
+from experiments.config.command_line import parse
+from experiments.config.fields import complete, fields
+from experiments.config.loading import load
 from experiments.errors import BadInput
+from experiments.run.grouping import alike
 from r3nn import model, training
 
 ROOT = Path(__file__).resolve().parents[2]

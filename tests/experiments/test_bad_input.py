@@ -16,11 +16,12 @@ from ml_collections import ConfigDict
 
 from configs import default
 from experiments import evaluate, sweep, train
-from experiments._build import build
-from experiments._checkpoint import Checkpoints, Counters
-from experiments._config import complete, fields
-from experiments._workdir import Workdir, to_json, write
+from experiments.building.assembly import build
+from experiments.config.fields import complete, fields
 from experiments.errors import BadInput
+from experiments.program.files import to_json, write
+from experiments.saved.checkpoints import Checkpoints, Counters
+from experiments.saved.workdir import Workdir
 from scripts import stress
 from tests.runs import ROOT, everything, tiny, train_line
 
@@ -479,7 +480,7 @@ def test_evaluate(workdir, tmp_path, capsys, arguments, word):
 
 
 def test_evaluate_of_another_format(workdir, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("experiments._checkpoint.FORMAT", 3)
+    monkeypatch.setattr("experiments.saved.checkpoints.FORMAT", 3)
     argv = ["evaluate.py", f"--workdir={workdir}", "--lengths=4"]
     refused(evaluate.main, argv, ["has format 2", "reads format 3"], capsys, workdir)
 

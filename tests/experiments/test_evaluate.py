@@ -16,13 +16,16 @@ import pytest
 
 import experiments
 from configs import default
-from experiments import _code, _estimates, _generate, evaluate
-from experiments._build import build
-from experiments._checkpoint import Checkpoints, Counters
-from experiments._load import restore
-from experiments._workdir import Workdir, to_json, write
+from experiments import evaluate
+from experiments.building.assembly import build
+from experiments.config import named_code
 from experiments.errors import BadInput, NotRead
-from experiments.evaluate import Options, Subject
+from experiments.evaluation import generation, intervals, streaming
+from experiments.evaluation.streaming import Options, Subject
+from experiments.program.files import to_json, write
+from experiments.saved.checkpoints import Checkpoints, Counters
+from experiments.saved.learned import restore
+from experiments.saved.workdir import Workdir
 from r3nn import model, training
 from r3nn.tasks import Batch, get_task
 from tests.helpers import assert_close
@@ -53,7 +56,7 @@ TRACES = []
 def caches(monkeypatch):
     """The caches of compiled programs that are asked for; none is made."""
     asked = []
-    monkeypatch.setattr(evaluate._jax, "use_cache", lambda config: asked.append(config.cache_dir))
+    monkeypatch.setattr(evaluate.jax_settings, "use_cache", lambda config: asked.append(config.cache_dir))
     return asked
 
 
@@ -85,7 +88,7 @@ def test_chunks_give_the_numbers_of_the_whole(case, chunks):
     learner, params = CASES[case]()
     length, drawn = 23, 28
     subject = Subject(learner.streamed(), params)
-    sequences = evaluate.samples(
+    sequences = streaming.samples(
         subject.streamed, None, jax.random.key(1), np.arange(4), np.int32(length), drawn
     )
     sequences = jax.tree.map(np.asarray, sequences)
@@ -93,14 +96,14 @@ def test_chunks_give_the_numbers_of_the_whole(case, chunks):
     ys = jax.jit(training.Supervised.predictions, static_argnums=0)(learner, params, whole)[-1]
     expected = jax.jit(learner.task.tally)(ys, learner.counted(whole))
     for chunk in chunks:
-        assert_close(evaluate.stream(subject, sequences, length, chunk), expected)
+        assert_close(streaming.stream(subject, sequences, length, chunk), expected)
 
 
 def test_one_program_for_all_lengths():
     learner, params = CASES["feedback"]()
     TRACES.clear()
     for length in (2, 7, 8, 9, 31):
-        evaluate.measure(
+        streaming.measure(
             Subject(learner.streamed(), params), length, 31, Options(sequences=6, batch=4, chunk=8)
         )
     assert len(TRACES) == 1
@@ -109,7 +112,7 @@ def test_one_program_for_all_lengths():
 def test_batch_and_chunk_change_no_number():
     learner, params = CASES["feedback"]()
     rows = [
-        evaluate.measure(
+        streaming.measure(
             Subject(learner.streamed(), params), 11, 11, Options(sequences=6, batch=batch, chunk=chunk)
         )
         for batch, chunk in [(6, 16), (4, 3)]
@@ -119,7 +122,7 @@ def test_batch_and_chunk_change_no_number():
 
 
 def test_rooms_are_few_and_not_too_large():
-    rooms = [evaluate.room(length, 5000, 256) for length in (2, 256, 257, 1024, 4096, 4097, 5000)]
+    rooms = [streaming.room(length, 5000, 256) for length in (2, 256, 257, 1024, 4096, 4097, 5000)]
     assert rooms == [256, 256, 4096, 4096, 4096, 5120, 5120]
 
 
@@ -128,12 +131,12 @@ def test_rooms_are_few_and_not_too_large():
 )
 def test_wilson(hits, trials, low, high):
     """Against Agresti & Coull 1998's formula, worked by hand."""
-    np.testing.assert_allclose(_estimates.wilson(hits / trials, trials), (low, high), atol=1e-4)
+    np.testing.assert_allclose(intervals.wilson(hits / trials, trials), (low, high), atol=1e-4)
 
 
 def test_interval_of_a_mean():
     each = np.random.default_rng(0).normal(3, 2, 400)
-    low, high = _estimates.interval("mse", each.mean(), each)
+    low, high = intervals.interval("mse", each.mean(), each)
     assert_close((low + high) / 2, each.mean())
     assert_close(high - low, 2 * 1.96 * each.std(ddof=1) / 20)
 
@@ -144,7 +147,7 @@ def test_interval_of_a_mean():
 def untrained(folder, config, steps=(0,)):
     """Makes a folder the workdir of a run of this config, with checkpoints after these updates."""
     experiment, place = build(config, allow_code=True), Workdir(folder)
-    write(place.config, to_json(_code.record(experiment.config)))
+    write(place.config, to_json(named_code.record(experiment.config)))
     state = numbers(jax.eval_shape(experiment.start))
     with contextlib.closing(Checkpoints(place.checkpoints)) as checkpoints:
         for step in steps:
@@ -566,9 +569,9 @@ def test_prompts_of_many_lengths():
     built = model.build(vocab=4, out_size=4, hidden_size=5, cell="gru", predict_depths=True)
     params, ids = numbers(jax.eval_shape(built.init, jax.random.key(0))), np.arange(15).reshape(3, 5) % 4
     lengths, key = np.array([1, 5, 3]), jax.random.key(2)
-    found = _generate.free(built, params, ids, lengths, key, 6)
+    found = generation.free(built, params, ids, lengths, key, 6)
     for row, length in enumerate(lengths):
-        alone = _generate.free(built, params, np.tile(ids[row, :length], (3, 1)), np.full(3, length), key, 6)
+        alone = generation.free(built, params, np.tile(ids[row, :length], (3, 1)), np.full(3, length), key, 6)
         np.testing.assert_array_equal(found[row], alone[row])
 
 

@@ -12,12 +12,14 @@ from ml_collections import ConfigDict
 
 import experiments
 from experiments import train
-from experiments._build import build
-from experiments._checkpoint import Checkpoints
-from experiments._config import load
-from experiments._run import Member, alike, run, run_members
+from experiments.building.assembly import build
+from experiments.config.loading import load
 from experiments.errors import BadInput, NotFinite, Pruned
 from experiments.examples import own_arrays
+from experiments.run.grouping import alike
+from experiments.run.loop import Member
+from experiments.run.training import run, run_members
+from experiments.saved.checkpoints import Checkpoints
 from tests.runs import ROOT
 
 SMALL = {

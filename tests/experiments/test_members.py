@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 import experiments
-from experiments._build import build
-from experiments._engines import begin
-from experiments._run import Member, alike, run, run_members
+from experiments.building.assembly import build
 from experiments.errors import BadInput, Interrupted, NotFinite, Pruned
+from experiments.run.engines import begin
+from experiments.run.grouping import alike
+from experiments.run.loop import Member
+from experiments.run.training import run, run_members
 from r3nn import training
 from tests import runs
 from tests.runs import everything

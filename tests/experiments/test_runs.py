@@ -7,8 +7,11 @@ import shutil
 import pytest
 from matplotlib.figure import Figure
 
-from experiments import _code, _curves, runs, train
-from experiments._workdir import SHOWN, Workdir, to_json, write
+from experiments import runs, train
+from experiments.config import named_code
+from experiments.figures import curves
+from experiments.program.files import to_json, write
+from experiments.saved.workdir import SHOWN, Workdir
 from tests.runs import everything, tiny, train_line
 
 
@@ -16,7 +19,7 @@ def made(folder, lines=(), result=None, **fields):
     """The folder of a run with these lines of metrics.jsonl, and a result where one is given."""
     folder.mkdir(parents=True)
     place, config = Workdir(folder), tiny(**fields)
-    write(place.config, to_json(_code.record(config)))
+    write(place.config, to_json(named_code.record(config)))
     if lines:
         kinds = ("train", "eval")
         texts = [json.dumps({"kind": kinds[name == "mse"], "update": u, name: x}) for u, name, x in lines]
@@ -83,14 +86,14 @@ def test_a_line_for_each_run(home, capsys):
 def test_the_figure(home, capsys, monkeypatch):
     """Curves of what is finite, the best run first; and nothing else is ever replaced."""
     figures = []
-    monkeypatch.setattr(_curves.plots, "save", lambda *args, **more: figures.append((args, more)))
+    monkeypatch.setattr(curves.plots, "save", lambda *args, **more: figures.append((args, more)))
     status, out, _ = run(capsys, home)
     (((figure, path), _),) = figures
     assert status == 0 and path == home / "runs.png" and out.endswith(f"\n{path}\n")
     loss, metric = figure.axes
     assert metric.get_title(loc="left") == "held-out mse" and loss.get_yscale() == "log"
-    curves = {tuple(line.get_ydata()) for line in loss.lines if len(line.get_ydata())}
-    assert curves == {(1.0, 0.25), (1.0, 0.4), (1.0, 0.5), (2.0,)}
+    drawn = {tuple(line.get_ydata()) for line in loss.lines if len(line.get_ydata())}
+    assert drawn == {(1.0, 0.25), (1.0, 0.4), (1.0, 0.5), (2.0,)}
     words = [text.get_text() for text in figure.legends[0].get_texts()]
     assert len(words) == 4 and words[0].startswith(f"1 {home}/sweep/trials/00001")
 
@@ -99,13 +102,13 @@ def test_more_runs_than_looks(capsys):
     """The best have a colour, the others are grey and counted."""
     many = [
         runs.Run(None, {}, [], (n,), "$a_$", False, [(1, 1.0 + n), (2, 1.0)], [(2, 1.0)])
-        for n in range(_curves.LINES + 3)
+        for n in range(curves.LINES + 3)
     ]
-    figure = _curves.draw(many, [f"{n} $x_{n}" for n in range(len(many))])
+    figure = curves.draw(many, [f"{n} $x_{n}" for n in range(len(many))])
     words = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert len(words) == _curves.LINES + 1 and words[-1] == "3 others"
+    assert len(words) == curves.LINES + 1 and words[-1] == "3 others"
     figure.savefig(os.devnull, format="png")  # no formula is seen in a "$"
-    assert _curves.draw([many[0]._replace(loss=[], held_out=[])], ["1"]) is None
+    assert curves.draw([many[0]._replace(loss=[], held_out=[])], ["1"]) is None
 
 
 def test_what_stands_in_place_of_the_figure(home, capsys):

@@ -24,12 +24,16 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from experiments import _session, plots, train
-from experiments._build import build
-from experiments._checkpoint import Checkpoints, Counters
-from experiments._report import Events
-from experiments._workdir import Log, Workdir, read_lines, to_json, write
+from experiments import train
+from experiments.building.assembly import build
 from experiments.errors import BadInput, NotRead, NotSaved
+from experiments.program import plots
+from experiments.program.files import to_json, write
+from experiments.run import session
+from experiments.run.events import Events
+from experiments.saved.checkpoints import Checkpoints, Counters
+from experiments.saved.metrics_log import Log, read_lines
+from experiments.saved.workdir import Workdir
 from r3nn.training import Carry, TrainState
 from scripts import _killed, stress
 from tests.runs import everything, tiny, wait_for
@@ -41,7 +45,7 @@ YEARS = 10 * 365.25 * 24 * 3600
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     """One cache of compiled programs for all runs, which are short: every save takes its time."""
-    _killed.children.set_forkserver_preload(["experiments.train", "experiments._run"])
+    _killed.children.set_forkserver_preload(["experiments.train", "experiments.run.training"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(_killed.RUN, "train.updates", 40)
         yield tmp_path_factory.mktemp("cache")
@@ -84,17 +88,18 @@ def run_and_die(arguments, moment: str, count: int):
 
         return wrapped
 
-    from experiments import _result, _workdir
+    from experiments.run import result_record
+    from experiments.saved import metrics_log, workdir
 
     now, dice = time.time, random.Random(count)
     time.time = lambda: now() + dice.uniform(-YEARS, YEARS)
     match moment:
         case "begin":
-            _workdir.write = dying(_workdir.write)
+            workdir.write = dying(workdir.write)
         case "log":
-            _workdir.Log.add = dying(_workdir.Log.add)
+            metrics_log.Log.add = dying(metrics_log.Log.add)
         case "sync":
-            _workdir.Log.sync = dying(_workdir.Log.sync)
+            metrics_log.Log.sync = dying(metrics_log.Log.sync)
         case "save":
             Checkpoints.save = dying(Checkpoints.save, after=0.02)
         case "saved":
@@ -102,7 +107,7 @@ def run_and_die(arguments, moment: str, count: int):
         case "delete":
             shutil.rmtree = dying(shutil.rmtree)
         case "result":
-            _result.write = dying(_result.write)
+            result_record.write = dying(result_record.write)
     run(arguments)
 
 
@@ -167,7 +172,7 @@ def test_signals_and_the_lock(cache, whole, tmp_path, capsys, monkeypatch):
 
 def run_and_wait(arguments, moment, there, said):
     """The program, which waits without end in a call of the device, or half-way in its second save."""
-    from experiments._loop import Loop
+    from experiments.run.loop import Loop
 
     advance, rename = Loop._advance, os.rename
 
@@ -612,7 +617,7 @@ def test_a_log_is_cut_to_the_checkpoint_and_its_gaps_are_named(found, kept, gaps
     place, config, said = Workdir(tmp_path), tiny(), []
     place.metrics.write_bytes(found)
     with contextlib.closing(Log(place.metrics, 14)) as log:
-        _session._tell_gaps(place, config.train, 14, SimpleNamespace(say=said.append))
+        session._tell_gaps(place, config.train, 14, SimpleNamespace(say=said.append))
         if kept is not None:
             assert place.metrics.read_bytes() == kept
         log.add({"kind": "train", "update": 16})
@@ -653,7 +658,7 @@ def test_what_is_left_of_a_run_keeps_its_folder(left, tmp_path):
 
 
 def test_another_format_is_refused(saved, monkeypatch):
-    monkeypatch.setattr("experiments._checkpoint.FORMAT", 3)
+    monkeypatch.setattr("experiments.saved.checkpoints.FORMAT", 3)
     with pytest.raises(BadInput, match="30 in .* has format 2, and this version of r3nn reads format 3"):
         restore(saved)
     assert sorted(os.listdir(saved)) == ["10", "20", "30"]

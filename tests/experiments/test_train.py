@@ -17,13 +17,16 @@ from jax.experimental.compilation_cache import compilation_cache
 
 import experiments
 from configs import default
-from experiments import _devices, evaluate, sweep, train
-from experiments._config import complete, load
-from experiments._report import duration, screen
-from experiments._run import run
-from experiments._session import Session, mean
-from experiments._workdir import Workdir
+from experiments import evaluate, sweep, train
+from experiments.config.fields import complete
+from experiments.config.loading import load
 from experiments.errors import BadInput, NotSaved
+from experiments.program.durations import duration
+from experiments.run import device_count
+from experiments.run.screen import screen
+from experiments.run.session import Session, mean
+from experiments.run.training import run
+from experiments.saved.workdir import Workdir
 from r3nn.cells import CELLS
 from r3nn.tasks import TASKS
 from scripts import stress
@@ -348,22 +351,22 @@ def test_dry_run_creates_nothing(tmp_path, capsys):
     ],
 )
 def test_devices_are_chosen_by_work_record_and_wish(batch, hidden, recorded, wanted, chosen, monkeypatch):
-    monkeypatch.setattr(_devices, "_cores", lambda: 4)
+    monkeypatch.setattr(device_count, "_cores", lambda: 4)
     config = default.get_config()
     config.train.batch, config.devices = batch, wanted
-    assert _devices.choose(config, hidden, recorded) == chosen
+    assert device_count.choose(config, hidden, recorded) == chosen
 
 
 def test_more_devices_than_a_cpu_has_cores_are_refused():
     """In a process of its own: here the number of devices is fixed."""
     code = """
 from configs import default
-from experiments import _devices
-_devices._cores = lambda: 3
+from experiments.run import device_count
+device_count._cores = lambda: 3
 config = default.get_config()
 config.devices = 4
-_devices.make_all()
-_devices.choose(config, 64)
+device_count.make_all()
+device_count.choose(config, 64)
 """
     env = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)

@@ -14,13 +14,15 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import _processes, train
-from experiments._build import build
-from experiments._cluster import LAUNCHERS, Cluster
-from experiments._config import complete, parse
-from experiments._session import mean
-from experiments._signals import Signals
-from experiments._workdir import to_json
+from experiments import train
+from experiments.building.assembly import build
+from experiments.config.command_line import parse
+from experiments.config.fields import complete
+from experiments.processes import agreement, endings, joining
+from experiments.processes.cluster import LAUNCHERS, Cluster
+from experiments.processes.stopping import signals
+from experiments.program.files import to_json
+from experiments.run.session import mean
 from r3nn import training
 from tests.runs import wait_for
 
@@ -40,7 +42,7 @@ STOPPING = "stopping after the updates under way; {} again drops them"
 
 # A child of this server is a process of its own, but need not import JAX again.
 children = multiprocessing.get_context("forkserver")
-children.set_forkserver_preload(["experiments._run", "experiments._processes"])
+children.set_forkserver_preload(["experiments.run.training", "experiments.processes.joining"])
 
 
 def say_in(said: Path):
@@ -55,7 +57,7 @@ def program(argv: list[str], said: Path, stop_at: int, number: int):
     os.chdir(ROOT)
     say_in(said)
     if stop_at:
-        from experiments._session import Session
+        from experiments.run.session import Session
 
         record = Session.record
 
@@ -158,9 +160,9 @@ def test_another_config_of_one_process_ends_all_and_leaves_nothing(tmp_path):
 
 def alone(said: Path, number: int):
     """A process of two that waits a second for the other one."""
-    from experiments import _processes
+    from experiments.processes import joining
 
-    _processes.JOINING, _processes.SILENCE = 1.0, 0.1
+    joining.JOINING, joining.SILENCE = 1.0, 0.1
     argv = [f"--workdir={said.parent / 'run'}", f"--coordinator=127.0.0.1:{free_port()}"]
     program(["train.py", *TINY, *argv, "--processes=2", f"--process={number}"], said, 0, 0)
 
@@ -191,7 +193,7 @@ def test_a_process_that_is_killed_ends_the_other(killed, cache, tmp_path):
 
     statuses, words = ended(signal.SIGKILL)
     assert statuses[killed] == -signal.SIGKILL and statuses[1 - killed] == 1
-    assert words[1 - killed].splitlines()[-1] == _processes.GONE and "stack" not in words[1 - killed]
+    assert words[1 - killed].splitlines()[-1] == endings.GONE and "stack" not in words[1 - killed]
     statuses, words = ended(signal.SIGTERM)
     assert statuses == [143, 143] and "".join(words).count(STOPPING.format("SIGTERM")) <= 1
 
@@ -199,8 +201,8 @@ def test_a_process_that_is_killed_ends_the_other(killed, cache, tmp_path):
 def wait_in(said: Path, place: str, number: int, killed: bool):
     """One of two processes, which waits without end, as in a call of the device, once both are there."""
     say_in(said)
-    with _processes.joined(Cluster(place, 2, number)), Signals():
-        _processes.meet()
+    with joining.joined(Cluster(place, 2, number)), signals():
+        agreement.meet()
         print("here", flush=True)
         if killed and number == 0:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -227,7 +229,7 @@ def test_the_end_of_process_0_is_heard_of(tmp_path):
         for process in started:
             process.join(300)
         assert [process.exitcode for process in started] == [-signal.SIGKILL, 1]
-        assert said[1].read_text().removeprefix("here\n") == f"{_processes.GONE}\n"
+        assert said[1].read_text().removeprefix("here\n") == f"{endings.GONE}\n"
 
 
 @pytest.mark.parametrize("number", [0, 1])

@@ -28,17 +28,18 @@ from optuna.trial import TrialState
 
 from configs import default
 from configs._space import Choice, Grid, Range, choice, grid, int_uniform, log_uniform, uniform
-from experiments import _config, errors, sweep
-from experiments._signals import Signals
-from experiments._sweep import launch, outcomes, places, report, slots, study, supervise
-from experiments._sweep import worker as working
-from experiments._sweep.folder import Folder, file_system, free, locked
-from experiments._sweep.goals import Goals
-from experiments._sweep.plan import Sweep
-from experiments._sweep.slots import Worker, all_finished, claim, current, finished, give_back, trials_of
-from experiments._sweep.trial import Heart, Taken, settle, watch
-from experiments._sweep.worker import Post, run
+from experiments import errors, sweep
+from experiments.config import command_line
 from experiments.errors import BadInput, Interrupted, NotFinite, NotSaved, Pruned
+from experiments.program.signals import Signals
+from experiments.sweeps import launch, outcomes, places, report, slots, study, supervise
+from experiments.sweeps import worker as working
+from experiments.sweeps.folder import Folder, file_system, free, locked
+from experiments.sweeps.goals import Goals
+from experiments.sweeps.plan import Sweep
+from experiments.sweeps.slots import Worker, all_finished, claim, current, finished, give_back, trials_of
+from experiments.sweeps.trial import Heart, Taken, settle, watch
+from experiments.sweeps.worker import Post, run
 from tests.runs import ROOT, wait_for
 
 # Optuna calls its heartbeats and its samplers with some values given experimental; its version is pinned.
@@ -150,7 +151,7 @@ def test_slots_are_configurations_by_cells_with_the_seed_fastest():
 
 
 def test_a_sweep_survives_json_and_tells_what_differs():
-    from experiments._sweep.folder import difference
+    from experiments.sweeps.folder import difference
 
     one = tried()
     assert Sweep.from_dict(json.loads(json.dumps(one.to_dict()))) == one and difference(one, one) is None
@@ -210,7 +211,7 @@ def test_the_command_of_a_run_gives_its_config():
     values = {"optimizer.lr": 0.1 + 0.2, "model.residual": True, "model.cell": "heads(gru, 1)"}
     words = shlex.split(one.command("runs/x/trials/00000", values))
     assert words[:2] == ["scripts/run", "experiments/train.py"]
-    read = _config.parse(words[1:], "")
+    read = command_line.parse(words[1:], "")
     overridden = one.config_of(values)
     assert read.workdir == "runs/x/trials/00000" and read.config.optimizer.lr == 0.1 + 0.2
     assert read.config.model.residual is True and read.config.model.cell == overridden.model.cell
@@ -405,7 +406,7 @@ def test_a_run_whose_database_is_away_ends_with_a_sentence(monkeypatch):
         monkeypatch.setattr(there._storage, "set_trial_intermediate_value", broken)
         watch(10, 0.5)
 
-    monkeypatch.setattr(working._run, "run", train)
+    monkeypatch.setattr(working.training, "run", train)
     with pytest.raises(NotSaved, match="the server has gone"):
         run(post_of(there, one), [held])
     assert there.trials[0].state == TrialState.RUNNING
@@ -419,7 +420,7 @@ def test_what_failed_because_of_its_folder_is_taken_up_again_by_the_same_command
     def fail(**member):
         raise ends[len(there.trials) - 1]
 
-    monkeypatch.setattr(working._run, "run", fail)
+    monkeypatch.setattr(working.training, "run", fail)
     for _ in ends:
         run(post_of(there, one), [claim(there, one, worker("a"))])
     trials = trials_of(there)
@@ -429,7 +430,7 @@ def test_what_failed_because_of_its_folder_is_taken_up_again_by_the_same_command
     slots.reopen(there, one)  # the command is repeated
     held = claim(there, one, worker("a"))
     assert held.slot == 0 and claim(there, one, worker("a")) is None
-    monkeypatch.setattr(working._run, "run", lambda **member: outcome(0.5))
+    monkeypatch.setattr(working.training, "run", lambda **member: outcome(0.5))
     run(post_of(there, one), [held])
     states = [trial.state for trial in current(trials_of(there), one.total)]
     assert states == [TrialState.COMPLETE, TrialState.FAIL]

@@ -18,13 +18,14 @@ from optuna.trial import TrialState
 
 from configs import compare_cells, quickstart_sweep
 from configs._space import Range, grid, int_uniform, log_uniform, uniform
-from experiments import _config
-from experiments._config import load, merge
-from experiments._learner import learner_of
-from experiments._sweep import best, figures, figures_axes, figures_compare, progress, report
-from experiments._sweep.outcomes import Group, Outcome, outcome
-from experiments._sweep.plan import Sweep, workdir
-from experiments._sweep.slots import ENDING, RESULT, RETRIES
+from experiments.building.learners import learner_of
+from experiments.config import command_line
+from experiments.config.fields import merge
+from experiments.config.loading import load
+from experiments.sweeps import best, figures_all, figures_axes, figures_compare, progress, report
+from experiments.sweeps.outcomes import Group, Outcome, outcome
+from experiments.sweeps.plan import Sweep, workdir
+from experiments.sweeps.slots import ENDING, RESULT, RETRIES
 from r3nn.cells import CELLS
 from r3nn.model import count_params
 from r3nn.tasks import get_task
@@ -170,7 +171,7 @@ def test_best_json_says_how_to_train_it_again(finished):
     assert [(run["seed"], run["held_out"]) for run in said["runs"]] == list(enumerate(values))
     assert said["test"] == pytest.approx(1.01 * np.median(values)) and said["best_run"]["slot"] == 21
     assert said["best_run"]["command"] in out and said["full_length"] in out
-    config = _config.parse(shlex.split(said["full_length"])[1:], "").config
+    config = command_line.parse(shlex.split(said["full_length"])[1:], "").config
     assert "quickstart_sweep.py:full" in said["full_length"]
     assert (config.train.updates, config.train.length) == (1500, 200)
     assert config.optimizer.lr == said["configuration"]["optimizer.lr"]
@@ -273,7 +274,7 @@ def test_a_curve_that_stopped_early_keeps_its_last_value():
     made = [trial(sweep, slot, {"seed": slot}, curve) for slot, curve in enumerate(curves)]
     made.append(trial(sweep, 3, {"seed": 3}, {10: 9.0}, TrialState.PRUNED))
     (group,) = outcome(sweep, made).groups
-    x, low, y, high = figures.spread(group)
+    x, low, y, high = figures_all.spread(group)
     assert (list(x), list(low), list(high)) == ([10, 20, 30], [4, 2, 1], [9, 9, 9])
     assert list(y) == [5.5, 4.5, 2.5]
 
@@ -286,7 +287,7 @@ def test_a_curve_that_failed_is_infinitely_bad_from_there_on():
         trial(sweep, 1, {"seed": 1}, {10: 1.0}, **failed),
     ]
     (group,) = outcome(sweep, [*made, trial(sweep, 2, {"seed": 2}, {}, **failed)]).groups
-    _, low, y, high = figures.spread(group)
+    _, low, y, high = figures_all.spread(group)
     assert (list(low), list(y), list(high)) == ([1, 2], [3, np.inf], [np.inf, np.inf])
 
 
@@ -312,8 +313,8 @@ def by_optimizer(count: int) -> Outcome:
 
 
 def test_importance_is_of_configurations_and_not_of_few():
-    assert figures.importance(by_optimizer(9)) is None  # 27 runs
-    (ax,) = figures.importance(by_optimizer(12)).axes
+    assert figures_all.importance(by_optimizer(9)) is None  # 27 runs
+    (ax,) = figures_all.importance(by_optimizer(12)).axes
     assert "n = 12" in ax.get_title(loc="left")
     shares = {
         label.get_text(): bar.get_width() for label, bar in zip(ax.get_yticklabels(), ax.patches, strict=True)
@@ -349,7 +350,7 @@ def test_failed_runs_stand_at_the_bad_end_and_count_in_medians():
     adam, sgd = found.groups
     assert sgd.values["optimizer.name"] == "sgd" and (sgd.test, sgd.updates) == (np.inf, np.inf)
     assert lines_of(found)[-1][2:5] == ["-", "-", "-"]  # median, worst, test
-    (history,), compare = figures.history(found).axes, figures_compare.compare(found).axes
+    (history,), compare = figures_all.history(found).axes, figures_compare.compare(found).axes
     slices = figures_axes.slices(found).axes[0]
     for ax, along in ((history, 1), *((ax, 0) for ax in compare), (slices, 1)):
         ax.figure.draw_without_rendering()

@@ -1,0 +1,1 @@
+"""Configs: their fields, the files that declare them, and what may not stand together."""

@@ -1,0 +1,1 @@
+"""What was learned, measured: long sequences in chunks, intervals, and free-running generation."""

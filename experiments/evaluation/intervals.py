@@ -1,0 +1,62 @@
+"""What a sample of sequences says about a metric: its value, and a 95% interval."""
+
+import functools
+import math
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from r3nn.training import Learner, Streamed
+
+
+class Estimate(NamedTuple):
+    """A metric over sequences, its 95% interval, and what the best guess without the inputs gets."""
+
+    value: float
+    low: float
+    high: float
+    baseline: float
+
+
+def estimates(streamed: Streamed, tally, length: int) -> dict[str, Estimate]:
+    """The metrics of a tally [N], the headline first, each with its 95% interval over the N sequences."""
+    learner = streamed.learner
+    values, each = _metrics(learner, tally)
+    trivial = streamed.baseline(length)
+    names = sorted(values, key=lambda name: (name != learner.metric, name))
+    return {
+        name: Estimate(
+            float(values[name]),
+            *interval(name, values[name], each[name]),
+            float(trivial.get(name, math.nan)),
+        )
+        for name in names
+    }
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _metrics(learner: Learner, tally):
+    """The metrics of all sequences together, and those of each alone, [N]."""
+    alone = lambda row: learner.metrics(jax.tree.map(lambda leaf: leaf[None], row))
+    return learner.metrics(tally), jax.vmap(alone)(tally)
+
+
+def interval(name: str, value: float, each: np.ndarray) -> tuple[float, float]:
+    """95% interval of a mean over sequences, from each sequence's own value [N].
+
+    Fractions (accuracies): Wilson's for N trials. The steps of one sequence hang together, so they are no
+    trials of their own; for a fraction of steps this errs to the wide side. Others: normal.
+    """
+    if "accuracy" in name or name.startswith("within"):
+        return wilson(float(value), len(each))
+    margin = 1.96 * float(np.std(np.asarray(each, np.float64), ddof=1)) / math.sqrt(len(each))
+    return float(value) - margin, float(value) + margin
+
+
+def wilson(fraction: float, trials: int, z: float = 1.96) -> tuple[float, float]:
+    """The score interval of a fraction. Source: Wilson 1927."""
+    middle = fraction + z * z / (2 * trials)
+    margin = z * math.sqrt(max(0.0, fraction * (1 - fraction)) / trials + (z / (2 * trials)) ** 2)
+    scale = 1 + z * z / trials
+    return max(0.0, (middle - margin) / scale), min(1.0, (middle + margin) / scale)

@@ -1,0 +1,92 @@
+"""The look of all our figures: one place for colours, sizes and how a baseline is drawn."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.program.files import replacing
+
+# Okabe & Ito's colours, told apart by the colour-blind and in grey; the first is the one that matters.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+INK, PALE = "#333333", "#767676"
+STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": PALE,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+def axes(columns: int = 1, width: float = 6.4, height: float = 3.8) -> tuple[Figure, list[Axes]]:
+    """A figure of `columns` panels side by side, `width` x `height` inches each; no global state."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(columns * width, height), layout="constrained")
+        return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+
+
+def name(ax: Axes, title: str, x: str, y: str = ""):
+    """What a panel shows (above it, the y axis included where `y` is left out), and its axes."""
+    ax.set_title(title, loc="left", fontsize=11, fontweight="bold", pad=22)
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+
+
+def curve(ax: Axes, x: Sequence, y: Sequence, *, low=None, high=None, color=COLORS[0], **options):
+    """A line through (x, y), [N] each, and the band from low to high [N] around it, if given."""
+    if low is not None:
+        ax.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
+    ax.plot(x, y, **{"color": color, "linewidth": 1.8} | options)
+
+
+def baseline(ax: Axes, x: Sequence, y: Sequence, label: str):
+    """What trivial predictions get, (x, y) [N] each: dashed, and named beside the panel."""
+    ax.plot(x, y, color=PALE, linewidth=1.2, linestyle=(0, (5, 3)))
+    place = dict(xycoords=ax.get_yaxis_transform(), xytext=(4, 0), textcoords="offset points", va="center")
+    ax.annotate(label, (1, y[-1]), color=PALE, fontsize=9, annotation_clip=False, **place)
+
+
+def mark(ax: Axes, low: float, high: float, label: str):
+    """The stretch of the x axis from low to high, or a line where they are one, named above the panel."""
+    if low == high:
+        ax.axvline(high, color=INK, linewidth=1, linestyle=(0, (1, 2)))
+    else:
+        ax.axvspan(low, high, color=COLORS[4], alpha=0.15, linewidth=0)
+    place = dict(xycoords=ax.get_xaxis_transform(), xytext=(0, 4), textcoords="offset points")
+    align = "center" if low == high else "left"
+    ax.annotate(label, (low, 1), fontsize=9, color=INK, ha=align, **place)
+
+
+def log_lengths(ax: Axes, lengths: Sequence[int]):
+    """A logarithmic axis of lengths, with the numbers written out (at most nine of them)."""
+    ax.set_xscale("log", base=2)
+    shown = list(lengths)[:: -(-len(lengths) // 9)]
+    ax.set_xticks(shown, [f"{length:,}" for length in shown], minor=False)
+    ax.set_xticks([], minor=True)
+
+
+def log_values(ax: Axes, values: Sequence[float]):
+    """A logarithmic axis of values, where they are positive and span more than a factor of three."""
+    values = [value for value in np.ravel(values) if np.isfinite(value)]
+    if values and min(values) > 0 and max(values) > 3 * min(values):
+        ax.set_yscale("log")
+
+
+def save(figure: Figure, path: str | os.PathLike, **metadata: str):
+    """Write a PNG, all at once: who looks meanwhile sees the old one or the new one. Raises: NotSaved.
+
+    metadata: texts in the file, by keywords of the PNG standard, such as Title.
+    """
+    with replacing(Path(path)) as file, matplotlib.rc_context(STYLE):
+        figure.savefig(file, format="png", dpi=160, metadata=metadata)

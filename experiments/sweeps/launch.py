@@ -1,0 +1,155 @@
+"""From a command line to a running sweep: everything is checked before anything is created."""
+
+import contextlib
+import os
+
+import jax
+import optuna
+from optuna.storages import RDBStorage
+
+from configs._space import Axis, Grid, Range
+from experiments.building.assembly import build
+from experiments.config import command_line
+from experiments.config.fields import complete
+from experiments.errors import BadInput, Ending, Interrupted
+from experiments.sweep import Asked
+from experiments.sweeps import checks, places, plan, report, slots, study
+from experiments.sweeps.folder import Folder, difference, file_system
+from experiments.sweeps.plan import Sweep
+from experiments.sweeps.secrets import MARK, VARIABLE
+from experiments.sweeps.study import Away, Database
+from experiments.sweeps.supervise import supervise
+
+TRIALS = 16  # configurations to sample, where --trials does not say
+MOST = 10**6  # runs of a sweep
+NETWORKED = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "lustre", "gpfs", "afs", "9p")
+
+
+def launch(asked: Asked) -> None:
+    """Does what experiments/sweep.py was asked for. Raises: the `Ending`s of experiments.errors."""
+    jax.config.update("jax_platforms", "cpu")  # of this process: GPUs are for its workers
+    sweep = planned(asked)
+    folder = Folder(asked.workdir)
+    database = study.database(asked.storage, folder.database)
+    if asked.workdir:
+        folder.check(sweep, database.shown)
+    print(describe(sweep, asked, database))
+    if asked.dry_run:
+        print("Nothing was created.")
+        return
+    prepare(asked, sweep, folder, database)
+    with study.connected(database) as storage:
+        trials = joined(asked, sweep, storage, database)
+        folder.create(sweep, database.shown)
+        slots.reopen(trials, sweep)
+        try:
+            supervise(trials, sweep, folder, database, asked.workers, asked.together)
+        except Interrupted:
+            with contextlib.suppress(Away):
+                report.save(trials, sweep, folder.path)
+            raise
+        found = report.finish(trials, sweep, folder.path)
+    if found.best is None:
+        raise Ending(f"none of the {sweep.total} runs succeeded: {folder.path}/trials.csv says why.")
+
+
+def planned(asked: Asked) -> Sweep:
+    """The sweep of a command line, checked: its axes are fields, their values fit. Raises: BadInput."""
+    study.check_sampler(asked.sampler)
+    base = command_line.parse(["sweep", f"--config={asked.config}", "--dry_run", *asked.overrides], "").config
+    axes = plan.space(asked.config)
+    checks.names(axes, asked.overrides)
+    config = complete(base)
+    learner = build(config, allow_code=True).learner
+    sweep = Sweep(
+        config=asked.config,
+        overrides=asked.overrides,
+        base=base.to_dict(),
+        axes=axes,
+        trials=_trials(asked, axes),
+        sampler=asked.sampler,
+        pruner=asked.pruner,
+        seed=asked.seed,
+        metric=learner.metric,
+        higher_is_better=learner.higher_is_better,
+    )
+    if sweep.total > MOST:
+        raise BadInput(
+            f"--config={asked.config}: get_sweep() and --trials={sweep.trials} make {sweep.total:,} runs; "
+            f"they must be at most {MOST:,}."
+        )
+    checks.values(sweep)
+    return sweep
+
+
+def _trials(asked: Asked, axes: dict[str, Axis]) -> int:
+    sampled = any(not isinstance(axis, Grid) for axis in axes.values())
+    if not sampled and asked.trials is not None:
+        raise BadInput(
+            f"--trials={asked.trials}: all axes of {asked.config} are grids, so there is nothing to sample; "
+            "leave it out."
+        )
+    return (asked.trials or TRIALS) if sampled else 1
+
+
+def prepare(asked: Asked, sweep: Sweep, folder: Folder, database: Database) -> None:
+    """The folder, where the database is a file in it; others are asked first. Raises: BadInput."""
+    if not database.file:
+        return
+    kind = file_system(folder.path)
+    if kind in NETWORKED:
+        print(
+            f"{folder.path} is on a network file system ({kind}), where SQLite may lose trials: take a "
+            "folder on a local disk, or --storage=postgresql://user@host/name."
+        )
+    folder.create(sweep, database.shown)
+
+
+def joined(asked: Asked, sweep: Sweep, storage: RDBStorage, database: Database) -> optuna.Study:
+    """The study, which is that of the folder's name and of this very sweep. Raises: BadInput."""
+    found = study.opened(storage, os.path.normpath(asked.workdir), sweep)
+    before = study.recorded(found)
+    field = before and difference(sweep, before)
+    if field is not None:
+        raise BadInput(
+            f"{database.said}: has a sweep of --workdir={asked.workdir} that differs in {field}; "
+            "repeat its command, or take another folder."
+        )
+    if before is None or before.trials < sweep.trials:
+        study.record(found, sweep)
+    return found
+
+
+def describe(sweep: Sweep, asked: Asked, database: Database) -> str:
+    """The plan, in words."""
+    cells = len(sweep.cells)
+    first = {name: plan.edges(axis)[0] for name, axis in sweep.axes.items()}
+    note = f" (all on this machine can read command lines: {VARIABLE} keeps the password out)"
+    note = note if asked.storage and MARK in database.shown else ""
+    rows = {
+        "runs": f"{sweep.total}: {sweep.trials} configurations x {cells} cells of the grids",
+        **{f"  {name}": _words(axis) for name, axis in sweep.axes.items()},
+        "sampler, pruner": f"{sweep.sampler}, {sweep.pruner}; "
+        f"{'highest' if sweep.higher_is_better else 'lowest'} held-out {sweep.metric}",
+        "trials kept in": database.shown + note,
+        "workers": "; ".join(_place(place) for place in places.places(asked.workers)),
+        "a run": sweep.command(f"{asked.workdir or 'DIR'}/{plan.workdir(0)}", first),
+    }
+    return "\n".join(f"{name:20} {value}" for name, value in rows.items())
+
+
+def _words(axis: Axis) -> str:
+    if not isinstance(axis, Range):
+        kind = "each of" if isinstance(axis, Grid) else "one of"
+        return f"{kind} {', '.join(map(str, axis.values))}"
+    return f"{axis.low} to {axis.high}{', logarithmic' if axis.log else ''}"
+
+
+def _place(place: places.Place) -> str:
+    gpu = place.environment.get("CUDA_VISIBLE_DEVICES")
+    cores = f"core{'s' * (len(place.cores) != 1)} {_numbers(place.cores)}" if place.cores else "all cores"
+    return cores if gpu is None else f"GPU {gpu}, {cores}"
+
+
+def _numbers(cores: list[int]) -> str:
+    return str(cores[0]) if len(cores) == 1 else f"{cores[0]}-{cores[-1]}"

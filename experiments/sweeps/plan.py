@@ -1,0 +1,148 @@
+"""What a sweep tries: its axes, its slots, and the config and command of each run."""
+
+import dataclasses
+import functools
+import inspect
+import itertools
+import math
+import runpy
+import shlex
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from configs import _space
+from configs._fields import nested
+from configs._space import Axis, Grid, Range
+from experiments.config.fields import fields, merge
+from experiments.config.loading import running
+from experiments.errors import BadInput
+from experiments.run.grouping import free
+
+Values = dict[str, Any]  # config field -> value
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """N configurations are sampled; each is run in every cell, the product of all grids.
+
+    A run is known by its slot, 0 .. total-1: configuration = slot // number of cells, cell = the rest.
+    """
+
+    config: str  # as --config names it
+    overrides: tuple[str, ...]  # the --config.FIELD=VALUE of the command line
+    base: dict[str, Any]  # the whole config before any axis
+    axes: dict[str, Axis]  # by config field
+    trials: int  # N
+    sampler: str
+    pruner: str
+    seed: int  # of the sampler
+    metric: str
+    higher_is_better: bool
+
+    @functools.cached_property
+    def traced(self) -> tuple[str, ...]:
+        """The fields that no compiled program depends on: runs that differ in these alone share one."""
+        return free(ConfigDict(self.base))
+
+    @functools.cached_property
+    def sampled(self) -> dict[str, Axis]:
+        """The axes that a sampler decides."""
+        return {name: axis for name, axis in self.axes.items() if not isinstance(axis, Grid)}
+
+    @functools.cached_property
+    def cells(self) -> list[Values]:
+        """The product of the grids: traced fields change faster than others, the seed fastest."""
+        grids = {name: axis.values for name, axis in self.axes.items() if isinstance(axis, Grid)}
+        names = sorted(grids, key=lambda name: (name in self.traced, name == "seed"))
+        rows = itertools.product(*(grids[name] for name in names))
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    @property
+    def total(self) -> int:
+        """How many slots the sweep has, one a run."""
+        grids = (len(axis.values) for axis in self.axes.values() if isinstance(axis, Grid))
+        return self.trials * math.prod(grids)
+
+    def configuration(self, slot: int) -> int:
+        """Which of the N a slot belongs to."""
+        return slot // len(self.cells)
+
+    def cell(self, slot: int) -> Values:
+        """The grids' values in a slot."""
+        return self.cells[slot % len(self.cells)]
+
+    def architecture(self, values: Values) -> Values:
+        """The values that decide which program is compiled."""
+        return {name: value for name, value in values.items() if name not in self.traced}
+
+    def config_of(self, values: Values) -> ConfigDict:
+        """The config of a run. Raises: BadInput for a name or type that is no config's."""
+        return with_values(ConfigDict(self.base), values)
+
+    def command(self, workdir: str, values: Values) -> str:
+        """What repeats a run by itself, at this length or, with a longer --config.train.updates, another."""
+        fields = [f"--config.{name}={word(value)}" for name, value in values.items()]
+        start = ["scripts/run", "experiments/train.py", f"--config={self.config}", f"--workdir={workdir}"]
+        return shlex.join([*start, *self.overrides, *fields])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Writes the sweep as JSON can hold it."""
+        axes = {
+            name: {"kind": type(axis).__name__, **dataclasses.asdict(axis)}
+            for name, axis in self.axes.items()
+        }
+        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {**plain, "overrides": list(self.overrides), "axes": axes}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "Sweep":
+        """Reads back what `to_dict` wrote."""
+        known = {field.name: data[field.name] for field in dataclasses.fields(cls)}
+        axes = {name: _axis(**axis) for name, axis in data["axes"].items()}
+        return cls(**{**known, "overrides": tuple(data["overrides"]), "axes": axes})
+
+
+def _axis(kind: str, **options) -> Axis:
+    values = {name: tuple(x) if isinstance(x, list) else x for name, x in options.items()}
+    return getattr(_space, kind)(**values)
+
+
+def workdir(slot: int) -> str:
+    """A run's folder, relative to that of its sweep."""
+    return f"trials/{slot:05d}"
+
+
+def word(value: Any) -> str:
+    """A value as a command line says it, so that reading gives the same value again."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def with_values(config: ConfigDict, values: Values) -> ConfigDict:
+    """`config` with some fields set. Raises: BadInput for a name or type that is no config's."""
+    return merge(ConfigDict(nested({**dict(fields(config)), **values})))
+
+
+def space(name: str) -> dict[str, Axis]:
+    """The axes that "FILE.py" or "FILE.py:VARIANT" declares, a file that is there. Raises: BadInput."""
+    path, _, variant = name.partition(":")
+    get_sweep = runpy.run_path(path).get("get_sweep")
+    if get_sweep is None:
+        raise BadInput(
+            f"--config={name}: {path} does not define get_sweep(), which says what to try; "
+            "configs/quickstart_sweep.py shows one."
+        )
+    takes = variant and inspect.signature(get_sweep).parameters
+    with running("--config", f"{name}: get_sweep()"):
+        axes = get_sweep(variant) if takes else get_sweep()
+    if not (isinstance(axes, dict) and axes and all(isinstance(axis, Axis) for axis in axes.values())):
+        raise BadInput(
+            f"--config={name}: get_sweep() must return config fields with what configs/_space.py makes, such "
+            f"as {{'seed': grid(range(5))}}, got {axes!r}."
+        )
+    return axes
+
+
+def edges(axis: Axis) -> tuple:
+    """The values of an axis, or the ends of a range."""
+    return (axis.low, axis.high) if isinstance(axis, Range) else axis.values

@@ -1,0 +1,133 @@
+"""How far a sweep is: a bar on a terminal, plain lines elsewhere."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import TextIO
+
+import rich.console
+import rich.progress
+from optuna.trial import FrozenTrial, TrialState
+
+from experiments.program.durations import QUIET, duration
+from experiments.sweeps import slots
+from experiments.sweeps.plan import Sweep
+
+
+def line(sweep: Sweep, trials: Sequence[FrozenTrial]) -> str:
+    """The trials that count, in words: how many ended how, how many run, and the best so far."""
+    words = [f"{count(trials, TrialState.RUNNING)} running"]
+    for name, number in (
+        ("pruned", count(trials, TrialState.PRUNED)),
+        ("failed", sum(t.state == TrialState.FAIL and slots.finished(t) for t in trials)),
+    ):
+        if number:
+            words.append(f"{number} {name}")
+    found = best(sweep, trials)
+    if found is not None:
+        words.append(f"best held-out {sweep.metric} {found.value:.4g} ({told(found.params)})")
+    return ", ".join(words)
+
+
+def count(trials: Sequence[FrozenTrial], state: TrialState) -> int:
+    """Of a state."""
+    return sum(trial.state == state for trial in trials)
+
+
+def best(sweep: Sweep, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    """The complete trial with the best held-out value."""
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    pick = max if sweep.higher_is_better else min
+    return pick(complete, key=lambda trial: trial.value, default=None)
+
+
+def told(values: dict) -> str:
+    """Values of a run, short."""
+    short = lambda value: f"{value:.3g}" if isinstance(value, float) else str(value)
+    return " ".join(f"{name}={short(value)}" for name, value in values.items())
+
+
+class Pace:
+    """When all runs will be done, from how far they came since the first look."""
+
+    def __init__(self, sweep: Sweep):
+        self._sweep, self._first = sweep, None
+
+    def left(self, trials: Sequence[FrozenTrial], now: float) -> str:
+        """In words, "" while nothing is known. now: seconds of a clock."""
+        done = sum(share(self._sweep, trial) for trial in trials)
+        self._first = self._first or (now, done)
+        began, before = self._first
+        if done <= before or done >= self._sweep.total:
+            return ""
+        return f", about {duration((self._sweep.total - done) * (now - began) / (done - before))} left"
+
+
+def share(sweep: Sweep, trial: FrozenTrial) -> float:
+    """Of its updates, as far as it has told; 1 for a trial that is done."""
+    if slots.finished(trial):
+        return 1.0
+    updates = trial.params.get("train.updates", sweep.base["train"]["updates"])
+    return min(1.0, max(trial.intermediate_values, default=0) / updates)
+
+
+class Plain:
+    """Lines, for log files and pipes."""
+
+    def __init__(self, sweep: Sweep, out: TextIO):
+        self._sweep, self._out, self._pace = sweep, out, Pace(sweep)
+        self._last, self._shown = -QUIET, None
+
+    def say(self, text: str) -> None:
+        """A line that matters."""
+        print(text, file=self._out, flush=True)
+
+    def show(self, trials: Sequence[FrozenTrial]) -> None:
+        """How far it is; only what is new, and not more often than every few seconds."""
+        done = sum(map(slots.finished, trials))
+        now, text = time.monotonic(), line(self._sweep, trials)
+        left, quiet = self._pace.left(trials, now), now - self._last < QUIET and done < self._sweep.total
+        if (done, text) != self._shown and not quiet:
+            self._last, self._shown = now, (done, text)
+            self.say(f"{done}/{self._sweep.total} runs done{left}: {text}")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Bar:
+    """The same as a bar that stays at the bottom of a terminal."""
+
+    def __init__(self, sweep: Sweep, out: TextIO):
+        self._sweep, self._pace = sweep, Pace(sweep)
+        self._bar = rich.progress.Progress(
+            rich.progress.BarColumn(),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TextColumn("runs {task.description}", markup=False),
+            console=rich.console.Console(file=out, highlight=False),
+        )
+        self._task = self._bar.add_task("", total=sweep.total)
+        self._bar.start()
+
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        self._bar.console.print(text, markup=False, soft_wrap=True)
+
+    def show(self, trials: Sequence[FrozenTrial]) -> None:
+        """Moves the bar."""
+        done, left = sum(map(slots.finished, trials)), self._pace.left(trials, time.monotonic())
+        text = f"done{left}: {line(self._sweep, trials)}"
+        self._bar.update(self._task, completed=done, description=text)
+
+    def close(self) -> None:
+        """Leaves the bar as it is."""
+        self._bar.stop()
+
+
+@contextlib.contextmanager
+def screen(sweep: Sweep, out: TextIO | None = None) -> Iterator[Plain | Bar]:
+    """A `Bar` where `out` (stdout) is a terminal, `Plain` elsewhere."""
+    out = out or sys.stdout
+    with contextlib.closing((Bar if out.isatty() else Plain)(sweep, out)) as made:
+        yield made
