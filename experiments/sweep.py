@@ -11,7 +11,6 @@ belongs in ~/.pgpass or PGPASSWORD, or the whole URL in R3NN_STORAGE: all on a m
 
 import re
 import sys
-from typing import NamedTuple
 
 from absl import flags
 
@@ -19,27 +18,14 @@ from experiments import errors
 from experiments.config.fields import explained
 from experiments.errors import BadInput
 from experiments.program.flags import bad, expanded
+from experiments.sweeps.request import Asked
 from experiments.sweeps.secrets import MARK, hide
 from r3nn._names import check_choice, check_int, unknown
 
 SAMPLERS = ("tpe", "random", "qmc", "nsgaii", "cmaes", "gp")
 PRUNERS = ("none", "median", "percentile", "halving", "hyperband")
-
-
-class Asked(NamedTuple):
-    """What a command line says."""
-
-    config: str
-    workdir: str
-    workers: int
-    trials: int | None
-    sampler: str
-    pruner: str
-    storage: str
-    together: int
-    seed: int
-    dry_run: bool
-    overrides: tuple[str, ...]  # --config.FIELD=VALUE
+#: what Python is called with, to be a worker
+WORKER = ("-c", "import sys; from experiments.sweep import work; sys.exit(work())")
 
 
 def main(argv: list[str]) -> int:
@@ -50,9 +36,18 @@ def main(argv: list[str]) -> int:
 def _main(argv: list[str]) -> None:
     asked = parse(argv)
     # Imported late: what is above answers --help and a misspelt flag at once.
+    from experiments.run import services
     from experiments.sweeps import launch
 
-    launch.launch(asked)
+    launch.launch(asked, services, WORKER)
+
+
+def work() -> int:
+    """Does what a worker's process is started for -> the exit status."""
+    from experiments.run import services
+    from experiments.sweeps import worker
+
+    return worker.main(services)
 
 
 def parse(argv: list[str]) -> Asked:

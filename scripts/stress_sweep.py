@@ -20,8 +20,9 @@ from pathlib import Path
 import optuna
 from optuna.trial import TrialState
 
+from experiments.program.locks import free
 from experiments.sweeps import study
-from experiments.sweeps.folder import Folder, free
+from experiments.sweeps.folder import Folder
 from experiments.sweeps.slots import current, finished, trials_of
 
 ROOT = Path(__file__).resolve().parent.parent

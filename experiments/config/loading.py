@@ -1,15 +1,14 @@
 """The Python files that declare configs: they are run, and what they return is checked."""
 
-import contextlib
 import inspect
 import runpy
-from collections.abc import Iterator
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from configs import default
 from experiments.errors import BadInput
+from experiments.program.python_files import running
 
 
 def load(name: str) -> ConfigDict:
@@ -32,19 +31,6 @@ def load(name: str) -> ConfigDict:
             f"--config={name}: get_config() must return a ConfigDict, got {type(config).__name__}."
         )
     return config
-
-
-@contextlib.contextmanager
-def running(field: str, name: str) -> Iterator[None]:
-    """Around what runs code of the file that a field names. Raises: BadInput for whatever that raises."""
-    try:
-        yield
-    except (AttributeError, BadInput, ValueError) as error:  # they speak for themselves
-        text = " ".join(str(error.args[0] if error.args else error).split())
-        raise BadInput(f"{field}={name}: {text.rstrip('.')}.") from error
-    except (Exception, SystemExit) as error:
-        what = f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"
-        raise BadInput(f"{field}={name}: cannot be run ({what}); R3NN_TRACEBACK=1 shows where.") from error
 
 
 def config_names() -> list[str]:

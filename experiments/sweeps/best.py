@@ -6,9 +6,6 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from experiments.config import command_line
-from experiments.config.fields import complete
-from experiments.errors import BadInput
 from experiments.program.durations import duration
 from experiments.sweeps.outcomes import SEED, Outcome, Run, number
 from experiments.sweeps.plan import Sweep
@@ -57,20 +54,12 @@ def full_length(sweep: Sweep, run: Run, folder: Path) -> str:
         dataclasses.replace(sweep, config=config, overrides=long) for config in (f"{path}:full", sweep.config)
     ]
     commands = [one.command(f"{folder}/full", run.values) for one in (*wanted, sweep)]
-    return next((command for command in commands if _stands(command)), commands[-1])
+    stands = lambda command: sweep.trainer.takes(shlex.split(command)[1:])
+    return next(filter(stands, commands), commands[-1])
 
 
 def _field(word: str) -> str:
     return re.sub(r"^--?(no)?config\.([^=]+).*", r"\2", word, flags=re.DOTALL)
-
-
-def _stands(command: str) -> bool:
-    """Whether train.py takes it."""
-    try:
-        complete(command_line.parse(shlex.split(command)[1:], "").config)
-    except BadInput:
-        return False
-    return True
 
 
 def told(found: Outcome, about: dict[str, Any]) -> str:

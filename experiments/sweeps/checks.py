@@ -6,20 +6,15 @@ from collections.abc import Callable
 
 from configs._space import Axis, Range
 from configs.default import FIELDS
-from experiments.building import assembly
-from experiments.building.assembly import vary
-from experiments.config.fields import check_names, complete
 from experiments.errors import BadInput
-from experiments.run import jax_settings
 from experiments.sweeps import plan
 from experiments.sweeps.plan import Sweep
+from experiments.sweeps.trainer import Trainer
 
-build = functools.partial(assembly.build, allow_code=True)  # the command line names the files
 
-
-def names(axes: dict[str, Axis], overrides: tuple[str, ...]) -> None:
+def names(axes: dict[str, Axis], overrides: tuple[str, ...], trainer: Trainer) -> None:
     """Of the axes: each is a field that matters, and that the command line leaves alone. Raises: BadInput."""
-    check_names(axes)
+    trainer.check_names(axes)
     given = {re.match(r"--?(?:no)?config\.([^=]+)", word)[1] for word in overrides}
     for name, axis in axes.items():
         field = FIELDS.get(name)  # None: of an open group
@@ -36,18 +31,19 @@ def names(axes: dict[str, Axis], overrides: tuple[str, ...]) -> None:
 def values(sweep: Sweep) -> None:
     """Of each axis beside the first values of the others. Raises: BadInput."""
     first = {name: plan.edges(axis)[0] for name, axis in sweep.axes.items()}
-    experiment = _checked(sweep, first, build)
-    jax_settings.check_cache(experiment.config)
+    trainer = sweep.trainer
+    experiment = _checked(sweep, first, trainer.build)
+    trainer.check_cache(experiment.config)
     for name, axis in sweep.axes.items():
         tried = plan.edges(axis)
         numbers = [value for value in tried if not isinstance(value, str)]
         for value in tried[1:]:
             if name in sweep.traced:
-                check = functools.partial(vary, experiment)
+                check = functools.partial(trainer.vary, experiment)
             elif isinstance(value, str) or value in (min(numbers), max(numbers)):
-                check = build
+                check = trainer.build
             else:
-                check = complete  # between numbers that fit
+                check = trainer.complete  # between numbers that fit
             _checked(sweep, {**first, name: value}, check, name)
 
 
@@ -55,7 +51,7 @@ def _checked(sweep: Sweep, values: plan.Values, check: Callable, name: str = "")
     """check(the config of these values), with the axis in the sentence where it complains."""
     try:
         found = check(sweep.config_of(values))
-        if check is build and found.learner.metric != sweep.metric:
+        if check == sweep.trainer.build and found.learner.metric != sweep.metric:
             raise BadInput(
                 f"config.task.name={values[name]!r}: is measured by its {found.learner.metric}; it must be "
                 f"by its {sweep.metric}, as {sweep.base['task']['name']!r} is, to be compared."

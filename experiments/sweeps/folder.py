@@ -1,19 +1,13 @@
 """The folder of a sweep: its files, whose it is, and who of this machine may do what in it."""
 
-import contextlib
-import fcntl
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
-from ml_collections import ConfigDict
-
-from experiments.config.fields import first_difference, merge
 from experiments.errors import BadInput
-from experiments.program.files import append, make, to_json, write, writing
-from experiments.saved.workdir import LOCK
+from experiments.program.files import make, to_json, write, writing
 from experiments.sweeps.plan import Sweep
 from experiments.sweeps.secrets import VARIABLE, place, shown
+from experiments.sweeps.trainer import Trainer
 
 
 class Folder:
@@ -53,7 +47,7 @@ class Folder:
             )
 
     def _check_same(self, sweep: Sweep, storage: str) -> None:
-        before, kept = self.read()
+        before, kept = self.read(sweep.trainer)
         field = difference(sweep, before)
         if field is None and place(storage) != place(kept):
             field = f"where its trials are recorded ({shown(kept)}: --storage, or {VARIABLE})"
@@ -63,11 +57,11 @@ class Folder:
                 "or take another folder."
             )
 
-    def read(self) -> tuple[Sweep, str]:
+    def read(self, trainer: Trainer) -> tuple[Sweep, str]:
         """(the sweep of this folder, where its trials are recorded). Raises: BadInput."""
         try:
             data = json.loads(self.record.read_text("utf-8"))
-            return Sweep.from_dict(data), data["storage"]
+            return Sweep.from_dict(data, trainer), data["storage"]
         except OSError as error:
             raise BadInput(f"{self.record}: cannot be read ({error.strerror}).") from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -78,15 +72,14 @@ class Folder:
         make(self.path)
         with writing(self.workers):
             self.workers.mkdir(exist_ok=True)
-        before = self.read() if self.record.exists() else None
+        before = self.read(sweep.trainer) if self.record.exists() else None
         if before is None or before[0].trials < sweep.trials or before[1] != storage:
             write(self.record, to_json({**sweep.to_dict(), "storage": storage}))
 
 
 def difference(asked: Sweep, before: Sweep) -> str | None:
     """The first thing that is not as before, as commands name it; to ask for more trials is no difference."""
-    bases = [merge(ConfigDict(sweep.base)) for sweep in (asked, before)]
-    field = first_difference(*bases)
+    field = asked.trainer.difference(asked.base, before.base)
     if field is not None:
         return f"config.{field}"
     names = [*asked.axes, *before.axes]
@@ -97,31 +90,6 @@ def difference(asked: Sweep, before: Sweep) -> str | None:
         return "--trials"
     options = ("config", "sampler", "pruner", "seed")
     return next((f"--{name}" for name in options if getattr(asked, name) != getattr(before, name)), None)
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """A lock among the processes of a machine; one that dies lets go of it."""
-    with writing(path):
-        file = append(path)
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def free(path: Path) -> bool:
-    """Whether no process holds the lock of a file that is there."""
-    with append(path) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
-
-
-def in_use(workdir: Path) -> bool:
-    """Whether a process trains there: a worker that was taken for dead, say."""
-    return (workdir / LOCK).exists() and not free(workdir / LOCK)
 
 
 def file_system(path: Path, mounts: str = "") -> str:

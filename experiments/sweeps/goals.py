@@ -2,9 +2,6 @@
 
 import dataclasses
 
-from experiments.building.learners import learner_of
-from experiments.config.fields import complete
-from experiments.config.loading import running
 from experiments.sweeps.plan import Sweep, Values, edges
 
 
@@ -32,10 +29,6 @@ class Goals:
         key = tuple(matter.items())
         if key not in self._known:
             config = self._sweep.config_of(matter)
-            with running("config.task.name", name := config.task.name):
-                learner = learner_of(complete(config), allow_code=name in self._named)
-            baseline = learner.baseline().get(learner.metric)
-            self._known[key] = Goal(
-                None if baseline is None else float(baseline), config.train.target or None
-            )
+            allowed = config.task.name in self._named
+            self._known[key] = Goal(*self._sweep.trainer.measured(config, allow_code=allowed))
         return self._known[key]

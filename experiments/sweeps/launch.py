@@ -2,33 +2,35 @@
 
 import contextlib
 import os
+from collections.abc import Sequence
 
 import jax
 import optuna
 from optuna.storages import RDBStorage
 
 from configs._space import Axis, Grid, Range
-from experiments.building.assembly import build
-from experiments.config import command_line
-from experiments.config.fields import complete
 from experiments.errors import BadInput, Ending, Interrupted
-from experiments.sweep import Asked
 from experiments.sweeps import checks, places, plan, report, slots, study
 from experiments.sweeps.folder import Folder, difference, file_system
 from experiments.sweeps.plan import Sweep
+from experiments.sweeps.request import Asked
 from experiments.sweeps.secrets import MARK, VARIABLE
 from experiments.sweeps.study import Away, Database
 from experiments.sweeps.supervise import supervise
+from experiments.sweeps.trainer import Trainer
 
 TRIALS = 16  # configurations to sample, where --trials does not say
 MOST = 10**6  # runs of a sweep
 NETWORKED = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "lustre", "gpfs", "afs", "9p")
 
 
-def launch(asked: Asked) -> None:
-    """Does what experiments/sweep.py was asked for. Raises: the `Ending`s of experiments.errors."""
+def launch(asked: Asked, trainer: Trainer, worker: Sequence[str]) -> None:
+    """Does what experiments/sweep.py was asked for. Raises: the `Ending`s of experiments.errors.
+
+    worker: what Python is called with, to be a worker.
+    """
     jax.config.update("jax_platforms", "cpu")  # of this process: GPUs are for its workers
-    sweep = planned(asked)
+    sweep = planned(asked, trainer)
     folder = Folder(asked.workdir)
     database = study.database(asked.storage, folder.database)
     if asked.workdir:
@@ -43,7 +45,7 @@ def launch(asked: Asked) -> None:
         folder.create(sweep, database.shown)
         slots.reopen(trials, sweep)
         try:
-            supervise(trials, sweep, folder, database, asked.workers, asked.together)
+            supervise(trials, sweep, folder, database, asked.workers, asked.together, worker)
         except Interrupted:
             with contextlib.suppress(Away):
                 report.save(trials, sweep, folder.path)
@@ -53,14 +55,13 @@ def launch(asked: Asked) -> None:
         raise Ending(f"none of the {sweep.total} runs succeeded: {folder.path}/trials.csv says why.")
 
 
-def planned(asked: Asked) -> Sweep:
+def planned(asked: Asked, trainer: Trainer) -> Sweep:
     """The sweep of a command line, checked: its axes are fields, their values fit. Raises: BadInput."""
     study.check_sampler(asked.sampler)
-    base = command_line.parse(["sweep", f"--config={asked.config}", "--dry_run", *asked.overrides], "").config
+    base = trainer.base(asked.config, asked.overrides)
     axes = plan.space(asked.config)
-    checks.names(axes, asked.overrides)
-    config = complete(base)
-    learner = build(config, allow_code=True).learner
+    checks.names(axes, asked.overrides, trainer)
+    learner = trainer.build(trainer.complete(base)).learner
     sweep = Sweep(
         config=asked.config,
         overrides=asked.overrides,
@@ -72,6 +73,7 @@ def planned(asked: Asked) -> Sweep:
         seed=asked.seed,
         metric=learner.metric,
         higher_is_better=learner.higher_is_better,
+        trainer=trainer,
     )
     if sweep.total > MOST:
         raise BadInput(
@@ -108,7 +110,7 @@ def prepare(asked: Asked, sweep: Sweep, folder: Folder, database: Database) -> N
 def joined(asked: Asked, sweep: Sweep, storage: RDBStorage, database: Database) -> optuna.Study:
     """The study, which is that of the folder's name and of this very sweep. Raises: BadInput."""
     found = study.opened(storage, os.path.normpath(asked.workdir), sweep)
-    before = study.recorded(found)
+    before = study.recorded(found, sweep.trainer)
     field = before and difference(sweep, before)
     if field is not None:
         raise BadInput(

@@ -12,12 +12,10 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs import _space
-from configs._fields import nested
 from configs._space import Axis, Grid, Range
-from experiments.config.fields import fields, merge
-from experiments.config.loading import running
 from experiments.errors import BadInput
-from experiments.run.grouping import free
+from experiments.program.python_files import running
+from experiments.sweeps.trainer import Trainer
 
 Values = dict[str, Any]  # config field -> value
 
@@ -39,11 +37,12 @@ class Sweep:
     seed: int  # of the sampler
     metric: str
     higher_is_better: bool
+    trainer: Trainer = dataclasses.field(compare=False, repr=False)  # of the runs
 
     @functools.cached_property
     def traced(self) -> tuple[str, ...]:
         """The fields that no compiled program depends on: runs that differ in these alone share one."""
-        return free(ConfigDict(self.base))
+        return self.trainer.free(self.base)
 
     @functools.cached_property
     def sampled(self) -> dict[str, Axis]:
@@ -78,7 +77,7 @@ class Sweep:
 
     def config_of(self, values: Values) -> ConfigDict:
         """The config of a run. Raises: BadInput for a name or type that is no config's."""
-        return with_values(ConfigDict(self.base), values)
+        return self.trainer.with_values(self.base, values)
 
     def command(self, workdir: str, values: Values) -> str:
         """What repeats a run by itself, at this length or, with a longer --config.train.updates, another."""
@@ -92,15 +91,20 @@ class Sweep:
             name: {"kind": type(axis).__name__, **dataclasses.asdict(axis)}
             for name, axis in self.axes.items()
         }
-        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        plain = {name: getattr(self, name) for name in self._recorded()}
         return {**plain, "overrides": list(self.overrides), "axes": axes}
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "Sweep":
+    def from_dict(cls, data: dict[str, Any], trainer: Trainer) -> "Sweep":
         """Reads back what `to_dict` wrote."""
-        known = {field.name: data[field.name] for field in dataclasses.fields(cls)}
+        known = {name: data[name] for name in cls._recorded()}
         axes = {name: _axis(**axis) for name, axis in data["axes"].items()}
-        return cls(**{**known, "overrides": tuple(data["overrides"]), "axes": axes})
+        return cls(**{**known, "overrides": tuple(data["overrides"]), "axes": axes}, trainer=trainer)
+
+    @classmethod
+    def _recorded(cls) -> list[str]:
+        """The fields that say what is tried."""
+        return [field.name for field in dataclasses.fields(cls) if field.name != "trainer"]
 
 
 def _axis(kind: str, **options) -> Axis:
@@ -116,11 +120,6 @@ def workdir(slot: int) -> str:
 def word(value: Any) -> str:
     """A value as a command line says it, so that reading gives the same value again."""
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def with_values(config: ConfigDict, values: Values) -> ConfigDict:
-    """`config` with some fields set. Raises: BadInput for a name or type that is no config's."""
-    return merge(ConfigDict(nested({**dict(fields(config)), **values})))
 
 
 def space(name: str) -> dict[str, Axis]:

@@ -39,6 +39,7 @@ from experiments.errors import BadInput, NotSaved
 from experiments.sweeps import secrets
 from experiments.sweeps.plan import Sweep
 from experiments.sweeps.secrets import VARIABLE, hide
+from experiments.sweeps.trainer import Trainer
 
 HEARTBEAT, GRACE = 15, 120  # seconds between two signs of life, and without one until a trial counts as lost
 TRIES = 8  # of a call of the database; pauses double from 0.1 s, 13 s in all
@@ -196,10 +197,10 @@ def opened(storage: optuna.storages.RDBStorage, name: str, sweep: Sweep) -> optu
     return patiently(make)
 
 
-def recorded(study: optuna.Study) -> Sweep | None:
+def recorded(study: optuna.Study, trainer: Trainer) -> Sweep | None:
     """The sweep that the study is of; None where it is new."""
     known = patiently(lambda: study.user_attrs).get(ATTRIBUTE)
-    return known and Sweep.from_dict(known)
+    return known and Sweep.from_dict(known, trainer)
 
 
 def record(study: optuna.Study, sweep: Sweep) -> None:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import optuna
@@ -16,9 +16,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from experiments.errors import Ending, Interrupted
 from experiments.program.files import append
+from experiments.program.locks import free
 from experiments.program.signals import Signals
 from experiments.sweeps import progress, slots
-from experiments.sweeps.folder import Folder, free
+from experiments.sweeps.folder import Folder
 from experiments.sweeps.places import Place, places
 from experiments.sweeps.plan import Sweep
 from experiments.sweeps.secrets import VARIABLE
@@ -39,6 +40,7 @@ class Local:
     job: Job
     database: Database
     log: Path
+    words: Sequence[str]  # what Python is called with, to be a worker
     process: subprocess.Popen | None = None
 
     def start(self) -> None:
@@ -49,7 +51,7 @@ class Local:
         where = {} if self.database.file else {VARIABLE: self.database.url}
         with append(self.log) as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-u", "-m", "experiments.sweeps.worker"],
+                [sys.executable, "-u", *self.words],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -78,13 +80,19 @@ class Local:
 
 
 def hired(
-    folder: Folder, sweep: Sweep, database: Database, name: str, workers: int, together: int
+    folder: Folder,
+    sweep: Sweep,
+    database: Database,
+    name: str,
+    workers: int,
+    together: int,
+    words: Sequence[str],
 ) -> list[Local]:
     """Workers that are not started yet."""
     found = []
     for place in places(workers):
         job = Job(str(folder.path), sweep.to_dict(), name, together, place.cores, workers)
-        found.append(Local(place, job, database, folder.workers / f"{place.index}.log"))
+        found.append(Local(place, job, database, folder.workers / f"{place.index}.log", words))
     return found
 
 
@@ -116,11 +124,20 @@ class Count:
 
 
 def supervise(
-    study: optuna.Study, sweep: Sweep, folder: Folder, database: Database, workers: int, together: int
+    study: optuna.Study,
+    sweep: Sweep,
+    folder: Folder,
+    database: Database,
+    workers: int,
+    together: int,
+    words: Sequence[str],
 ) -> None:
-    """Until all slots are done. Raises: Interrupted on a signal; Ending where the workers keep dying."""
+    """Until all slots are done. Raises: Interrupted on a signal; Ending where the workers keep dying.
+
+    words: what Python is called with, to be a worker.
+    """
     elsewhere, count = Elsewhere(study, folder), Count()
-    there = hired(folder, sweep, database, study.study_name, workers, together)
+    there = hired(folder, sweep, database, study.study_name, workers, together, words)
     drop = lambda: [local.kill() for local in there]
     with Signals(drop) as signals, progress.screen(sweep) as screen, stopping(there):
         while True:

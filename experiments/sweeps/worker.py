@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import socket
-import sys
 import threading
 from typing import Any, NamedTuple
 
@@ -17,16 +16,14 @@ import optuna
 
 from experiments.errors import Interrupted, ending
 from experiments.program.files import append
+from experiments.program.locks import locked
 from experiments.program.signals import Signals
-from experiments.run import training
-from experiments.run.grouping import together
-from experiments.run.loop import Member
-from experiments.run.training import run_members
 from experiments.sweeps import slots, study
-from experiments.sweeps.folder import Folder, in_use, locked
+from experiments.sweeps.folder import Folder
 from experiments.sweeps.plan import Sweep, workdir
 from experiments.sweeps.slots import Claim, Worker
 from experiments.sweeps.study import Away
+from experiments.sweeps.trainer import Trainer
 from experiments.sweeps.trial import Heart, settle, watch
 
 IDLE = 0.5  # seconds between two looks for work
@@ -56,7 +53,7 @@ class Post(NamedTuple):
     signals: Signals
 
 
-def main() -> int:
+def main(trainer: Trainer) -> int:
     """-> the exit status: 0 once all slots are done, or the input ended."""
     with os.fdopen(os.dup(0)) as order:
         job = Job(**json.loads(order.readline()))
@@ -65,7 +62,7 @@ def main() -> int:
     stop = threading.Event()
     with Signals() as signals:
         threading.Thread(target=_until_alone, args=(stop, signals), daemon=True).start()
-        return ending(lambda: _main(job, stop, signals))
+        return ending(lambda: _main(job, trainer, stop, signals))
 
 
 def _until_alone(stop: threading.Event, signals: Signals) -> None:
@@ -82,8 +79,8 @@ def _stop(signals: Signals) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _main(job: Job, stop: threading.Event, signals: Signals) -> None:
-    folder, sweep = Folder(job.folder), Sweep.from_dict(job.sweep)
+def _main(job: Job, trainer: Trainer, stop: threading.Event, signals: Signals) -> None:
+    folder, sweep = Folder(job.folder), Sweep.from_dict(job.sweep, trainer)
     identity = f"{os.getpid()}-{os.urandom(4).hex()}"
     alive = folder.lock_of(identity)
     there = study.connected(study.database("", folder.database))
@@ -133,7 +130,7 @@ def size(post: Post, first: Claim) -> int:
     fair = -(-(sweep.total - len(begun) + 1) // job.workers)
     ours = sweep.architecture(first.values).items()
     alike = sum(ours >= sweep.architecture(cell).items() for cell in sweep.cells)
-    return min(even(alike, together(config, max(1, len(job.cores)))), fair)
+    return min(even(alike, sweep.trainer.together(config, max(1, len(job.cores)))), fair)
 
 
 def even(count: int, most: int) -> int:
@@ -159,9 +156,9 @@ def run(post: Post, group: list[Claim]) -> None:
     try:
         members = [member(post, claim) for claim in group]
         if len(members) == 1:
-            done(0, training.run(**vars(members[0])))
+            done(0, post.sweep.trainer.run(**members[0]))
         else:
-            run_members(members, done)
+            post.sweep.trainer.run_members(members, done)
     except Away:
         raise
     except Interrupted as stopped:
@@ -177,17 +174,14 @@ def run(post: Post, group: list[Claim]) -> None:
         raise away[0]
 
 
-def member(post: Post, claim: Claim) -> Member:
-    """A trial as an ordinary run in its own folder. Raises: Interrupted."""
+def member(post: Post, claim: Claim) -> dict[str, Any]:
+    """A trial as an ordinary run in its own folder, as `Trainer.run` takes it. Raises: Interrupted."""
     place = post.folder.path / workdir(claim.slot)
-    while in_use(place) and not post.stop.wait(IDLE):
+    while post.sweep.trainer.in_use(place) and not post.stop.wait(IDLE):
         pass  # a worker that was taken for dead is still there
     if post.stop.is_set():
         raise Interrupted("asked to stop before it began.", signal.SIGTERM)
     print(f"\nslot {claim.slot}: {claim.values}", flush=True)
     command = post.sweep.command(str(place), claim.values)
-    return Member(post.sweep.config_of(claim.values), str(place), command, watch(claim))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    config = post.sweep.config_of(claim.values)
+    return dict(config=config, workdir=str(place), command=command, watch=watch(claim))

@@ -31,10 +31,12 @@ from configs._space import Choice, Grid, Range, choice, grid, int_uniform, log_u
 from experiments import errors, sweep
 from experiments.config import command_line
 from experiments.errors import BadInput, Interrupted, NotFinite, NotSaved, Pruned
+from experiments.program.locks import free, locked
 from experiments.program.signals import Signals
+from experiments.run import services
 from experiments.sweeps import launch, outcomes, places, report, slots, study, supervise
 from experiments.sweeps import worker as working
-from experiments.sweeps.folder import Folder, file_system, free, locked
+from experiments.sweeps.folder import Folder, file_system
 from experiments.sweeps.goals import Goals
 from experiments.sweeps.plan import Sweep
 from experiments.sweeps.slots import Worker, all_finished, claim, current, finished, give_back, trials_of
@@ -97,6 +99,7 @@ def tried(**changes) -> Sweep:
         seed=0,
         metric="mse",
         higher_is_better=False,
+        trainer=services,
     )
     return Sweep(**usual | changes)
 
@@ -154,7 +157,10 @@ def test_a_sweep_survives_json_and_tells_what_differs():
     from experiments.sweeps.folder import difference
 
     one = tried()
-    assert Sweep.from_dict(json.loads(json.dumps(one.to_dict()))) == one and difference(one, one) is None
+    assert (
+        Sweep.from_dict(json.loads(json.dumps(one.to_dict())), services) == one
+        and difference(one, one) is None
+    )
     assert difference(one, tried(seed=1)) == "--seed"
     assert difference(one, tried(axes=AXES | {"seed": grid(range(3))})) == "get_sweep()['seed']"
     other = {**one.base, "train": {**one.base["train"], "batch": 3}}
@@ -173,7 +179,7 @@ def test_neither_the_folder_nor_the_database_of_a_sweep_names_code_to_run(tmp_pa
     monkeypatch.setattr(study, "connected", contextlib.nullcontext)
     monkeypatch.setattr(study, "opened", lambda *_: None)
     job = working.Job(str(folder.path), one.to_dict(), "x", together=0, cores=[], workers=1)
-    working._main(job, threading.Event(), Signals())
+    working._main(job, services, threading.Event(), Signals())
     assert seen == [one]
     goals = Goals(one)
     assert goals.of({"task.name": "adding"}).baseline == pytest.approx(1 / 6)
@@ -188,14 +194,14 @@ def test_trials_can_be_raised_but_not_lowered(tmp_path):
     for each in (few, more):
         folder.check(each, "here")
         folder.create(each, "here")
-    assert folder.read() == (more, "here")
+    assert folder.read(services) == (more, "here")
     with pytest.raises(BadInput, match="holds another sweep, which differs in --trials"):
         folder.check(few, "here")
     database = study.database("", tmp_path / "sweep.db")
     asked = sweep.parse(["sweep.py", "--config=x", f"--workdir={tmp_path}"])
     with study.connected(database) as storage:
         for each in (few, more):
-            assert study.recorded(launch.joined(asked, each, storage, database)) == each
+            assert study.recorded(launch.joined(asked, each, storage, database), services) == each
         with pytest.raises(BadInput, match="differs in --trials"):
             launch.joined(asked, few, storage, database)
 
@@ -384,7 +390,7 @@ def test_a_worker_whose_database_is_away_saves_and_ends(monkeypatch):
     group = [claim(there, one, worker("a")) for _ in range(2)]
     asked = []
     monkeypatch.setattr(working, "_stop", lambda signals: asked.append("to save"), raising=False)
-    monkeypatch.setattr(working, "run_members", lambda members, done: done(0, outcome(0.5)))
+    monkeypatch.setattr(services, "run_members", lambda members, done: done(0, outcome(0.5)))
     with monkeypatch.context() as patch:
         patch.setattr(there._storage, "set_trial_state_values", broken)
         with pytest.raises(NotSaved, match="the server has gone"):
@@ -406,7 +412,7 @@ def test_a_run_whose_database_is_away_ends_with_a_sentence(monkeypatch):
         monkeypatch.setattr(there._storage, "set_trial_intermediate_value", broken)
         watch(10, 0.5)
 
-    monkeypatch.setattr(working.training, "run", train)
+    monkeypatch.setattr(services, "run", train)
     with pytest.raises(NotSaved, match="the server has gone"):
         run(post_of(there, one), [held])
     assert there.trials[0].state == TrialState.RUNNING
@@ -420,7 +426,7 @@ def test_what_failed_because_of_its_folder_is_taken_up_again_by_the_same_command
     def fail(**member):
         raise ends[len(there.trials) - 1]
 
-    monkeypatch.setattr(working.training, "run", fail)
+    monkeypatch.setattr(services, "run", fail)
     for _ in ends:
         run(post_of(there, one), [claim(there, one, worker("a"))])
     trials = trials_of(there)
@@ -430,7 +436,7 @@ def test_what_failed_because_of_its_folder_is_taken_up_again_by_the_same_command
     slots.reopen(there, one)  # the command is repeated
     held = claim(there, one, worker("a"))
     assert held.slot == 0 and claim(there, one, worker("a")) is None
-    monkeypatch.setattr(working.training, "run", lambda **member: outcome(0.5))
+    monkeypatch.setattr(services, "run", lambda **member: outcome(0.5))
     run(post_of(there, one), [held])
     states = [trial.state for trial in current(trials_of(there), one.total)]
     assert states == [TrialState.COMPLETE, TrialState.FAIL]
@@ -809,7 +815,9 @@ def test_a_worker_gets_the_url_by_the_environment(tmp_path, monkeypatch):
     monkeypatch.setattr(supervise.subprocess, "Popen", popen)
     monkeypatch.setattr(supervise.Local, "close", lambda self: None)
     for storage, wanted in ((url, url), ("", None)):
-        (local,) = supervise.hired(folder, tried(), study.database(storage, folder.database), "x", 1, 1)
+        (local,) = supervise.hired(
+            folder, tried(), study.database(storage, folder.database), "x", 1, 1, sweep.WORKER
+        )
         local.start()
         assert told["env"].get("R3NN_STORAGE") == wanted
         assert "hunter2" not in f"{told['command']} {told['order'].getvalue()}"
@@ -821,7 +829,7 @@ def test_a_worker_gets_the_url_by_the_environment(tmp_path, monkeypatch):
 def test_a_damaged_database_is_named(tmp_path, capsys):
     folder = Folder(str(tmp_path / "sweep"))
     argv = program(folder.path, config_file(tmp_path, GOOD))
-    one = launch.planned(sweep.parse(argv))
+    one = launch.planned(sweep.parse(argv), services)
     folder.create(one, "sweep.db")
     there = study.database("", folder.database)
     with study.connected(there) as storage:

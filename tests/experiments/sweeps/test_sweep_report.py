@@ -22,6 +22,7 @@ from experiments.building.learners import learner_of
 from experiments.config import command_line
 from experiments.config.fields import merge
 from experiments.config.loading import load
+from experiments.run import services
 from experiments.sweeps import best, figures_all, figures_axes, figures_compare, progress, report
 from experiments.sweeps.outcomes import Group, Outcome, outcome
 from experiments.sweeps.plan import Sweep, workdir
@@ -41,7 +42,9 @@ def tried(config: str, axes: dict, trials: int = 1, **changes) -> Sweep:
     base = merge(load(config))
     task = get_task(base.task.name, **base.task.options)
     usual = dict(config=config, overrides=(), base=base.to_dict(), axes=axes, trials=trials, sampler="tpe")
-    about = dict(pruner="none", seed=0, metric=task.metric, higher_is_better=task.higher_is_better)
+    about = dict(
+        pruner="none", seed=0, metric=task.metric, higher_is_better=task.higher_is_better, trainer=services
+    )
     return Sweep(**usual | about | changes)
 
 

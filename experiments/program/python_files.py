@@ -1,0 +1,19 @@
+"""Python files of the user: what they raise is said in one sentence."""
+
+import contextlib
+from collections.abc import Iterator
+
+from experiments.errors import BadInput
+
+
+@contextlib.contextmanager
+def running(field: str, name: str) -> Iterator[None]:
+    """Around what runs code of the file that a field names. Raises: BadInput for whatever that raises."""
+    try:
+        yield
+    except (AttributeError, BadInput, ValueError) as error:  # they speak for themselves
+        text = " ".join(str(error.args[0] if error.args else error).split())
+        raise BadInput(f"{field}={name}: {text.rstrip('.')}.") from error
+    except (Exception, SystemExit) as error:
+        what = f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"
+        raise BadInput(f"{field}={name}: cannot be run ({what}); R3NN_TRACEBACK=1 shows where.") from error

@@ -1,0 +1,60 @@
+"""Who trains the runs of a sweep, as the sweep sees it: all that it asks of configs and of runs."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from ml_collections import ConfigDict
+
+
+class Trainer(Protocol):
+    """What a sweep is handed. `experiments.run.services` is one.
+
+    What `build` gives has a `config`, and a `learner` with `metric` and `higher_is_better`. Raises: BadInput
+    for configs that are no good.
+    """
+
+    def base(self, config: str, overrides: Iterable[str]) -> ConfigDict:
+        """The config of a file, with --config.FIELD=VALUE."""
+
+    def takes(self, words: list[str]) -> bool:
+        """Whether the command line of a run, from its program on, is good."""
+
+    def with_values(self, config: Mapping[str, Any], values: Mapping[str, Any]) -> ConfigDict:
+        """A config with some fields set."""
+
+    def difference(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
+        """The first field, of those that change results, in which two configs differ."""
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """Refuses the first that is no field's."""
+
+    def check_cache(self, config: ConfigDict) -> Any:
+        """Refuses a folder for compiled programs that cannot be."""
+
+    def complete(self, config: ConfigDict) -> ConfigDict:
+        """The whole config, checked field by field."""
+
+    def build(self, config: ConfigDict) -> Any:
+        """What a config describes; code that it names is run."""
+
+    def vary(self, experiment: Any, config: ConfigDict) -> Any:
+        """The same under a config that differs in hyperparameters alone."""
+
+    def free(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """The fields that no compiled program depends on."""
+
+    def measured(self, config: ConfigDict, allow_code: bool) -> tuple[float | None, float | None]:
+        """(what trivial predictions get, the target); None where that is not known."""
+
+    def together(self, config: ConfigDict, devices: int) -> int:
+        """How many runs of this config to train side by side on so many devices."""
+
+    def run(self, config: ConfigDict, workdir: str, command: str, watch: Callable) -> dict[str, Any]:
+        """Trains one run, or goes on with it -> its result. Raises: an `Ending`."""
+
+    def run_members(self, members: Sequence[dict[str, Any]], ended: Callable) -> Any:
+        """Trains side by side what `run` takes; ended(i, result or `Ending`) is called for each."""
+
+    def in_use(self, workdir: Path) -> bool:
+        """Whether a process trains there."""
