@@ -12,10 +12,9 @@ from ml_collections import ConfigDict
 from experiments.building.experiment import Experiment
 from experiments.building.learners import learner_of, own_of
 from experiments.building.memory import check_memory, machine_memory
-from experiments.building.user_code import code_at_fault, run_files, sentence
+from experiments.building.user_code import code_at_fault, in_one_sentence, run_files
 from experiments.config import contradictions
 from experiments.config.fields import asked, complete
-from experiments.errors import BadInput
 from r3nn import training
 from r3nn._names import lookup
 
@@ -36,23 +35,25 @@ def build(config: ConfigDict, devices: int = 1, *, allow_code: bool = False) -> 
     config = complete(config)
     if allow_code:
         run_files(config)
-    try:
-        with code_at_fault(config):
-            learner = learner_of(config, allow_code)
-            params = jax.eval_shape(learner.init, jax.random.key(0))
-        count = _numbers_in(params)
-        check_memory(16 * count, machine_memory(), f"{count:,} parameters, their gradients and two moments")
+    with in_one_sentence(config, allow_code):
+        learner, count = _learner(config, allow_code)
         spec = _spec(config, learner, devices, allow_code)
         contradictions.check(config, spec)
         hparams = _hparams(config, learner)
         with asked(config, "model"), code_at_fault(config):
             experiment = Experiment(config, spec, hparams, learner.arrays(), count)
             _trace(experiment)
-    except BadInput:
-        raise
-    except (ValueError, TypeError, OverflowError) as error:
-        raise BadInput(sentence(error, config, allow_code)) from error
     return experiment
+
+
+def _learner(config: ConfigDict, allow_code: bool) -> tuple[training.Learner, int]:
+    """(what is trained, how many parameters it has). Raises: BadInput, also where these would not fit."""
+    with code_at_fault(config):
+        learner = learner_of(config, allow_code)
+        params = jax.eval_shape(learner.init, jax.random.key(0))
+    count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+    check_memory(16 * count, machine_memory(), f"{count:,} parameters, their gradients and two moments")
+    return learner, count
 
 
 def _trace(experiment: Experiment) -> None:
@@ -69,10 +70,6 @@ def _trace(experiment: Experiment) -> None:
         for name, found in jax.eval_shape(probe, state, experiment.arrays).items():
             if any(leaf.shape for leaf in jax.tree.leaves(found)):
                 raise ValueError(f"the learner's probe {name!r} must give a tree of scalars, got {found}")
-
-
-def _numbers_in(tree: Any) -> int:
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
 def _spec(config: ConfigDict, learner: training.Learner, devices: int, allow_code: bool) -> training.Spec:

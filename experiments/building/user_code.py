@@ -1,4 +1,4 @@
-"""Code of the user that building runs: its files, and whose fault an error is."""
+"""Code of the user that building runs: its files, and whose fault an error is, in one sentence."""
 
 import contextlib
 import traceback
@@ -8,8 +8,8 @@ from ml_collections import ConfigDict
 
 from experiments.building.learners import cells_of
 from experiments.config import named_code
-from experiments.config.loading import running
 from experiments.errors import BadInput
+from experiments.program.python_files import running
 from r3nn._names import lookup
 from r3nn.cells import Cell
 from r3nn.cells._composition import all_parts
@@ -54,7 +54,18 @@ def code_at_fault(config: ConfigDict) -> Iterator[None]:
         raise
 
 
-def sentence(error: Exception, config: ConfigDict, allow_code: bool) -> str:
+@contextlib.contextmanager
+def in_one_sentence(config: ConfigDict, allow_code: bool) -> Iterator[None]:
+    """Around what builds: an option that a constructor refuses is a BadInput."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except (ValueError, TypeError, OverflowError) as error:
+        raise BadInput(_sentence(error, config, allow_code)) from error
+
+
+def _sentence(error: Exception, config: ConfigDict, allow_code: bool) -> str:
     """What went wrong, on one line, with the field where that is a cell of config.model."""
     text = " ".join(str(error).split())
     if isinstance(error, CellError):
