@@ -151,6 +151,105 @@ def test_right_arrow_passes(path, source):
     assert wrong_arrows(path, source) == []
 
 
+# How modules of experiments and of r3nn import each other.
+
+
+def modules() -> dict[str, Path]:
+    """All of both, by dotted name; a package stands for its __init__."""
+    paths = [path for top in ("experiments", "r3nn") for path in (ROOT / top).rglob("*.py")]
+    name = lambda path: ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return {name(path).removesuffix(".__init__"): path for path in paths}
+
+
+def arrows(sources: dict[str, str], packages: set[str]) -> dict[str, set[str]]:
+    """By module, those of the others that it imports, also within a function. sources: by dotted name."""
+    graph = {}
+    for module, source in sources.items():
+        package = module if module in packages else module.rpartition(".")[0]
+        names = [(name, name.rpartition(".")[0]) for name in imports(source, package)]
+        found = {next((name for name in pair if name in sources), None) for pair in names}
+        graph[module] = found - {None, module}
+    return graph
+
+
+def graph_of_all() -> dict[str, set[str]]:
+    """As `arrows`, of this repository."""
+    found = modules()
+    packages = {name for name, path in found.items() if path.name == "__init__.py"}
+    return arrows({name: path.read_text("utf-8") for name, path in found.items()}, packages)
+
+
+def circle(graph: dict[str, set[str]]) -> set[str]:
+    """The modules that come to themselves where one goes from import to import."""
+
+    def reached(module: str) -> set[str]:
+        found, rest = set(), [module]
+        while rest:
+            new = graph[rest.pop()] - found
+            found |= new
+            rest += new
+        return found
+
+    return {module for module in graph if module in reached(module)}
+
+
+#: the one circle that there is, of types alone
+TYPES = {"r3nn.training._optimizer", "r3nn.training._spec"}
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    graph = graph_of_all()
+    assert len(graph) > 150 and circle(graph) <= TYPES
+
+
+def test_a_circle_is_caught():
+    sources = {
+        "experiments": "def load():\n    from experiments.run import loop",
+        "experiments.sweep": "def main():\n    from experiments.sweeps import launch",
+        "experiments.sweeps.launch": "from experiments.sweep import Asked",
+        "experiments.run.loop": "from . import screen\nfrom experiments import errors",
+        "experiments.run.screen": "import jax",
+        "experiments.errors": "",
+    }
+    graph = arrows(sources, {"experiments"})
+    assert graph["experiments.run.loop"] == {"experiments.run.screen", "experiments.errors"}
+    assert circle(graph) == {"experiments.sweep", "experiments.sweeps.launch"}
+
+
+#: all that the sweep imports of experiments beside itself; these import nothing of a run or of a sweep
+FOUNDATIONS = ("experiments.errors", "experiments.program")
+
+
+def leaning(module: str, name: str) -> bool:
+    """Whether an import, of which one end is the sweep or a foundation, is one that should not be."""
+    sweep = "experiments.sweeps"
+    if name.startswith(FOUNDATIONS) or not name.startswith("experiments."):
+        return False
+    if module.startswith(FOUNDATIONS):
+        return True
+    if module.startswith(sweep):
+        return not name.startswith(sweep)
+    return name.startswith(sweep) and module != "experiments.sweep"
+
+
+def test_the_sweep_and_the_rest_do_not_lean_on_each_other():
+    arrows = [(module, name) for module, names in graph_of_all().items() for name in names]
+    assert not [arrow for arrow in arrows if leaning(*arrow)]
+    assert ("experiments.sweep", "experiments.sweeps.launch") in arrows
+    assert leaning("experiments.sweeps.plan", "experiments.config.fields")
+    assert leaning("experiments.run.loop", "experiments.sweeps.plan")
+    assert leaning("experiments.program.files", "experiments.saved.workdir")
+
+
+def test_modules_of_experiments_have_names_of_their_own():
+    """None begins with an underscore, and none is called as another one or as a package."""
+    paths = [path for name, path in modules().items() if name.startswith("experiments")]
+    names = [path.stem for path in paths if path.name != "__init__.py"]
+    names += [path.parent.name for path in paths if path.name == "__init__.py"]
+    assert len(names) > 70 and not [name for name in names if name.startswith("_")]
+    assert sorted(set(names)) == sorted(names)
+
+
 def test_import_is_light():
     """No flax, no optax, and no backend, which would fix the devices before a config is read."""
     code = """
