@@ -25,6 +25,7 @@ from absl import flags
 from matplotlib.figure import Figure
 
 from experiments.building.learners import OURS
+from experiments.building.memory import machine_memory
 from experiments.config.fields import complete
 from experiments.errors import BadInput, ending
 from experiments.evaluation import generation
@@ -192,7 +193,7 @@ def _check_lengths(subject: Subject, asked: CommandLine) -> None:
         raise BadInput(str(error)) from error
     longest, options = asked.lengths[-1], asked.options
     needed = bytes_drawn(subject, options.batch * room(longest, longest, options.chunk))
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    memory = machine_memory()
     if needed > memory:
         raise BadInput(
             f"--lengths: to draw {options.batch} sequences of {longest:,} steps takes "
