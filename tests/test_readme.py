@@ -245,7 +245,7 @@ def test_table_of_compositions():
     """Every function of r3nn that makes cells, and options that there are."""
     rows = tables("r3nn/README.md")["composition"]
     named = {name for row in rows for name in re.findall(r"`?(\w+)\(", row[0])}
-    made = {name for name in r3nn.compose.__all__ if name.islower()} - {"run_part"}
+    made = {name for name in r3nn.compose.__all__ if name.islower()} - {"prepare_part", "run_part"}
     options = {name for row in rows for name in re.findall(r"`(\w+)`", row[2])}
     assert made <= named and options <= set(loading.load(f"{ROOT}/configs/default.py").model)
 
