@@ -7,10 +7,10 @@ are functions cell -> cell that change how a cell reads its state.
 from collections.abc import Callable
 
 from r3nn.cells._activations import ACTIVATIONS
-from r3nn.cells._base import Cell
+from r3nn.cells._base import Cell, along, plus
 from r3nn.cells._cornn import CoRNNState, cornn
 from r3nn.cells._elman import elman
-from r3nn.cells._gated import GatedCell, GatedParams
+from r3nn.cells._gated import GatedCell, GatedParams, extended
 from r3nn.cells._gru import gru, gru_reset_before
 from r3nn.cells._heads import heads
 from r3nn.cells._indrnn import indrnn
@@ -65,6 +65,9 @@ __all__ = [
     "LEMState",
     "LSTMState",
     "SLSTMState",
+    "along",
+    "extended",
+    "plus",
     *TRANSFORMS,
     *CELLS,
 ]

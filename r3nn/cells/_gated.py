@@ -169,7 +169,8 @@ class GatedCell(Cell):
             raise TypeError(f"{type(self).__name__}.gates is {kind!r}: {must}")
         check_sizes(key, in_size, hidden_size)
         if chrono is not None and not (bias and self.keeps + self.writes):
-            raise FieldError("chrono", f"chrono={chrono}: {type(self).__name__} has no gate bias to set")
+            what = "has no gate bias to set, which needs bias=True and gates named in `keeps` or `writes`"
+            raise FieldError("chrono", f"chrono={chrono}: {type(self).__name__} {what}")
         kernel_init = kernel_init or self.kernel_init
         multiplier_init = recurrent_init or self.reads.default
         recurrent_init = recurrent_init or self.recurrent_init or self.reads.default

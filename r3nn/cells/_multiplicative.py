@@ -2,13 +2,13 @@
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
 from r3nn.cells._base import Array
 from r3nn.cells._elman import elman
-from r3nn.cells._gated import Dense, GatedCell, check_dense, extended
+from r3nn.cells._gated import Dense, GatedCell, GatedParams, check_dense, extended
 from r3nn.cells._lstm import lstm
 from r3nn.cells._ugrnn import ugrnn
 
@@ -30,7 +30,7 @@ class Multiplicative(Dense):
     def extend(self, params, key, draw_input, draw_recurrent):
         """The gates' params, and the two factors."""
         to_h, to_x = jax.random.split(key)
-        return MultiplicativeParams(*params, draw_recurrent(to_h), draw_input(to_x))
+        return _with_factors(type(params))(*params, draw_recurrent(to_h), draw_input(to_x))
 
     def extend_inputs(self, params, x, u):
         """The gates' pre-activations, and W_mx x."""
@@ -39,6 +39,15 @@ class Multiplicative(Dense):
     def source(self, params, h, u):
         """m."""
         return u.multiplier * (h @ params.multiplier)
+
+
+@functools.cache
+def _with_factors(params: type) -> type:
+    """`MultiplicativeParams`; where a cell has params of its own, these with the two factors behind."""
+    if params is GatedParams:
+        return MultiplicativeParams
+    fields = [*((name, Any) for name in params._fields), ("multiplier", Array), ("input_multiplier", Array)]
+    return NamedTuple(f"Multiplicative{params.__name__}", fields)
 
 
 @functools.cache

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from r3nn.cells._base import Cell, check_cell
+from r3nn.cells._composition import Composition
 from r3nn.time._probe import CellError, blame
 from r3nn.time.deferred.elementwise import elementwise_dependence
 from r3nn.time.deferred.products import PACKED, core_of, packed_step, products, recur_of
@@ -15,8 +16,9 @@ RECURRENCES = (*PACKED, "diagonal", "none", "opaque")
 
 
 def check_facts(cell: Cell, in_size: int = 3, hidden_size: int = 4, **options) -> None:
-    """Checks what a cell declares, on fresh parameters: `recurrence`, `affine`, `bounds`, and that the `core`
-    of a structured cell is elementwise. Modes rely on it.
+    """Checks what a cell declares, on fresh parameters: `recurrence`, `affine`, `bounds`, that the `core` of
+    a structured cell is elementwise, and what an `elementwise` wrapper does around its cell. Modes rely on
+    all of these.
 
     `bounds` are tried with 512 states drawn within them and inputs of all sizes: what is refused is wrong,
     what passes need not be right.
@@ -37,6 +39,8 @@ def check_facts(cell: Cell, in_size: int = 3, hidden_size: int = 4, **options) -
         params = cell.prepare(params)
         u = cell.project(params, xs.astype(jax.tree.leaves(params)[0].dtype))
         _check_recurrence(cell, params, state, u)
+        if isinstance(cell, Composition) and cell.recurrence != "opaque":
+            _check_around(cell, params, state, u)
         if cell.affine:
             _check_affine(cell, params, state, u)
         if cell.bounds is not None:
@@ -72,6 +76,25 @@ def _check_recurrence(cell, params, state, u):
     if not _close(packed, cell.step(params, state, u)):
         what = f"{name}.recurrence is {cell.recurrence!r}, but its recur gives other numbers than that says"
         raise CellError(cell, what)
+
+
+def _check_around(cell, params, state, u):
+    """What a composition of the recurrence of its one part does beside running it: elementwise, affine."""
+    name, structure = type(cell).__name__, jax.tree.structure(state)
+    flat = lambda tree: jax.tree.leaves(tree)
+    tree = lambda leaves: jax.tree.unflatten(structure, leaves)
+
+    def around(leaves, u):
+        old, new = leaves[: structure.num_leaves], leaves[structure.num_leaves :]
+        return flat(cell.step(params, tree(old), u, call=lambda *_: tree(new)))
+
+    both = [*flat(state), *flat(state)]
+    try:
+        elementwise_dependence(lambda *leaves: around(list(leaves), u), *both)
+        check_affine(cell, around, both, u)
+    except ValueError as error:
+        what = f"what {name}.step does around its cell must be elementwise and affine in the state"
+        raise CellError(cell, f"{name}.elementwise is True, but {what}") from error
 
 
 def _check_affine(cell, params, state, u):

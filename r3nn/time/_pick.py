@@ -192,7 +192,7 @@ def _keep(cell, arrays) -> bool:
     rounded = lambda leaf: isinstance(leaf, Weight)  # whose products are cheap
     if any(map(rounded, jax.tree.leaves(arrays.params, is_leaf=rounded))):
         return False
-    return cell.hidden(arrays.state).shape[-1] >= 96
+    return jax.tree.leaves(arrays.state)[0].shape[-1] >= 96
 
 
 def _bytes(tree) -> int:

@@ -13,6 +13,7 @@ from r3nn.cells._base import along
 from r3nn.time.arrays.flags import advance
 from r3nn.time.arrays.precision import Weight
 from r3nn.time.arrays.trees import before, length_of
+from r3nn.time.deferred.elementwise import elementwise_dependence
 from r3nn.time.deferred.parts import run_parts, stepper
 from r3nn.time.deferred.products import PACKED, products
 from r3nn.time.parallel.linear_scan import run
@@ -45,13 +46,15 @@ def steps_of(plan, arrays, axes, jacobian: str, axis_name=None) -> Steps:
     _check_state(plan.cell, arrays.state)
     cell, params = plan.cell, arrays.params
     u = cell.project(params, arrays.xs)
+    size = length_of(arrays.xs)
+    repeated = lambda state: jax.tree.map(lambda s: jnp.broadcast_to(s, (size, *s.shape)), state)
+    if exact_by_unit(cell, jacobian):
+        elementwise_dependence(lambda state: cell.step(params, state, u), repeated(arrays.state))
     step = stepper(cell, params, arrays.state, jax.tree.map(lambda leaf: leaf[0], u), keep=False)
     bare = _unrounded(params)
     of_step = lambda s, u, e: jax.jvp(lambda s: cell.step(bare, s, u), (s,), (e,))
     approximate = jacobian == "diagonal" and cell.recurrence in PACKED
     of_block = partial(_of_diagonal, cell, bare) if approximate else of_step
-    size = length_of(arrays.xs)
-    repeat = lambda entry: jax.tree.map(lambda s: jnp.broadcast_to(s, (size, *s.shape)), entry)
 
     def values(s):
         one = lambda s, u, flag: advance(lambda s: step(s, u), arrays.initial, s, flag, axes)[0]
@@ -71,7 +74,7 @@ def steps_of(plan, arrays, axes, jacobian: str, axis_name=None) -> Steps:
     by_unit = lambda: _by_unit(along, arrays.state, plan.reverse, axis_name)
     linearize, product, solve = by_unit() if jacobian == "diagonal" else _whole(along, plan, axes)
     previous = partial(_previous, plan.reverse, axis_name)
-    guess = lambda: values(repeat(arrays.state))
+    guess = lambda: values(repeated(arrays.state))
     return Steps(values, partial(push, of_step), guess, previous, linearize, product, solve, not approximate)
 
 

@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from r3nn import CELLS, chain, zoneout
+from r3nn import CELLS, Cell, chain, unroll, zoneout
 from r3nn.cells import GatedCell
-from r3nn.time import CellError, check_facts
+from r3nn.compose import Composition, Wrapper, run_part
+from r3nn.time import CellError, check_facts, explain
+from tests.helpers import assert_close
 
 
 class Gates(NamedTuple):
@@ -83,3 +85,62 @@ def test_a_wrong_fact_is_named(cell, sentence):
 )
 def test_ours_are_right(cell):
     check_facts(cell)
+
+
+@dataclasses.dataclass(frozen=True)
+class Centred(Wrapper):
+    """Mixes units behind the step."""
+
+    elementwise = True
+
+    def step(self, params, state, u, call=run_part):
+        new = call(self.cell, params, state, u)
+        return new - jnp.mean(new, axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("name", ["gru", "indrnn", "mingru"])
+def test_a_wrapper_that_mixes_units_is_named(name):
+    sentence = "Centred.elementwise is True, but what Centred.step does around its cell must be elementwise"
+    with pytest.raises(CellError, match=sentence):
+        check_facts(Centred(CELLS[name]))
+
+
+def test_newton_does_not_trust_a_recurrence_by_units():
+    cell = Centred(CELLS["diagonal_gru"])
+    params = cell.init(jax.random.key(0), 3, 4)
+    with pytest.raises(ValueError, match="must be elementwise"):
+        unroll(cell, params, None, jnp.ones((5, 2, 3)), mode="newton")
+
+
+@dataclasses.dataclass(frozen=True)
+class Both(Composition):
+    """Two cells on the same x, whose outputs are added. No array of its state is named as hidden."""
+
+    one: Cell
+    other: Cell
+
+    def init(self, key, in_size, hidden_size, **options):
+        return tuple(cell.init(key, in_size, hidden_size, **options) for cell in (self.one, self.other))
+
+    def initial_state(self, params, batch_shape=()):
+        return self.one.initial_state(params[0], batch_shape), self.other.initial_state(
+            params[1], batch_shape
+        )
+
+    def project(self, params, x):
+        return self.one.project(params[0], x), self.other.project(params[1], x)
+
+    def step(self, params, state, u, call=run_part):
+        return call(self.one, params[0], state[0], u[0]), call(self.other, params[1], state[1], u[1])
+
+    def output(self, params, state, x):
+        return self.one.output(params[0], state[0], x) + self.other.output(params[1], state[1], x)
+
+
+@pytest.mark.parametrize("mode", ["scan", "chunked"])
+def test_a_composition_need_not_choose_a_hidden_array(mode):
+    cell, xs = Both(CELLS["gru"], CELLS["lstm"]), jax.random.normal(jax.random.key(1), (5, 2, 3))
+    params = cell.init(jax.random.key(0), 3, 4)
+    gradient = jax.grad(lambda params, mode: unroll(cell, params, None, xs, mode=mode)[1].sum())
+    assert_close(gradient(params, mode), gradient(params, "plain"), 1e-4, 1e-5)
+    assert explain(cell, params, None, xs, mode=mode)[0].mode == mode
