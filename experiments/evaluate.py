@@ -39,7 +39,7 @@ from experiments.run import jax_settings
 from experiments.run.result_record import versions
 from experiments.saved.learned import Learned, restore
 from experiments.saved.workdir import Workdir
-from r3nn._names import check_int
+from r3nn._lookup import check_int
 
 # Intervals.
 

@@ -20,7 +20,7 @@ from experiments.errors import BadInput
 from experiments.program.flags import bad, expanded
 from experiments.sweeps.request import Asked
 from experiments.sweeps.secrets import MARK, hide
-from r3nn._names import check_choice, check_int, unknown
+from r3nn._lookup import check_choice, check_int, unknown
 
 SAMPLERS = ("tpe", "random", "qmc", "nsgaii", "cmaes", "gp")
 PRUNERS = ("none", "median", "percentile", "halving", "hyperband")

@@ -25,7 +25,7 @@ from absl import flags, logging  # noqa: E402
 
 from experiments.errors import BadInput, ending
 from experiments.program.flags import expanded, parsed
-from r3nn._names import check_int, unknown  # noqa: E402
+from r3nn._lookup import check_int, unknown  # noqa: E402
 from scripts.bench import CASES, Setup, peers, report, runner  # noqa: E402
 
 

@@ -23,7 +23,7 @@ from absl import flags
 
 from experiments.errors import BadInput, ending
 from experiments.program.flags import expanded, parsed
-from r3nn._names import check_int
+from r3nn._lookup import check_int
 from scripts._killed import MOMENTS, child, children, command, outcome, verify
 
 #: from which moment on a kill waits, and how many of 20 kills do

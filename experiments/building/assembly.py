@@ -16,7 +16,7 @@ from experiments.building.user_code import code_at_fault, in_one_sentence, run_f
 from experiments.config import contradictions
 from experiments.config.fields import asked, complete
 from r3nn import training
-from r3nn._names import lookup
+from r3nn._lookup import lookup
 
 
 def vary(experiment: Experiment, config: ConfigDict) -> Experiment:

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from configs.default import FIELDS
 from experiments.config.fields import NAMES, asked, check_float32, fields
 from experiments.errors import BadInput
-from r3nn._names import lookup, unknown
+from r3nn._lookup import lookup, unknown
 from r3nn.cells import Cell
 from r3nn.model import as_cell, build
 from r3nn.tasks import get_task

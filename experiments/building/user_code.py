@@ -10,7 +10,7 @@ from experiments.building.learners import cells_of
 from experiments.config import named_code
 from experiments.errors import BadInput
 from experiments.program.python_files import running
-from r3nn._names import lookup
+from r3nn._lookup import lookup
 from r3nn.cells import Cell
 from r3nn.cells._composition import all_parts
 from r3nn.tasks import Task

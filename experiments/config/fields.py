@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from configs import default
 from configs.default import FIELDS
 from experiments.errors import BadInput
-from r3nn._names import FieldError
+from r3nn._lookup import FieldError
 
 #: groups that take more fields than default.py names
 OPEN = tuple(f"{name}." for name, field in FIELDS.items() if isinstance(field.usual, Mapping))

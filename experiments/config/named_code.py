@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from experiments.config.fields import fields, first_difference, merge
 from experiments.errors import BadInput
-from r3nn._names import in_file, sha256
+from r3nn._lookup import in_file, sha256
 
 #: the fields that may say "file.py:value"
 NAMED = ("task.name", "model.cell", "model.depth_cell", "learner.name", "optimizer.name")

@@ -6,7 +6,7 @@ import os
 from absl import flags
 
 from experiments.errors import BadInput
-from r3nn._names import check_int
+from r3nn._lookup import check_int
 
 FLAGS = ("coordinator", "processes", "process")
 AUTO = "auto"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from absl import flags
 
 from experiments.errors import BadInput
-from r3nn._names import unknown
+from r3nn._lookup import unknown
 
 
 def parsed(values: flags.FlagValues, argv: list[str], usage: str, example: str) -> flags.FlagValues:

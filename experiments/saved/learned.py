@@ -16,7 +16,7 @@ from experiments.processes import membership
 from experiments.saved.checkpoints import Checkpoints, Damaged
 from experiments.saved.workdir import Workdir
 from r3nn import linen, nnx
-from r3nn._names import check_choice
+from r3nn._lookup import check_choice
 from r3nn.model import Model
 
 FORMS = ("pure", "nnx", "linen")

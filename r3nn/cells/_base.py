@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn._names import check_int, did_you_mean
+from r3nn._lookup import check_int, did_you_mean
 from r3nn._value import Value
 
 Params = Any  # a NamedTuple of arrays, one array per gate

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from r3nn import initializers
-from r3nn._names import FieldError, about
+from r3nn._lookup import FieldError, about
 from r3nn._serialize import serializable
 from r3nn._value import Value
 from r3nn.cells._activations import ACTIVATIONS, activation_field, name_of, shown

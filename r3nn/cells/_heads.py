@@ -4,7 +4,7 @@ import dataclasses
 
 import jax
 
-from r3nn._names import FieldError, check_int
+from r3nn._lookup import FieldError, check_int
 from r3nn.cells._gated import Dense, GatedCell, check_dense
 
 

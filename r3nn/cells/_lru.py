@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from r3nn import initializers
-from r3nn._names import FieldError
+from r3nn._lookup import FieldError
 from r3nn._serialize import serializable
 from r3nn.cells._base import Array, Cell, along, check_sizes
 

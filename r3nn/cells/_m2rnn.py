@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn import sigmoid
 
-from r3nn._names import FieldError, check_int
+from r3nn._lookup import FieldError, check_int
 from r3nn._serialize import serializable
 from r3nn.cells._base import Array
 from r3nn.cells._gated import GatedCell

@@ -4,7 +4,7 @@ import dataclasses
 
 import jax
 
-from r3nn._names import FieldError
+from r3nn._lookup import FieldError
 from r3nn.cells import Cell
 from r3nn.cells._base import check_cell, check_key
 from r3nn.cells._composition import Composition, prepare_part, run_part

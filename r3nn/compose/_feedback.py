@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from r3nn._names import FieldError, did_you_mean
+from r3nn._lookup import FieldError, did_you_mean
 from r3nn._serialize import serializable
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params, State, check_key

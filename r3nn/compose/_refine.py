@@ -4,7 +4,7 @@ import dataclasses
 
 from jax import lax
 
-from r3nn._names import check_int
+from r3nn._lookup import check_int
 from r3nn.cells import Cell
 from r3nn.compose._wrapper import Wrapper
 from r3nn.time.arrays.trees import vary_alike

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from r3nn._names import FieldError
+from r3nn._lookup import FieldError
 from r3nn.cells import Cell
 from r3nn.compose._wrapper import Wrapper
 from r3nn.time._noise import bare, part

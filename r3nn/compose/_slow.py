@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn._names import check_int
+from r3nn._lookup import check_int
 from r3nn._serialize import serializable
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params, State

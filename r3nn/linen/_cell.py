@@ -10,7 +10,7 @@ from flax.core import FrozenDict
 
 from r3nn import convert
 from r3nn._batch_major import one_step
-from r3nn._names import check_int
+from r3nn._lookup import check_int
 from r3nn.cells import Cell as CellValue
 from r3nn.linen._noise import noise_key
 from r3nn.model import as_cell

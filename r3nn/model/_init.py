@@ -8,7 +8,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from r3nn._names import FieldError, unknown
+from r3nn._lookup import FieldError, unknown
 from r3nn.cells import Cell
 from r3nn.cells._composition import parts
 

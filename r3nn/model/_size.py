@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import jax
 
-from r3nn._names import check_int
+from r3nn._lookup import check_int
 from r3nn.model._model import Model
 
 

@@ -7,7 +7,7 @@ a config, `get_task("parity", labels="every")`.
 import dataclasses
 from typing import Any
 
-from r3nn._names import lookup, unknown
+from r3nn._lookup import lookup, unknown
 from r3nn.tasks._adding import Adding
 from r3nn.tasks._base import Batch, Tally, Task
 from r3nn.tasks._copy_memory import CopyMemory

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from r3nn import losses
-from r3nn._names import check_int
+from r3nn._lookup import check_int
 from r3nn._value import Value
 
 

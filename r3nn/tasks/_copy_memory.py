@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from r3nn import losses
-from r3nn._names import check_choice, check_int
+from r3nn._lookup import check_choice, check_int
 from r3nn.tasks._base import Batch, Tally
 from r3nn.tasks._kinds import Classification
 

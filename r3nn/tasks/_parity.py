@@ -6,7 +6,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from r3nn._names import check_choice
+from r3nn._lookup import check_choice
 from r3nn.tasks._base import Batch
 from r3nn.tasks._kinds import Classification
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from r3nn._names import FieldError
+from r3nn._lookup import FieldError
 from r3nn.tasks._base import Batch
 from r3nn.tasks._kinds import Classification
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from r3nn._names import check_int
+from r3nn._lookup import check_int
 from r3nn.cells import Cell
 from r3nn.time._inputs import check_flags
 from r3nn.time.arrays.flags import blank

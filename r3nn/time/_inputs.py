@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from r3nn._names import check_int
+from r3nn._lookup import check_int
 from r3nn.time.arrays.flags import Flags, blank, fill, in_scan_order
 from r3nn.time.arrays.precision import prepare
 from r3nn.time.arrays.trees import batch_axes

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from r3nn._names import FieldError, check_choice, check_int, unknown
+from r3nn._lookup import FieldError, check_choice, check_int, unknown
 from r3nn._value import Value
 from r3nn.training._optimizer import OPTIMIZERS, SCHEDULES
 from r3nn.training.learner import Learner

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn._names import check_int
+from r3nn._lookup import check_int
 from r3nn.tasks import Batch, Task
 from r3nn.time import Noise
 from r3nn.training._keys import HELD_OUT, LENGTHS, NOISE, TEST, TRAIN, row_keys, stream

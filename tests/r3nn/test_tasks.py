@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from r3nn import losses, model
-from r3nn._names import sha256
+from r3nn._lookup import sha256
 from r3nn.tasks import TASKS, Batch, CopyMemory, Parity, Task, WordProblem, get_task
 from r3nn.tasks._word_problem import multiplication_table, prefix_products
 

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn._names import check_choice, check_int
+from r3nn._lookup import check_choice, check_int
 from r3nn._serialize import serializable
 from r3nn._value import Value
 from r3nn.time.arrays.trees import known, length_of, vary_alike
