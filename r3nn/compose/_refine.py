@@ -7,7 +7,7 @@ from jax import lax
 from r3nn._lookup import check_int
 from r3nn.cells import Cell
 from r3nn.compose._wrapper import Wrapper
-from r3nn.time.arrays.trees import vary_alike
+from r3nn.time.arrays.trees import match_varying_axes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Refine(Wrapper):
     def step(self, params, state, u):
         """n inner steps on one u."""
         sweep = lambda state, _: (self.cell.step(params, state, u), None)
-        state, *_ = vary_alike(state, params, u)
+        state, *_ = match_varying_axes(state, params, u)
         return lax.scan(sweep, state, length=self.n)[0]
 
 

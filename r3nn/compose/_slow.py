@@ -16,7 +16,7 @@ from r3nn.compose._shapes import output_shape
 from r3nn.compose._wrapper import Wrapper
 from r3nn.initializers import solvable
 from r3nn.time.arrays.flags import where
-from r3nn.time.arrays.trees import batch_axes, vary_alike
+from r3nn.time.arrays.trees import batch_axes, match_varying_axes
 
 
 @serializable
@@ -85,7 +85,9 @@ class Slow(Wrapper):
     def step(self, params, state, u):
         """The inner step where it is due."""
         x, u = u
-        state, *_ = vary_alike(state, params, x, u)  # in `shard_map`, both branches must be of one type
+        state, *_ = match_varying_axes(
+            state, params, x, u
+        )  # in `shard_map`, both branches must be of one type
         due = state.wait < 0.5
         held = (state.cell, state.output)
         axes = (jax.tree.unflatten(jax.tree.structure(state.cell), params.axes.state), params.axes.output)

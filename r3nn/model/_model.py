@@ -15,7 +15,7 @@ from r3nn.compose import FeedbackParams, FeedbackState, feedback
 from r3nn.compose._shapes import output_shape
 from r3nn.encoders import Embedding, Identity, Linear, OneHot, Readout
 from r3nn.model._mean import Mean
-from r3nn.time import blank, unroll, vary_alike
+from r3nn.time import blank, match_varying_axes, unroll
 
 Array = jax.Array
 
@@ -147,7 +147,7 @@ class Model(Value):
             return (given if mask is None else jnp.where(mask[..., None], given, fed)), fed
 
         given = self.readout.encode(targets).astype(carry.fed.dtype)
-        first, *given = vary_alike(carry.fed, given, mask, reset)
+        first, *given = match_varying_axes(carry.fed, given, mask, reset)
         fed, before = lax.scan(step, first, tuple(given))  # y after each step, y_{t-1} at each
         xs = jnp.concatenate([xs, before], axis=-1)
         flags = {"mask": mask, "reset": reset}

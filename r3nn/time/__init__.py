@@ -8,7 +8,7 @@ from r3nn.time._pick import MODES, Pick
 from r3nn.time._probe import CellError, blame
 from r3nn.time._unroll import explain, unroll
 from r3nn.time.arrays.flags import blank
-from r3nn.time.arrays.trees import vary_alike
+from r3nn.time.arrays.trees import match_varying_axes
 from r3nn.time.parallel.linear import Linear
 from r3nn.time.parallel.linear_scan import linear_scan
 from r3nn.time.parallel.newton import Newton, NewtonInfo
@@ -36,5 +36,5 @@ __all__ = [
     "part",
     "put",
     "unroll",
-    "vary_alike",
+    "match_varying_axes",
 ]

@@ -10,7 +10,7 @@ from r3nn._lookup import check_int
 from r3nn.cells import Cell
 from r3nn.time._inputs import check_flags
 from r3nn.time.arrays.flags import blank
-from r3nn.time.arrays.trees import length_of, vary_alike
+from r3nn.time.arrays.trees import length_of, match_varying_axes
 from r3nn.time.deferred.scan import Arrays
 
 
@@ -53,9 +53,9 @@ def as_cell(function, params, state, xs, mask, reset, length, compute):
     if flags.mask is not None:
         xs = blank(xs, flags.mask)
     first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs)
-    params, state, xs, flags = vary_alike(params, state, xs, flags)
+    params, state, xs, flags = match_varying_axes(params, state, xs, flags)
     y = jax.tree.map(lambda y: jnp.zeros(y.shape, y.dtype), jax.eval_shape(function, params, state, first)[1])
     converted, closed_over = jax.closure_convert(function, params, state, first)
     cell, params, state = Function(converted), (params, closed_over), (state, y)
     axes = jax.tree.map(lambda _: 0, state)
-    return cell, Arrays(*vary_alike(params, None, state, xs), flags), axes
+    return cell, Arrays(*match_varying_axes(params, None, state, xs), flags), axes

@@ -8,7 +8,7 @@ from r3nn.cells._base import check_cell
 from r3nn.time._inputs import checked
 from r3nn.time._pick import modes_of
 from r3nn.time._probe import blame, sizes
-from r3nn.time.arrays.trees import batch_axes, vary_alike
+from r3nn.time.arrays.trees import batch_axes, match_varying_axes
 from r3nn.time.deferred.scan import Arrays, Plan, sequential
 from r3nn.time.parallel.newton import Newton, solve_newton
 
@@ -30,7 +30,7 @@ def newton(cell, params, state, xs, *, mask=None, reset=None, reverse=False, opt
     xs = hide(xs)
     axes, batch = batch_axes(cell, params), xs.shape[1:-1]
     initial = None if flags.reset is None else cell.initial_state(params, batch)
-    arrays = Arrays(*vary_alike(cell.prepare(params), initial, state, xs, flags))
+    arrays = Arrays(*match_varying_axes(cell.prepare(params), initial, state, xs, flags))
     plan = Plan(cell, chunk=64, rank=len(batch), reverse=reverse, vectorized=True, forward=sequential)
     final, states, info = solve_newton(plan, arrays, axes, options)
     return final, jax.vmap(partial(cell.output, arrays.params))(states, arrays.xs), info

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from r3nn.time.arrays.flags import Flags, advance, where
-from r3nn.time.arrays.trees import vary_alike
+from r3nn.time.arrays.trees import match_varying_axes
 
 
 def plain(cell, params, initial, state, xs, flags: Flags, axes, reverse: bool):
@@ -26,7 +26,7 @@ def plain(cell, params, initial, state, xs, flags: Flags, axes, reverse: bool):
 
     leading = jax.tree.map(lambda _: 0, xs)
     nothing = jax.tree.map(lambda x: jnp.zeros_like(x, shape=x.shape[1:]), xs)
-    nothing, _ = vary_alike(nothing, xs)  # zeros of PRNG keys would be the same on all devices
+    nothing, _ = match_varying_axes(nothing, xs)  # zeros of PRNG keys would be the same on all devices
     kept = None if flags.mask is None else nothing
     (state, _), ys = lax.scan(body, (state, kept), (xs, flags), reverse=reverse)
     return state, ys

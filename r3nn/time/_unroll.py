@@ -17,7 +17,7 @@ from r3nn.time._plain import plain
 from r3nn.time._probe import blame, sizes
 from r3nn.time.arrays.flags import Flags
 from r3nn.time.arrays.precision import prepare
-from r3nn.time.arrays.trees import batch_axes, length_of, vary_alike
+from r3nn.time.arrays.trees import batch_axes, length_of, match_varying_axes
 from r3nn.time.deferred.chunked import chunked
 from r3nn.time.deferred.scan import Arrays, Plan, scan, sequential
 from r3nn.time.parallel.linear import solve_linear
@@ -136,7 +136,7 @@ def _unroll(cell, params, state, xs, mask, reset, length, how, key=None):
             xs = keyed(key, xs, reset, axis_name)
         if how["mode"] != "plain":
             xs = hide(xs)
-        params, state, xs, flags = vary_alike(params, state, xs, flags)
+        params, state, xs, flags = match_varying_axes(params, state, xs, flags)
         return _name_plain(lambda: Run(flags, **how)(cell, params, state, xs))
 
 
@@ -176,7 +176,7 @@ class Run:
         batch = jax.tree.leaves(xs)[0].shape[1:-1]
         initial = None if self.flags.reset is None else cell.initial_state(params, batch)
         params = cell.prepare(params) if self.compute is None else prepare(self.compute, cell, params)
-        params, initial, state, xs = vary_alike(params, initial, state, xs)
+        params, initial, state, xs = match_varying_axes(params, initial, state, xs)
         return self.in_mode(cell, Arrays(params, initial, state, xs, self.flags), axes, len(batch))
 
     def in_mode(self, cell: Cell, arrays: Arrays, axes, rank: int, vectorized: bool = True):

@@ -63,8 +63,8 @@ def before(entry, states, reverse: bool):
     return jax.tree.map(of_leaf, entry, states)
 
 
-def vary_alike(*trees):
-    """Give all leaves the same varying mesh axes, so that they can share a loop inside `shard_map`."""
+def match_varying_axes(*trees):
+    """Gives all leaves the same varying mesh axes, so that they can share a loop inside `shard_map`."""
     axes = frozenset().union(*map(_varying, jax.tree.leaves(trees)))
 
     def vary(leaf):

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn.time.arrays.trees import before, length_of, vary_alike
+from r3nn.time.arrays.trees import before, length_of, match_varying_axes
 from r3nn.time.parallel.linear_loops import parallel, reduce, row, sweep
 from r3nn.time.parallel.per_unit import add, outer, sum_to, times, transpose
 
@@ -73,8 +73,8 @@ def solve(a, b, h0, reverse: bool = False, axis_name=None):
     if length_of(b) == 0:
         return b
     if axis_name is not None:
-        a, b, h0, _ = vary_alike(a, b, h0, lax.axis_index(axis_name))
-    return _solve(How(reverse, axis_name), *vary_alike(a, b, h0))
+        a, b, h0, _ = match_varying_axes(a, b, h0, lax.axis_index(axis_name))
+    return _solve(How(reverse, axis_name), *match_varying_axes(a, b, h0))
 
 
 def run(a, b, h0, reverse: bool = False, axis_name=None):
@@ -89,7 +89,7 @@ def adjoint(a, g, last, reverse: bool = False):
     reaches the last state from the steps that follow it.
     Returns: (all λ [T, ...], a_1ᵀ λ_1, which reaches the state before the first step).
     """
-    a, g, last = vary_alike(a, g, last)
+    a, g, last = match_varying_axes(a, g, last)
     μ = solve(transpose(a), times(transpose(a), g), last, not reverse)
     return add(g, before(last, μ, not reverse)), row(μ, -1 if reverse else 0)
 
@@ -101,8 +101,8 @@ def given(s, a, b, h0, reverse: bool = False, axis_name=None):
     the derivatives of s, by the implicit function theorem; there, none passes through a.
     """
     if axis_name is not None:
-        s, a, b, h0, _ = vary_alike(s, a, b, h0, lax.axis_index(axis_name))
-    return _given(How(reverse, axis_name), *vary_alike(s, a, b, h0))
+        s, a, b, h0, _ = match_varying_axes(s, a, b, h0, lax.axis_index(axis_name))
+    return _given(How(reverse, axis_name), *match_varying_axes(s, a, b, h0))
 
 
 class How(NamedTuple):
@@ -124,7 +124,7 @@ def _solve_fwd(how, a, b, h0):
 
 
 def _solve_bwd(how, residuals, g):
-    return _transposed(how, *vary_alike(*residuals, g))
+    return _transposed(how, *match_varying_axes(*residuals, g))
 
 
 _solve.defvjp(_solve_fwd, _solve_bwd)
@@ -159,7 +159,7 @@ def _given_fwd(how, s, a, b, h0):
 
 
 def _given_bwd(how, residuals, g):
-    return None, None, *_given_transposed(how, *vary_alike(*residuals, g))
+    return None, None, *_given_transposed(how, *match_varying_axes(*residuals, g))
 
 
 _given.defvjp(_given_fwd, _given_bwd)

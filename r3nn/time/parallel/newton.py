@@ -20,7 +20,7 @@ from jax import lax
 from r3nn._lookup import check_choice, check_int
 from r3nn._serialize import serializable
 from r3nn._value import Value
-from r3nn.time.arrays.trees import known, length_of, vary_alike
+from r3nn.time.arrays.trees import known, length_of, match_varying_axes
 from r3nn.time.deferred.scan import scan, scan_chunks, sequential
 from r3nn.time.parallel.jacobian import KINDS, exact_by_unit, kind_of, steps_of
 from r3nn.time.parallel.linear_scan import given
@@ -89,17 +89,19 @@ def solve_newton(plan, arrays, axes, options: Newton):
 
     carry = arrays.state, jax.tree.map(jnp.zeros_like, arrays.state)
     index = None if options.axis_name is None else lax.axis_index(options.axis_name)
-    *carry, _ = vary_alike(*carry, (arrays, index))
+    *carry, _ = match_varying_axes(*carry, (arrays, index))
     inputs = (arrays.xs, arrays.flags)
     (final, _), (states, (info, chaotic)) = scan_chunks(
         solve, tuple(carry), inputs, None, window, plan.reverse
     )
     again = lambda: _in_turn(plan, arrays, axes, options.axis_name)
-    final, states = lax.cond(chaotic.any(), lambda: vary_alike(*again()), lambda: vary_alike(final, states))
+    final, states = lax.cond(
+        chaotic.any(), lambda: match_varying_axes(*again()), lambda: match_varying_axes(final, states)
+    )
     info = info._replace(rerun=info.rerun | chaotic.any())
     final = last_of_all(final, plan.reverse, options.axis_name)
     if options.axis_name is not None:
-        info, _ = vary_alike(info, index)
+        info, _ = match_varying_axes(info, index)
         same = lambda x: lax.pmax(x.astype(_dtype(arrays)), options.axis_name).astype(x.dtype)
         info = jax.tree.map(same, info)
     return final, states, info
@@ -124,7 +126,7 @@ def _solve_window(plan, arrays, axes, options, drift):
     drift = _propagate(steps, previous, states, gaps, drift, iterations)
     chaotic = ~(_largest(drift, states, options) <= DRIFT * tolerance)
     stalled = ~(residual <= tolerance)
-    in_turn = lambda: vary_alike(_in_turn(plan, arrays, axes, options.axis_name)[1], states)[0]
+    in_turn = lambda: match_varying_axes(_in_turn(plan, arrays, axes, options.axis_name)[1], states)[0]
     states = lax.cond(stalled, in_turn, lambda: states)
     return states, drift, NewtonInfo(iterations, residual, stalled), chaotic
 
@@ -152,10 +154,10 @@ def _iterate(plan, arrays, options, steps, tolerance):
         residual = _largest(jax.tree.map(jnp.subtract, f, s), s, options)
         new = steps.solve(j, jax.tree.map(jnp.subtract, f, steps.times(j, previous)), arrays.state)
         swept = steps.values(steps.previous(arrays.state, into_box(jax.tree.map(_finite, new, f))))
-        return vary_alike(count + 1, swept, residual)
+        return match_varying_axes(count + 1, swept, residual)
 
     guess = into_box(steps.guess())
-    start = vary_alike(jnp.zeros((), jnp.int32), guess, jnp.full((), jnp.inf, _dtype(arrays)))
+    start = match_varying_axes(jnp.zeros((), jnp.int32), guess, jnp.full((), jnp.inf, _dtype(arrays)))
     count, states, _ = lax.while_loop(unfinished, update, start)
     return states, count - 1
 
@@ -216,7 +218,9 @@ def _in_turn(plan, arrays, axes, axis_name):
 
     index = lax.axis_index(axis_name)
     repeat = lambda s: jnp.broadcast_to(s, (length_of(arrays.xs), *s.shape))
-    *carry, _ = vary_alike(arrays.state, arrays.state, jax.tree.map(repeat, arrays.state), (index, arrays))
+    *carry, _ = match_varying_axes(
+        arrays.state, arrays.state, jax.tree.map(repeat, arrays.state), (index, arrays)
+    )
     (_, final, states), _ = lax.scan(turn, tuple(carry), length=lax.axis_size(axis_name))
     return final, states
 
