@@ -85,9 +85,8 @@ class Slow(Wrapper):
     def step(self, params, state, u):
         """The inner step where it is due."""
         x, u = u
-        state, *_ = match_varying_axes(
-            state, params, x, u
-        )  # in `shard_map`, both branches must be of one type
+        # Inside `shard_map`, both branches of the `cond` must be of one type.
+        state, *_ = match_varying_axes(state, params, x, u)
         due = state.wait < 0.5
         held = (state.cell, state.output)
         axes = (jax.tree.unflatten(jax.tree.structure(state.cell), params.axes.state), params.axes.output)

@@ -15,7 +15,7 @@ from r3nn.compose import FeedbackParams, FeedbackState, feedback
 from r3nn.compose._shapes import output_shape
 from r3nn.encoders import Embedding, Identity, Linear, OneHot, Readout
 from r3nn.model._mean import Mean
-from r3nn.time import blank, match_varying_axes, unroll
+from r3nn.time import match_varying_axes, unroll, zero_masked
 
 Array = jax.Array
 
@@ -127,7 +127,7 @@ class Model(Value):
         [T, L, *batch, H] where predictions come at every depth.
         """
         if mask is not None:
-            xs = blank(xs, mask)  # here already: the encoder has weights, which NaN would reach
+            xs = zero_masked(xs, mask)  # here already: the encoder has weights, which NaN would reach
         xs = _cast(self.encoder(params.encoder, xs), params)
         state = carry.body if self.predict == "mean" else carry
         if targets is not None and self.looped:

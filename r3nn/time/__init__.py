@@ -7,7 +7,7 @@ from r3nn.time._part_adjoints import PartAdjoint, adjoint
 from r3nn.time._pick import MODES, Pick
 from r3nn.time._probe import CellError, blame
 from r3nn.time._unroll import explain, unroll
-from r3nn.time.arrays.flags import blank
+from r3nn.time.arrays.flags import zero_masked
 from r3nn.time.arrays.trees import match_varying_axes
 from r3nn.time.parallel.linear import Linear
 from r3nn.time.parallel.linear_scan import linear_scan
@@ -27,14 +27,14 @@ __all__ = [
     "bare",
     "bernoulli",
     "blame",
-    "blank",
     "check_facts",
     "explain",
     "fold",
     "linear_scan",
+    "match_varying_axes",
     "newton",
     "part",
     "put",
     "unroll",
-    "match_varying_axes",
+    "zero_masked",
 ]

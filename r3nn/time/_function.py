@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from r3nn._lookup import check_int
 from r3nn.cells import Cell
 from r3nn.time._inputs import check_flags
-from r3nn.time.arrays.flags import blank
+from r3nn.time.arrays.flags import zero_masked
 from r3nn.time.arrays.trees import length_of, match_varying_axes
 from r3nn.time.deferred.scan import Arrays
 
@@ -51,7 +51,7 @@ def as_cell(function, params, state, xs, mask, reset, length, compute):
         raise ValueError(f"length={length}: xs has {steps} steps")
     flags = check_flags(mask, None, (steps, *(() if mask is None else jnp.shape(mask)[1:])))
     if flags.mask is not None:
-        xs = blank(xs, flags.mask)
+        xs = zero_masked(xs, flags.mask)
     first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs)
     params, state, xs, flags = match_varying_axes(params, state, xs, flags)
     y = jax.tree.map(lambda y: jnp.zeros(y.shape, y.dtype), jax.eval_shape(function, params, state, first)[1])

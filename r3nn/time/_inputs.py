@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from r3nn._lookup import check_int
-from r3nn.time.arrays.flags import Flags, blank, fill, in_scan_order
+from r3nn.time.arrays.flags import Flags, carry_masked, in_scan_order, zero_masked
 from r3nn.time.arrays.precision import prepare
 from r3nn.time.arrays.trees import batch_axes
 from r3nn.time.deferred.elementwise import dependence
@@ -14,9 +14,11 @@ from r3nn.time.parallel.shards import check_axis
 
 
 def checked(cell, params, state, xs, mask, reset, reverse, axis_name=None, length=None, compute=None):
-    """(state, xs, flags in the order of the scan, hide), checked against each other.
+    """Checks the arguments of `unroll` against each other.
 
-    hide(xs): without what the inputs of masked steps hold, which may be NaN; xs may have keys by then.
+    Returns: (state, xs [T, *batch, D], flags [T, *batch] in scan order, without_masked). without_masked(xs)
+    replaces the inputs of masked steps, which may be NaN, by numbers that reach no result. It is a function
+    because keys may be added to xs before it is called (`Keyed`); it leaves no NaN beside them.
     Raises: ValueError, TypeError for arguments that do not fit, in one sentence.
     """
     try:
@@ -33,8 +35,8 @@ def checked(cell, params, state, xs, mask, reset, reverse, axis_name=None, lengt
         )
     if axis_name is not None:
         check_axis(axis_name)
-    without = lambda xs: fill(xs, flags, reverse) if reads_x else blank(xs, flags.mask)
-    return state, xs, flags, without if masked else lambda xs: xs
+    replaced = lambda xs: carry_masked(xs, flags, reverse) if reads_x else zero_masked(xs, flags.mask)
+    return state, xs, flags, replaced if masked else lambda xs: xs
 
 
 def check_inputs(cell, params, state, xs, length, compute=None):

@@ -77,10 +77,10 @@ def adjoint(
     check_cell(cell)
     given = (cell, params, state, xs, mask, reset, reverse, None, length)
     with blame(cell, lambda: sizes(*given[:4])):
-        state, xs, flags, hide = checked(*given)
+        state, xs, flags, without_masked = checked(*given)
         if key is not None and cell.noisy:
             xs = keyed(key, xs, reset)
-        return _adjoint(cell, params, state, hide(xs), flags, reverse, loss)
+        return _adjoint(cell, params, state, without_masked(xs), flags, reverse, loss)
 
 
 def _adjoint(cell, params, state, xs, flags, reverse, loss):

@@ -131,11 +131,11 @@ def _unroll(cell, params, state, xs, mask, reset, length, how, key=None):
     axis_name = getattr(how["mode"], "axis_name", None)
     given = (cell, params, state, xs, mask, reset, how["reverse"], axis_name, length, how["compute"])
     with blame(cell, lambda: sizes(*given[:4])):
-        state, xs, flags, hide = checked(*given)
+        state, xs, flags, without_masked = checked(*given)
         if key is not None and cell.noisy:
             xs = keyed(key, xs, reset, axis_name)
         if how["mode"] != "plain":
-            xs = hide(xs)
+            xs = without_masked(xs)
         params, state, xs, flags = match_varying_axes(params, state, xs, flags)
         return _name_plain(lambda: Run(flags, **how)(cell, params, state, xs))
 

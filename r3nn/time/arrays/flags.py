@@ -43,7 +43,7 @@ def in_scan_order(flags: Flags, reverse: bool) -> Flags:
     return flags._replace(reset=jnp.concatenate([flags.reset[1:], never]))
 
 
-def fill(xs, flags: Flags, reverse: bool):
+def carry_masked(xs, flags: Flags, reverse: bool):
     """Replace the input of each masked step, which may hold NaN, by the last one that was not masked.
 
     0 where there is none, or none since the last reset: outputs that read x then repeat too.
@@ -66,7 +66,7 @@ def fill(xs, flags: Flags, reverse: bool):
     return jax.tree.map(of_leaf, xs)
 
 
-def blank(xs, mask):
+def zero_masked(xs, mask):
     """Replace each number of a masked step's input by 0: 0 * NaN would reach the weights."""
     numbers, others = split(xs)
     leading, zeros = (jax.tree.map(f, numbers) for f in (lambda _: 0, jnp.zeros_like))

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn.time.arrays.flags import Flags, fill
+from r3nn.time.arrays.flags import Flags, carry_masked
 
 
 def reference(cell, params, state, xs, mask=None, reset=None):
@@ -23,7 +23,7 @@ def reference(cell, params, state, xs, mask=None, reset=None):
         jnp.zeros(xs.shape[:-1], bool) if reset is None else reset,
     )
     initial = cell.initial_state(params, xs.shape[1:-1])
-    prepared, xs = cell.prepare(params), fill(xs, flags, reverse=False)
+    prepared, xs = cell.prepare(params), carry_masked(xs, flags, reverse=False)
     u = cell.project(prepared, xs)  # one [T, *batch, H] per gate: that of all steps is one product
     states = _states(cell, prepared, initial, state, u, flags)
     return jax.tree.map(lambda s: s[-1], states), cell.output(prepared, states, xs)

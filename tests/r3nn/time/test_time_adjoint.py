@@ -14,7 +14,7 @@ from r3nn.cells import elman, gru, lstm
 from r3nn.cells._composition import run_part
 from r3nn.time import adjoint
 from r3nn.time._part_adjoints import step_by
-from r3nn.time.arrays.flags import Flags, advance, fill
+from r3nn.time.arrays.flags import Flags, advance, carry_masked
 from r3nn.time.arrays.trees import batch_axes
 from tests.helpers import (
     COMPOSITIONS,
@@ -75,7 +75,7 @@ def test_makes_the_gradient_of_params(name, x64):
 
         engine, ends = jax.grad(loss, has_aux=True)(params)
         parts = adjoint(cell, params, state, given, lambda *ends: number(ends), **how)
-        xs, cotangents = fill(given, flags, reverse=False), jax.grad(number)(ends)
+        xs, cotangents = carry_masked(given, flags, reverse=False), jax.grad(number)(ends)
         gather = functools.partial(gathered, cell)
         return parts, jax.grad(gather)(params, state, xs, flags, parts, cotangents), engine
 
