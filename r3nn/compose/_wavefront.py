@@ -135,6 +135,6 @@ def wavefront(deep, run, params, state, xs):
     cell = Wavefront(deep, tuple(jax.tree.leaves(batch_axes(deep.cell, params.first))), reset is not None)
     outputs = jax.eval_shape(lambda params: cell.initial_state(params, batch).outputs, params)
     start = FrontState(state, jnp.zeros(outputs.shape, outputs.dtype))
-    along = dataclasses.replace(run, flags=Flags(None, None))
-    final, ys = along.stepwise(cell, params, start, fronts)
+    without_flags = dataclasses.replace(run, flags=Flags(None, None))
+    final, ys = without_flags.stepwise(cell, params, start, fronts)
     return final.levels, ys[jnp.arange(steps)[:, None] + lag, levels]

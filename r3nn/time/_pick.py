@@ -219,7 +219,7 @@ class Sizes(NamedTuple):
     state: int
     hidden: int
     u: int  # the projected input
-    kept: int  # the recurrent products, where the forward keeps them
+    saved: int  # the recurrent products, where the forward keeps them
     working: int  # of a block's backward pass
     fixed: int  # of the parameters' gradients, once
 
@@ -229,19 +229,19 @@ def sizes(cell: Cell, arrays) -> Sizes:
     first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), arrays.xs)
     state, x, u = map(_bytes, (arrays.state, first, jax.eval_shape(cell.project, arrays.params, first)))
     hidden = _bytes(jax.eval_shape(cell.hidden, arrays.state))
-    kept = _bytes(jax.eval_shape(partial(_kept, cell), arrays.params, arrays.state, first))
+    saved = _bytes(jax.eval_shape(partial(_saved, cell), arrays.params, arrays.state, first))
     working = x + 2 * u + 6 * state
     if cell.recurrence == "opaque" or isinstance(cell, Composition):
         read = lambda *step: residuals(cell, *step).varying
         working += _bytes(jax.eval_shape(read, arrays.params, arrays.state, first))
         if parted(cell):
             working -= 4 * state  # the notes of its parts are instead of it
-    return Sizes(state, hidden, u, kept, working, 3 * _bytes(arrays.params))
+    return Sizes(state, hidden, u, saved, working, 3 * _bytes(arrays.params))
 
 
-def _kept(cell, params, state, x):
+def _saved(cell, params, state, x):
     u = cell.project(params, x)
-    return stepper(cell, params, state, u, keep=True)(state, u)[1]
+    return stepper(cell, params, state, u, save=True)(state, u)[1]
 
 
 def predict(cell: Cell, arrays, mode: str, chunk: int, keep: bool = False) -> int:
@@ -253,7 +253,7 @@ def predict(cell: Cell, arrays, mode: str, chunk: int, keep: bool = False) -> in
     size = sizes(cell, arrays)
     steps = length_of(arrays.xs)
     if mode == "scan":
-        kept = steps * (size.state + size.hidden + keep * size.kept)
+        kept = steps * (size.state + size.hidden + keep * size.saved)
     else:
         kept = -(-steps // chunk) * size.state
     return kept + min(chunk, steps) * size.working + size.fixed

@@ -15,18 +15,18 @@ def plain(cell, params, initial, state, xs, flags: Flags, axes, reverse: bool):
     """
 
     def body(carry, inputs):
-        state, kept = carry
+        state, latest = carry
         x, flag = inputs
         if flag.mask is not None:
-            fresh = kept if flag.reset is None else where(flag.reset, nothing, kept, leading)
-            x = kept = where(flag.mask, x, fresh, leading)
+            fresh = latest if flag.reset is None else where(flag.reset, nothing, latest, leading)
+            x = latest = where(flag.mask, x, fresh, leading)
         u = cell.project(params, x)
         state, _ = advance(lambda s: (cell.step(params, s, u), None), initial, state, flag, axes)
-        return (state, kept), cell.output(params, state, x)
+        return (state, latest), cell.output(params, state, x)
 
     leading = jax.tree.map(lambda _: 0, xs)
     nothing = jax.tree.map(lambda x: jnp.zeros_like(x, shape=x.shape[1:]), xs)
     nothing, _ = match_varying_axes(nothing, xs)  # zeros of PRNG keys would be the same on all devices
-    kept = None if flags.mask is None else nothing
-    (state, _), ys = lax.scan(body, (state, kept), (xs, flags), reverse=reverse)
+    latest = None if flags.mask is None else nothing
+    (state, _), ys = lax.scan(body, (state, latest), (xs, flags), reverse=reverse)
     return state, ys

@@ -193,7 +193,7 @@ class Run:
             reverse=self.reverse,
             vectorized=vectorized,
             forward=sequential,
-            keep=how.keep,
+            save=how.keep,
         )
         if how.mode == "chunked":
             return chunked(plan, arrays, axes)

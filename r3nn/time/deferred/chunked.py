@@ -27,7 +27,7 @@ def _outputs(plan, params, states, xs):
 
 
 def _forward(static, arrays):
-    plan, axes = static[0]._replace(keep=False), static[1].tree
+    plan, axes = static[0]._replace(save=False), static[1].tree
 
     def block(state, inputs, _):
         xs, flags = inputs
@@ -54,16 +54,17 @@ def _chunked_bwd(static, residuals, cotangents):
     chosen, others, entries = residuals
     arrays = join(chosen, others)
     last, of_ys = cotangents
-    made = ahead(plan, arrays)
+    common = ahead(plan, arrays)
 
     def block(carry, inputs, entry):
         λ, total = carry
         xs, flags, of_ys = inputs
         here = arrays._replace(state=entry, xs=xs, flags=flags)
-        _, (states, kept) = run_block(plan, here, axes)
-        along, of_params, of_xs = _through_outputs(plan, here, states, of_ys)
+        _, (states, saved) = run_block(plan, here, axes)
+        of_outputs, of_params, of_xs = _through_outputs(plan, here, states, of_ys)
         previous = before(entry, states, plan.reverse)
-        λ, (d_params, d_initial), d_xs = block_adjoint(plan, here, made, previous, λ, along, axes, kept)
+        given = (previous, λ, of_outputs, axes, saved)
+        λ, (d_params, d_initial), d_xs = block_adjoint(plan, here, common, *given)
         shared = (jax.tree.map(jnp.add, d_params, of_params), d_initial)
         return (λ, jax.tree.map(jnp.add, total, shared)), (jax.tree.map(jnp.add, d_xs, of_xs), None)
 

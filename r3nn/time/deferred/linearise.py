@@ -79,35 +79,36 @@ def _transposed(leaf):
     return leaf.mT if leaf.ndim == 2 else leaf
 
 
-def linearise(plan, params, start, xs, axes, made: Residuals, kept) -> Linearised:
+def linearise(plan, params, start, xs, axes, common: Residuals, saved) -> Linearised:
     """Linearises the steps at their start states [C, *batch, H], given xs [C, *batch, D].
 
-    made: the common residuals, by `ahead`. kept: what `stepper` saved, [C, ...], or None.
+    common: the residuals that all steps have in common, by `ahead`.
+    saved: what `stepper` saved, [C, ...], or None.
     """
-    merged, notes = _notes(plan, params, start, xs, axes, kept)
+    merged, notes = _notes(plan, params, start, xs, axes, saved)
 
     def of_step(*step):
         leaves = jax.tree.leaves(_pull_back(plan.cell, params, *step))
-        return [leaf for leaf, varies in zip(leaves, made.varies, strict=True) if varies]
+        return [leaf for leaf, varies in zip(leaves, common.varies, strict=True) if varies]
 
     def pull_back(here, λ):
-        here, fixed = iter(here), iter(made.fixed)
-        leaves = [next(here) if varies else made.turn(next(fixed)) for varies in made.varies]
-        at_start, of_parts = jax.tree.unflatten(made.structure, leaves)(λ)
+        here, fixed = iter(here), iter(common.fixed)
+        leaves = [next(here) if varies else common.turn(next(fixed)) for varies in common.varies]
+        at_start, of_parts = jax.tree.unflatten(common.structure, leaves)(λ)
         return at_start, (λ, of_parts)
 
     gradients = partial(_gradients, plan, params, start, xs, axes, merged)
     return Linearised(jax.vmap(of_step)(start, xs, notes), pull_back, gradients)
 
 
-def _notes(plan, params, start, xs, axes, kept):
+def _notes(plan, params, start, xs, axes, saved):
     """The notes of all steps, twice: as [N, H], with time and batch merged into one axis, for large products;
     and as [C, *batch, H], for the loop."""
     if not plan.vectorized:
         return [], []
     state, x = _merged(start, plan.rank, axes), _merged(xs, plan.rank)
-    kept = kept and _merged(kept, plan.rank)
-    notes = record(plan.cell, params, state, plan.cell.project(params, x), kept)
+    saved = saved and _merged(saved, plan.rank)
+    notes = record(plan.cell, params, state, plan.cell.project(params, x), saved)
     time = jax.tree.leaves(xs)[0].shape[: plan.rank + 1]
     return notes, jax.tree.map(lambda leaf: leaf.reshape(*time, *leaf.shape[1:]), notes)
 
@@ -116,10 +117,10 @@ def _merged(tree, rank, axes=None):
     return to_batch(tree, jax.tree.map(lambda _: 0, tree) if axes is None else axes, rank)
 
 
-def _gradients(plan, params, start, xs, axes, notes, seen):
+def _gradients(plan, params, start, xs, axes, notes, local):
     """The gradients of params and xs, by one VJP of all steps.
 
-    seen: (λ_t of the whole state [C, *batch, H], λ behind each part), as the loop has put them out.
+    local: (λ_t of the whole state [C, *batch, H], λ behind each part), as the loop has put them out.
     """
     chosen, fixed = split((params, xs))
 
@@ -133,9 +134,9 @@ def _gradients(plan, params, start, xs, axes, notes, seen):
         return one(params, _merged(start, plan.rank, axes), _merged(xs, plan.rank))
 
     if plan.vectorized:
-        λs, of_parts = seen
-        seen = _merged(λs, plan.rank, like(axes, λs)), _merged(of_parts, plan.rank)
-    return jax.vjp(all_steps, chosen)[1](seen)[0]
+        λs, of_parts = local
+        local = _merged(λs, plan.rank, like(axes, λs)), _merged(of_parts, plan.rank)
+    return jax.vjp(all_steps, chosen)[1](local)[0]
 
 
 def _step(cell, params, numbers, others, x, notes, cut=False):

@@ -27,12 +27,12 @@ from r3nn.time.deferred.elementwise import Derivatives, derivatives
 from r3nn.time.deferred.products import (
     Products,
     core_of,
-    keep_products,
     packed_step,
     pairs_of,
     products,
     recur_of,
     restore,
+    save_products,
     summed,
 )
 
@@ -91,17 +91,17 @@ class Packed(NamedTuple):
     pairs: dict | None  # of `pairs_of`, where products are saved
 
 
-def stepper(cell: Cell, params, state, u, keep: bool):
+def stepper(cell: Cell, params, state, u, save: bool):
     """Makes the step that a loop over time runs: (state, u) -> (state behind the step, what each part saves).
 
     Each part's recurrent products are one wide product, on weights that are packed here, ahead of the loop.
-    state, u: those of any one step, [*batch, H]. keep: whether parts save their products (`keep_products`).
+    state, u: those of any one step, [*batch, H]. save: whether parts save their products (`save_products`).
     """
     if not parted(cell):
         return lambda state, u: (cell.step(params, state, u), [])
 
     def pack(_, part, params, state, u):
-        pairs = pairs_of(part, params, state, u) if keep else None
+        pairs = pairs_of(part, params, state, u) if save else None
         ahead = Packed(params, products(part, params), pairs)
         return part.step(params, state, u), ahead
 
@@ -110,23 +110,23 @@ def stepper(cell: Cell, params, state, u, keep: bool):
     def run(number, part, params, state, u):
         ahead = packed[number]
         # Params that a composition makes anew at each step, perhaps from its state, are packed here.
-        made = ahead.products if params is ahead.params else products(part, params)
-        after, r = packed_step(made, part, params, state, u)
-        return after, keep_products(ahead.pairs, u, r) if keep else []
+        own = ahead.products if params is ahead.params else products(part, params)
+        after, r = packed_step(own, part, params, state, u)
+        return after, save_products(ahead.pairs, u, r) if save else []
 
     return lambda state, u: run_parts(run, cell, params, state, u)
 
 
-def record(cell: Cell, params, state, u, kept=None) -> list[Note]:
+def record(cell: Cell, params, state, u, saved=None) -> list[Note]:
     """Runs all steps of a block at once, from their start states, and notes each part: [N, H].
 
-    kept: what the `stepper` saved, an entry for each part; None: products are formed again.
+    saved: what the `stepper` saved, an entry for each part; None: products are formed again.
     Returns: a `Note` for each part; no note where the cell is opaque.
     """
 
     def note(number, part, params, state, u):
         r, pairs = recur_of(part, params, state, u), pairs_of(part, params, state, u)
-        of_part = kept[number] if kept else keep_products(pairs, u, r)
+        of_part = saved[number] if saved else save_products(pairs, u, r)
         u, r = restore(of_part, pairs, u, r)
         core = partial(core_of, part)
         of_core = derivatives(core, params, state, u, r)

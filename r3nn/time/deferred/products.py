@@ -39,18 +39,18 @@ def products(cell, params, loop: bool = True) -> Products | None:
     return make and make(params, _rounded if loop else lambda weight: weight)
 
 
-def packed_step(made: Products | None, cell, params, state, u):
-    """A step of a structured cell by the products `made` of it: (state behind it, r); r=() without any."""
-    if made is None:
+def packed_step(packed: Products | None, cell, params, state, u):
+    """Takes a step of a structured cell by its `packed` products -> (state behind it, r; () without any)."""
+    if packed is None:
         return cell.step(params, state, u), ()
-    r = made.forward(cell.hidden(state), made.of_u(u))
+    r = packed.forward(cell.hidden(state), packed.of_u(u))
     return cell.core(params, state, u, r), r
 
 
 def recur_of(cell, params, state, u, loop=False):
     """The recurrent products r of a step, one [..., H] each; () without any. loop: as in `products`."""
-    made = products(cell, params, loop)
-    return made.forward(cell.hidden(state), made.of_u(u)) if made else ()
+    packed = products(cell, params, loop)
+    return packed.forward(cell.hidden(state), packed.of_u(u)) if packed else ()
 
 
 def _packed(weights):
@@ -142,20 +142,20 @@ def _sums(core, params, state, u, r) -> dict[int, int]:
 
 def summed(pairs, u, r):
     """u and r with the sum of each pair in u, and zeros in r: core gives the same."""
-    return restore(keep_products(pairs, u, r), pairs, u, r)
+    return restore(save_products(pairs, u, r), pairs, u, r)
 
 
-def keep_products(pairs, u, r) -> list:
+def save_products(pairs, u, r) -> list:
     """What a forward saves of a step, so that the backward need not form it again: the leaves of r, [..., H];
     those of `pairs` as the sums u + r that core reads."""
     u, r = jax.tree.leaves(u), jax.tree.leaves(r)
     return [leaf + u[pairs[j]] if j in pairs else leaf for j, leaf in enumerate(r)]
 
 
-def restore(kept, pairs, u, r):
+def restore(saved, pairs, u, r):
     """u and r from what was saved: a sum u + r stands in u whole, with zeros in r."""
     (u, u_structure), (r, r_structure) = jax.tree.flatten(u), jax.tree.flatten(r)
-    r = list(kept)
+    r = list(saved)
     for j, i in pairs.items():
         u[i], r[j] = r[j], jnp.zeros_like(r[j])
     return jax.tree.unflatten(u_structure, u), jax.tree.unflatten(r_structure, r)

@@ -31,7 +31,7 @@ class Plan(NamedTuple):
     reverse: whether the run goes from the last step to the first.
     vectorized: whether the cell broadcasts over batch axes; a bare function may not.
     forward: finds the states: (plan, arrays, axes) -> (final state, (states [T, ...], saved or None)).
-    keep: whether a run that a backward pass starts from saves the recurrent products beside the states.
+    save: whether a run that a backward pass starts from saves the recurrent products beside the states.
     loop: runs the steps of a block in turn, forwards as backwards, with the arguments and results of
       `lax.scan`, which a kernel of all steps can stand in for.
     """
@@ -42,7 +42,7 @@ class Plan(NamedTuple):
     reverse: bool
     vectorized: bool
     forward: Callable
-    keep: bool = False
+    save: bool = False
     loop: Callable = lax.scan
 
 
@@ -80,12 +80,12 @@ def run_block(plan: Plan, arrays: Arrays, axes):
     """Runs the C steps of a block in turn -> (state behind it, (states [C, ...], saved [C, ...] or None))."""
     u = plan.cell.project(arrays.params, arrays.xs)
     first = jax.tree.map(lambda leaf: leaf[0], u)
-    step = stepper(plan.cell, arrays.params, arrays.state, first, plan.keep)
+    step = stepper(plan.cell, arrays.params, arrays.state, first, plan.save)
 
     def body(state, inputs):
         u, flag = inputs
-        state, kept = advance(lambda s: step(s, u), arrays.initial, state, flag, axes)
-        return state, (state, kept if plan.keep else None)
+        state, saved = advance(lambda s: step(s, u), arrays.initial, state, flag, axes)
+        return state, (state, saved if plan.save else None)
 
     return plan.loop(body, arrays.state, (u, arrays.flags), reverse=plan.reverse)
 
@@ -95,47 +95,47 @@ def sequential(plan: Plan, arrays: Arrays, axes):
 
     def block(state, inputs, _):
         xs, flags = inputs
-        state, along = run_block(plan, arrays._replace(state=state, xs=xs, flags=flags), axes)
-        return state, (along, None)
+        state, per_step = run_block(plan, arrays._replace(state=state, xs=xs, flags=flags), axes)
+        return state, (per_step, None)
 
     inputs = (arrays.xs, arrays.flags)
-    final, (along, _) = scan_chunks(block, arrays.state, inputs, None, plan.chunk, plan.reverse)
-    return final, along
+    final, (per_step, _) = scan_chunks(block, arrays.state, inputs, None, plan.chunk, plan.reverse)
+    return final, per_step
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _scan(static, chosen, others):
     plan, axes = static
-    plan = plan._replace(keep=False)
+    plan = plan._replace(save=False)
     final, (states, _) = plan.forward(plan, join(chosen, others), axes.tree)
     return final, states
 
 
 def _scan_fwd(static, chosen, others):
     plan, axes = static
-    final, (states, kept) = plan.forward(plan, join(chosen, others), axes.tree)
-    return (final, states), (chosen, others, states, kept)
+    final, (states, saved) = plan.forward(plan, join(chosen, others), axes.tree)
+    return (final, states), (chosen, others, states, saved)
 
 
 def _scan_bwd(static, residuals, cotangents):
     plan, axes = static[0], static[1].tree
-    chosen, others, states, kept = residuals
+    chosen, others, states, saved = residuals
     arrays = join(chosen, others)
-    made = ahead(plan, arrays)
+    common = ahead(plan, arrays)
     numbers = split(states)[0]
-    last, along = (like(ct, numbers) for ct in cotangents)
+    last, of_outputs = (like(ct, numbers) for ct in cotangents)
 
     def block(carry, inputs, entry):
         λ, total = carry
-        xs, flags, states, along, kept = inputs
+        xs, flags, states, of_outputs, saved = inputs
         here = arrays._replace(xs=xs, flags=flags)
         previous = before(entry, states, plan.reverse)
-        λ, shared, d_xs = block_adjoint(plan, here, made, previous, λ, along, axes, kept)
+        λ, shared, d_xs = block_adjoint(plan, here, common, previous, λ, of_outputs, axes, saved)
         return (λ, jax.tree.map(jnp.add, total, shared)), (d_xs, None)
 
     shared = split((arrays.params, arrays.initial))[0]
     carry = (last, jax.tree.map(jnp.zeros_like, shared))
-    inputs = (arrays.xs, arrays.flags, states, along, kept)
+    inputs = (arrays.xs, arrays.flags, states, of_outputs, saved)
     per_chunk = entries(arrays.state, states, plan.chunk, plan.reverse)
     (λ, (d_params, d_initial)), (d_xs, _) = scan_chunks(
         block, carry, inputs, per_chunk, plan.chunk, not plan.reverse
@@ -146,17 +146,17 @@ def _scan_bwd(static, residuals, cotangents):
 _scan.defvjp(_scan_fwd, _scan_bwd)
 
 
-def block_adjoint(plan, arrays, made, previous, λ, along, axes, kept=None):
+def block_adjoint(plan, arrays, common, previous, λ, of_outputs, axes, saved=None):
     """The backward pass of one block: stages 1 to 3 of README.md, section 3.
 
     Args:
       arrays: xs [C, *batch, D] and flags [C, *batch] are those of the block.
-      made: the residuals that all steps have in common, by `ahead`.
+      common: the residuals that all steps have in common, by `ahead`.
       previous: the state before each step, [C, *batch, H].
       λ: dL/d(state behind the block), [*batch, H], of all that comes after the block.
-      along: what reaches each state from outside, through outputs, [C, *batch, H].
+      of_outputs: what reaches each state from outside, through outputs, [C, *batch, H].
       axes: where the batch axes of each leaf of a state start.
-      kept: what the forward saved beside the states, [C, ...], or None.
+      saved: what the forward saved beside the states, [C, ...], or None.
     Cotangents are those of differentiable leaves alone, with None for the others.
 
     Returns: (dL/d(state before the block), gradients of (params, initial) summed over the block, of xs).
@@ -165,23 +165,24 @@ def block_adjoint(plan, arrays, made, previous, λ, along, axes, kept=None):
     start = previous
     if flags.reset is not None:
         start = jax.vmap(lambda flag, s: where(flag, initial, s, axes))(flags.reset, previous)
-    linear = linearise(plan, params, start, xs, axes, made, kept)
+    linear = linearise(plan, params, start, xs, axes, common, saved)
     axes = like(axes, λ)
 
     def body(λ, inputs):
-        here, flag, along = inputs
-        λ = jax.tree.map(jnp.add, λ, along)
+        here, flag, of_outputs = inputs
+        λ = jax.tree.map(jnp.add, λ, of_outputs)
         zero = jax.tree.map(jnp.zeros_like, λ)
         taken = λ if flag.mask is None else where(flag.mask, λ, zero, axes)
-        at_start, seen = linear.pull_back(here, taken)
+        at_start, local = linear.pull_back(here, taken)
         if flag.mask is not None:
             at_start = where(flag.mask, at_start, λ, axes)
         if flag.reset is None:
-            return at_start, (seen, None)
-        return where(flag.reset, zero, at_start, axes), (seen, where(flag.reset, at_start, zero, axes))
+            return at_start, (local, None)
+        return where(flag.reset, zero, at_start, axes), (local, where(flag.reset, at_start, zero, axes))
 
-    λ, (seen, to_initial) = plan.loop(body, λ, (linear.per_step, flags, along), reverse=not plan.reverse)
-    d_params, d_xs = linear.gradients(seen)
+    inputs = (linear.per_step, flags, of_outputs)
+    λ, (local, to_initial) = plan.loop(body, λ, inputs, reverse=not plan.reverse)
+    d_params, d_xs = linear.gradients(local)
     d_initial = jax.tree.map(lambda leaf: leaf.sum(axis=0), to_initial)
     return λ, (d_params, d_initial), d_xs
 

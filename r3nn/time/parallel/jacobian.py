@@ -50,7 +50,7 @@ def steps_of(plan, arrays, axes, jacobian: str, axis_name=None) -> Steps:
     repeated = lambda state: jax.tree.map(lambda s: jnp.broadcast_to(s, (size, *s.shape)), state)
     if exact_by_unit(cell, jacobian):
         elementwise_dependence(lambda state: cell.step(params, state, u), repeated(arrays.state))
-    step = stepper(cell, params, arrays.state, jax.tree.map(lambda leaf: leaf[0], u), keep=False)
+    step = stepper(cell, params, arrays.state, jax.tree.map(lambda leaf: leaf[0], u), save=False)
     bare = _unrounded(params)
     of_step = lambda s, u, e: jax.jvp(lambda s: cell.step(bare, s, u), (s,), (e,))
     approximate = jacobian == "diagonal" and cell.recurrence in PACKED
@@ -70,9 +70,9 @@ def steps_of(plan, arrays, axes, jacobian: str, axis_name=None) -> Steps:
 
         return jax.vmap(one)(s, e, u, arrays.flags)
 
-    along = partial(push, of_block)
-    by_unit = lambda: _by_unit(along, arrays.state, plan.reverse, axis_name)
-    linearize, product, solve = by_unit() if jacobian == "diagonal" else _whole(along, plan, axes)
+    push_block = partial(push, of_block)
+    by_unit = lambda: _by_unit(push_block, arrays.state, plan.reverse, axis_name)
+    linearize, product, solve = by_unit() if jacobian == "diagonal" else _whole(push_block, plan, axes)
     previous = partial(_previous, plan.reverse, axis_name)
     guess = lambda: values(repeated(arrays.state))
     return Steps(values, partial(push, of_step), guess, previous, linearize, product, solve, not approximate)
@@ -112,11 +112,11 @@ def _of_diagonal(cell, params, s, u, e):
     """A step from s and its derivative along e, where of each recurrent product only the diagonal counts."""
 
     def run(_, part, params, state, u):
-        made = products(part, params)
-        v, h = made.of_u(u), part.hidden(state)
+        packed = products(part, params)
+        v, h = packed.of_u(u), part.hidden(state)
         change = h - lax.stop_gradient(h)  # 0, with the derivative of h
         by_diagonal = lambda r, diagonal: lax.stop_gradient(r) + along(diagonal, h) * change
-        r = jax.tree.map(by_diagonal, made.forward(h, v), made.diagonals(v))
+        r = jax.tree.map(by_diagonal, packed.forward(h, v), packed.diagonals(v))
         return part.core(params, state, u, r), None
 
     return jax.jvp(lambda s: run_parts(run, cell, params, s, u)[0], (s,), (e,))

@@ -207,8 +207,8 @@ def _adjoint_in_turn(a, g, last, reverse):
         λ = add(row(g, t), following)
         return λ, λ
 
-    λ, along = lax.scan(body, last, jnp.arange(length), reverse=not reverse)
-    return along, pull(length - 1 - end, λ)
+    λ, λs = lax.scan(body, last, jnp.arange(length), reverse=not reverse)
+    return λs, pull(length - 1 - end, λ)
 
 
 def _entry(how, a, b, h0):

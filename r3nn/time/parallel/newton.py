@@ -78,7 +78,7 @@ def solve_newton(plan, arrays, axes, options: Newton):
     Raises: ValueError, TypeError for a cell that options do not fit, in one sentence.
     """
     kind_of(plan.cell, options.jacobian, options.axis_name)
-    plan = plan._replace(keep=False)
+    plan = plan._replace(save=False)
     window = _window(options, length_of(arrays.xs))
 
     def solve(carry, inputs, _):
