@@ -1,4 +1,7 @@
-"""What the processes of a run tell each other, and where they wait for each other."""
+"""Small collectives of the processes of a run: broadcast, gather and barrier, by JAX's key-value store.
+
+All processes come to the same collectives in the same order, so a running number names each of them.
+"""
 
 import itertools
 import json
@@ -13,11 +16,11 @@ from jax.experimental import multihost_utils
 
 from experiments.processes.membership import WAIT, client, count, first, several, state
 
-_numbers = itertools.count()  # of the things told: all processes come to them in the same order
+_numbers = itertools.count()  # one for each collective
 
 
-def tell(function: Callable[[], Any]) -> Any:
-    """What process 0 gets from a function, in all of them; it must be fit for JSON."""
+def broadcast_from_0(function: Callable[[], Any]) -> Any:
+    """Calls the function in process 0 and returns its result, fit for JSON, in all processes."""
     if not several():
         return function()
     key = f"r3nn/told/{next(_numbers)}"
@@ -28,23 +31,23 @@ def tell(function: Callable[[], Any]) -> Any:
     return json.loads(client().blocking_key_value_get(key, WAIT))
 
 
-def told(mine: Any) -> list[Any]:
-    """What each process tells of itself, in their order, in all of them; it must be fit for JSON."""
+def gather_all(own: Any) -> list[Any]:
+    """Returns the `own` of every process, by its number, in all processes; it must be fit for JSON."""
     if not several():
-        return [mine]
+        return [own]
     key = f"r3nn/told/{next(_numbers)}"
-    client().key_value_set(f"{key}/{state.process_id}", json.dumps(mine))
+    client().key_value_set(f"{key}/{state.process_id}", json.dumps(own))
     return [json.loads(client().blocking_key_value_get(f"{key}/{i}", WAIT)) for i in range(count())]
 
 
-def say(text: str) -> None:
-    """Prints a line, once."""
+def print_once(text: str) -> None:
+    """Prints a line in process 0 alone."""
     if first():
         print(text, flush=True)
 
 
-def say_first(key: str, text: str) -> None:
-    """Prints a line, once, in the process that comes first to say this."""
+def print_by_first(key: str, text: str) -> None:
+    """Prints a line in one process: the first that calls this with that key."""
     if several():
         try:
             client().key_value_set(f"r3nn/said/{key}", "")
@@ -54,7 +57,7 @@ def say_first(key: str, text: str) -> None:
 
 
 def connect() -> None:
-    """The first collective of all, which makes the connections between them; Gloo prints a line of it."""
+    """Runs a first collective of arrays, which connects the processes; Gloo's line about it is not shown."""
     if several():
         stdout = os.dup(1)
         with open(os.devnull, "wb") as nothing:
@@ -64,32 +67,35 @@ def connect() -> None:
         os.close(stdout)
 
 
-def meet() -> None:
-    """Waits until all are here."""
+def barrier() -> None:
+    """Waits until all processes have come to this call."""
     if several():
         client().wait_at_barrier(f"r3nn/met/{next(_numbers)}", WAIT)
 
 
 class Agreed:
-    """The signals of all processes: what one receives, all read at the same update."""
+    """The signals of all processes: what one of them receives, all of them read at the same update."""
 
     def __init__(self, signals: Any):
         self._signals, self._received = signals, None
 
     @property
     def received(self) -> Any:
-        """The largest that any received, None if none; they wait for each other, so all must read it."""
+        """The largest signal that any process received, None if none did; a collective: all must read it."""
         if self._received is None and several():
-            mine = np.int32(self._signals.received or 0)
-            largest = int(multihost_utils.process_allgather(mine).max())
+            own = np.int32(self._signals.received or 0)
+            largest = int(multihost_utils.process_allgather(own).max())
             self._received = signal.Signals(largest) if largest else None
         return self._received if several() else self._signals.received
 
 
-def least(mine: int, shared: bool = False) -> int:
-    """The least of a number over all processes, 1 at least; shared: those of one host divide theirs first."""
+def least(own: int, shared: bool = False) -> int:
+    """Returns the least of a number over all processes, 1 at least.
+
+    shared: whether the processes of one host share it: each of them then has an equal part of its own.
+    """
     if not several():
-        return mine
-    all_told = told([socket.gethostname(), mine])
-    hosts = [host for host, _ in all_told]
-    return max(1, min(there // (hosts.count(host) if shared else 1) for host, there in all_told))
+        return own
+    gathered = gather_all([socket.gethostname(), own])
+    hosts = [host for host, _ in gathered]
+    return max(1, min(there // (hosts.count(host) if shared else 1) for host, there in gathered))

@@ -32,7 +32,7 @@ def define(values: flags.FlagValues) -> None:
 
 
 def asked(values: flags.FlagValues) -> Cluster | None:
-    """What the flags ask for, or else the environment; None: one process.
+    """Reads the processes that the flags ask for, or else the environment; None: one process.
 
     Raises: BadInput for flags that are malformed, out of range, or only some of those that go together.
     """
@@ -69,6 +69,6 @@ def _check(cluster: Cluster) -> None:
 
 
 def _launched() -> bool:
-    """Whether the environment is that of one of several processes that a launcher started."""
+    """Says whether the environment is that of one of several processes that a launcher started."""
     counts = [os.environ.get(name, "") for name in LAUNCHERS]
     return any(int(text) > 1 if text.isdecimal() else "," in text for text in counts)

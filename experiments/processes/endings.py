@@ -31,7 +31,7 @@ def lost() -> None:
 
 
 def end(reason: Ending) -> None:
-    """Before this process ends with a sentence: tells the others, or waits for process 0 to say the same."""
+    """Called before this process ends with a sentence: tells the others, or waits until process 0 says it."""
     if not first():
         threading.Event().wait(PATIENCE)  # as soon as process 0 ends, `follow` ends this one
     _part(reason.status, str(reason))

@@ -1,4 +1,4 @@
-"""Arrays of all processes as those of one, and those of process 0 in all."""
+"""Gathers arrays that are split over the processes, and broadcasts those of process 0."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from experiments.processes.membership import first, several
 
 
 def gathered(tree: Any) -> Any:
-    """The arrays of a tree as NumPy's, whole, in every process: a collective where they are split."""
+    """Returns a tree's arrays as NumPy's, whole, in every process: a collective where they are split."""
     if not several():
         return tree
     whole = lambda x: (
@@ -22,7 +22,7 @@ def gathered(tree: Any) -> Any:
 
 
 def from_first(tree: Any, like: Any) -> Any:
-    """Process 0's arrays in all processes, with the shardings of `like`; bit by bit, a NaN too.
+    """Returns process 0's arrays in all processes, with the shardings of `like`; bit by bit, a NaN too.
 
     tree: only process 0's counts. like: shapes, dtypes and shardings, the same in all processes.
     """

@@ -14,7 +14,7 @@ import jax._src.distributed
 from experiments import errors
 from experiments.errors import BadInput, Ending
 from experiments.processes import endings
-from experiments.processes.agreement import meet
+from experiments.processes.agreement import barrier
 from experiments.processes.cluster import AUTO, Cluster
 from experiments.processes.relay import relay
 
@@ -24,7 +24,8 @@ SILENCE = 10.0  # seconds after which process 0 says that it waits for them
 
 @contextlib.contextmanager
 def joined(wanted: Cluster | None) -> Iterator[None]:
-    """Within it this process is one of those; they end together, with the status of the first that fails.
+    """Makes this process one of the wanted ones within its block. All end with the status of the first that
+    fails.
 
     Raises: BadInput where they do not find each other.
     """
@@ -43,7 +44,7 @@ def joined(wanted: Cluster | None) -> Iterator[None]:
         endings.end(error)
         raise
     with contextlib.suppress(Exception):  # one that has gone is no reason to fail: all is done
-        meet()
+        barrier()
         endings.parting.set()
         jax.distributed.shutdown()
 
@@ -78,7 +79,8 @@ def _check_place(wanted: Cluster) -> None:
 
 @contextlib.contextmanager
 def _reached(wanted: Cluster) -> Iterator[str | None]:
-    """The coordinator's address for this process; but in process 0, a relay's, on which its end is heard."""
+    """Gives process 0 the coordinator's address, and the others that of a relay, on which they hear its
+    end."""
     find = jax._src.clusters.ClusterEnv.auto_detect_unset_distributed_params
     given = wanted.coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
     coordinator, _, process, _ = find(given, wanted.processes, wanted.process, None, None, round(JOINING))

@@ -13,20 +13,20 @@ WAIT = 10**9  # milliseconds: as long as it takes
 
 
 def count() -> int:
-    """The processes of this run."""
+    """Counts the processes of this run."""
     return state.num_processes if jax.distributed.is_initialized() else 1
 
 
 def several() -> bool:
-    """Whether this process is one of several of a run."""
+    """Says whether this process is one of several of a run."""
     return count() > 1
 
 
 def first() -> bool:
-    """Whether this process owns the run: process 0, or the only one."""
+    """Says whether this process owns the run: process 0 does, and the only one does."""
     return not several() or state.process_id == 0
 
 
 def client() -> Any:
-    """Of the coordinator's key-value store and barriers."""
+    """Returns JAX's client of the coordinator, which has its key-value store and barriers."""
     return state.client

@@ -1,4 +1,4 @@
-"""What process 0 alone has, as the owner of the run; the others act as if they had one."""
+"""Objects that process 0 alone has, as the owner of the run: a log, a screen. The others get a stand-in."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ from experiments.processes import membership
 
 
 class Mute:
-    """A log, events, a screen or a trace of a process that has none."""
+    """Stands in for a log, events, a screen or a trace in a process that has none: its methods do nothing."""
 
     def _nothing(self, *_, **__) -> int:
         return 0
@@ -15,6 +15,6 @@ class Mute:
     add = sync = say = progress = close = __enter__ = __exit__ = _nothing
 
 
-def mine(make: Callable, *arguments: Any) -> Any:
-    """What process 0 makes of the arguments; the others get a `Mute`."""
+def on_process_0(make: Callable, *arguments: Any) -> Any:
+    """Returns make(*arguments) in process 0, and a `Mute` in the others."""
     return make(*arguments) if membership.first() else Mute()

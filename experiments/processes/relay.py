@@ -17,7 +17,7 @@ SILENT = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 6, "TCP_USER_TI
 
 @contextlib.contextmanager
 def relay(coordinator: str, lost: Callable[[], None]) -> Iterator[str]:
-    """The address for JAX's client, which joins within the block; its connection outlives it.
+    """Gives the address to which JAX's client connects within the block; the connection outlives the block.
 
     coordinator: HOST:PORT. lost: called in a thread where the coordinator is gone after the block.
     """

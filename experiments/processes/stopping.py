@@ -1,4 +1,4 @@
-"""Signals of a process that may be one of several of a run."""
+"""How a process that may be one of several of a run takes SIGINT and SIGTERM."""
 
 import functools
 
@@ -7,5 +7,5 @@ from experiments.program.signals import Signals
 
 
 def signals() -> Signals:
-    """Makes `Signals` of which all processes are told once; where one ends, so do the others."""
-    return Signals(say=functools.partial(agreement.say_first, "stopping"), leave=endings.leave)
+    """Makes `Signals` whose sentence is printed once for all processes; where one ends, so do the others."""
+    return Signals(say=functools.partial(agreement.print_by_first, "stopping"), leave=endings.leave)

@@ -19,7 +19,7 @@ from r3nn.training import TrainState
 @contextlib.contextmanager
 def claimed(place: Workdir, config: ConfigDict) -> Iterator[Workdir]:
     """The folder, claimed by process 0 for all. Raises: BadInput, also where another has another config."""
-    first, *others = agreement.told(named_code.record(config))
+    first, *others = agreement.gather_all(named_code.record(config))
     for number, other in enumerate(others, 1):  # each looks at all, so that nothing is made where one differs
         if field := named_code.apart(first, other):
             raise BadInput(f"config.{field} differs between process 0 and process {number}.")
@@ -50,7 +50,7 @@ class Together:
         state = exchange.gathered(state)
         if self._own:
             self._own.save(state, counters, config)
-        agreement.meet()
+        agreement.barrier()
 
     def restore(self, like: TrainState) -> tuple[TrainState, Counters] | None:
         """Restores as `Checkpoints.restore` does, in all processes."""
@@ -73,7 +73,7 @@ class Together:
             state, counters = found or (None, None)
             return {"counters": counters and vars(counters)}
 
-        told = agreement.tell(read)
+        told = agreement.broadcast_from_0(read)
         if "damaged" in told:
             raise Damaged(told["damaged"])
         if told["counters"] is None:

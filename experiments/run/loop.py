@@ -70,7 +70,7 @@ class Loop:
         self._folders: dict[int, contextlib.ExitStack] = {}
         self._later: list[tuple[int, Callable[[], None]]] = []
         self._updates = experiments[0].config.train.updates
-        self._screen: Screen = owner.mine(screen, len(members) * self._updates, 0)
+        self._screen: Screen = owner.on_process_0(screen, len(members) * self._updates, 0)
 
     def train(self, signals: Signals) -> dict[int, Outcome]:
         """Trains until each member has an outcome. Raises: Interrupted, once all are saved."""
@@ -150,7 +150,7 @@ class Loop:
             stack.enter_context(joint_folder.claimed(place, experiment.config))
             if not self._sessions:
                 jax_settings.use_cache(experiment.config)
-            result = agreement.tell(place.read_result)
+            result = agreement.broadcast_from_0(place.read_result)
             if result is None:
                 part = self._part(number)
                 self._sessions[number], states[number] = stack.enter_context(opened(experiment, place, part))

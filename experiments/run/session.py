@@ -123,7 +123,7 @@ class Session:
             result_record.save(result, self.place)
             return result
 
-        return agreement.tell(write)
+        return agreement.broadcast_from_0(write)
 
 
 @contextlib.contextmanager
@@ -135,9 +135,9 @@ def opened(experiment: Experiment, place: Workdir, screen: Screen) -> Iterator[t
         checkpoints = closing(joint_folder.checkpoints(place.checkpoints, **options))
         found = checkpoints.restore(experiment.placed())
         state, counters = found or (begin(experiment), Counters())
-        log = closing(owner.mine(Log, place.metrics, counters.step))
-        events = closing(owner.mine(Events, place.tensorboard, counters.step))
-        owner.mine(_tell_gaps, place, experiment.config.train, counters.step, screen)
+        log = closing(owner.on_process_0(Log, place.metrics, counters.step))
+        events = closing(owner.on_process_0(Events, place.tensorboard, counters.step))
+        owner.on_process_0(_tell_gaps, place, experiment.config.train, counters.step, screen)
         yield Session(experiment, place, counters, checkpoints, log, events, screen, counters.step), state
 
 

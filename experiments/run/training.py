@@ -35,14 +35,15 @@ def run(config: ConfigDict, workdir: str, command: str = "", watch: Watch | None
         device_count.make_all(config.devices)
         agreement.connect()
         experiment = build(config, allow_code=True)
-        devices = device_count.choose(config, experiment.learner.width, agreement.tell(place.devices))
+        recorded = agreement.broadcast_from_0(place.devices)
+        devices = device_count.choose(config, experiment.learner.width, recorded)
         experiment = sourced(experiment.on(devices), place)
         experiment.check_memory()
         loop = Loop([Member(config, workdir, command, watch)], [experiment], Alone)
         outcome = loop.train(agreement.Agreed(signals))[0]
     if isinstance(outcome, Ending):
         raise outcome
-    agreement.say(result_words.summary(outcome, place, code=bool(named_code.files(config))))
+    agreement.print_once(result_words.summary(outcome, place, code=bool(named_code.files(config))))
     return outcome
 
 

@@ -202,7 +202,7 @@ def wait_in(said: Path, place: str, number: int, killed: bool):
     """One of two processes, which waits without end, as in a call of the device, once both are there."""
     say_in(said)
     with joining.joined(Cluster(place, 2, number)), signals():
-        agreement.meet()
+        agreement.barrier()
         print("here", flush=True)
         if killed and number == 0:
             os.kill(os.getpid(), signal.SIGKILL)
