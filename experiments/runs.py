@@ -63,7 +63,7 @@ def _main(argv: list[str]) -> None:
         curves.check(picture)
     runs, unreadable = gathered(tops)
     columns = differing(runs)
-    rows = [[f"{place}", f"{run.path}", *told(run, columns)] for place, run in enumerate(runs, 1)]
+    rows = [[f"{place}", f"{run.path}", *values_of(run, columns)] for place, run in enumerate(runs, 1)]
     lines = [f"{folder}: unreadable ({reason})" for folder, reason in unreadable.items()]
     for line in [*table([row + run.said for row, run in zip(rows, runs, strict=True)]), *lines]:
         print(printable(line))
@@ -156,7 +156,7 @@ def differing(runs: list[Run]) -> list[str]:
     return [name for name in names if len({json.dumps(run.fields.get(name)) for run in runs}) > 1]
 
 
-def told(run: Run, columns: list[str]) -> list[str]:
+def values_of(run: Run, columns: list[str]) -> list[str]:
     """Its own values of these fields, "" for one that it has not."""
     short = lambda value: f"{value:.6g}" if isinstance(value, float) else f"{value}"
     return [f"{name}={short(run.fields[name])}" if name in run.fields else "" for name in columns]

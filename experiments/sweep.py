@@ -18,7 +18,7 @@ from experiments import errors
 from experiments.config.fields import explained
 from experiments.errors import BadInput
 from experiments.program.flags import bad, expanded
-from experiments.sweeps.request import Asked
+from experiments.sweeps.request import CommandLine
 from experiments.sweeps.secrets import MARK, hide
 from r3nn._lookup import check_choice, check_int, unknown
 
@@ -50,7 +50,7 @@ def work() -> int:
     return worker.main(services)
 
 
-def parse(argv: list[str]) -> Asked:
+def parse(argv: list[str]) -> CommandLine:
     """--config=FILE[:VARIANT] --workdir=DIR and what --help names. Raises: BadInput, in one sentence."""
     values = _flags()
     try:
@@ -68,9 +68,9 @@ def parse(argv: list[str]) -> Asked:
         )
     if not (values.workdir or values.dry_run):
         raise BadInput("--workdir is missing: it must name the folder of the sweep, such as runs/sweep.")
-    named = {name: values[name].value for name in Asked._fields[:-1]}
+    named = {name: values[name].value for name in CommandLine._fields[:-1]}
     named |= {name: expanded(f"--{name}", named[name]) for name in ("config", "workdir")}
-    return _checked(Asked(**named, overrides=tuple(rest)))
+    return _checked(CommandLine(**named, overrides=tuple(rest)))
 
 
 def _flags() -> flags.FlagValues:
@@ -98,10 +98,10 @@ def _stray(word: str) -> BadInput:
     if match is None:
         told = MARK if "@" in word else hide(word)  # it may be the rest of a URL with a space in it
         return BadInput(f"{told!r} is no flag: arguments look like --workers=2.")
-    return BadInput(unknown("flag", match[1], (*Asked._fields[:-1], "help")))
+    return BadInput(unknown("flag", match[1], (*CommandLine._fields[:-1], "help")))
 
 
-def _checked(asked: Asked) -> Asked:
+def _checked(asked: CommandLine) -> CommandLine:
     try:
         check_int("--workers", asked.workers, 1, 1024)
         check_int("--together", asked.together, 0, 4096)

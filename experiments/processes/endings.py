@@ -69,9 +69,9 @@ def _publish(status: int, sentence: str) -> None:
 
 def follow() -> None:
     """Ends this process as another one ended, whatever it is doing."""
-    told = client()
+    coordinator = client()
     try:
-        about = json.loads(told.blocking_key_value_get(ENDING, WAIT))
+        about = json.loads(coordinator.blocking_key_value_get(ENDING, WAIT))
     except Exception:  # the run is over
         _cut_off.set()
         return
@@ -81,7 +81,7 @@ def follow() -> None:
     parting.set()
     if about["process"] == 0:
         with contextlib.suppress(Exception):
-            told.shutdown()  # process 0 waits there for all
+            coordinator.shutdown()  # process 0 waits there for all
         errors.leave(about["status"])
     errors.leave(about["status"], about["sentence"])
 

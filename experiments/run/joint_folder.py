@@ -73,9 +73,9 @@ class Together:
             state, counters = found or (None, None)
             return {"counters": counters and vars(counters)}
 
-        told = agreement.broadcast_from_0(read)
-        if "damaged" in told:
-            raise Damaged(told["damaged"])
-        if told["counters"] is None:
+        found = agreement.broadcast_from_0(read)
+        if "damaged" in found:
+            raise Damaged(found["damaged"])
+        if found["counters"] is None:
             return None
-        return exchange.from_first(state, like), Counters(**told["counters"])
+        return exchange.from_first(state, like), Counters(**found["counters"])

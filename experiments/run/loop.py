@@ -25,7 +25,7 @@ from experiments.run import device_count, jax_settings, joint_folder
 from experiments.run.diagnosis import blame
 from experiments.run.engines import Alone, SideBySide
 from experiments.run.screen import Part, Screen, screen
-from experiments.run.session import Session, Watch, opened
+from experiments.run.session import EvaluationCallback, Session, opened
 from experiments.saved import result_words
 from experiments.saved.workdir import Workdir
 from r3nn.training import TrainState
@@ -45,7 +45,7 @@ class Member:
     config: ConfigDict
     workdir: str
     command: str = ""
-    watch: Watch | None = None
+    watch: EvaluationCallback | None = None
 
 
 class Loop:

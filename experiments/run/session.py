@@ -22,7 +22,7 @@ from experiments.saved.metrics_log import Log, read_lines
 from experiments.saved.workdir import Workdir
 from r3nn.training import TrainState
 
-Watch = Callable[[int, float], None]  # (updates made, held-out metric), after each evaluation
+EvaluationCallback = Callable[[int, float], None]  # (updates made, held-out metric), after each evaluation
 
 
 @dataclasses.dataclass
@@ -67,7 +67,7 @@ class Session:
         self.record("train", means)
         return means["loss"]
 
-    def judged(self, numbers: dict[str, float], watch: Watch | None) -> bool:
+    def judged(self, numbers: dict[str, float], watch: EvaluationCallback | None) -> bool:
         """These held-out metrics, and their line in the log -> whether they are the best so far.
 
         Raises: what `watch` raises.

@@ -16,13 +16,15 @@ from experiments.run import device_count, jax_settings
 from experiments.run.engines import Alone, SideBySide
 from experiments.run.grouping import alike, alone, free
 from experiments.run.loop import Ended, Loop, Member, Outcome
-from experiments.run.session import Watch
+from experiments.run.session import EvaluationCallback
 from experiments.saved import result_words
 from experiments.saved.learned import sourced
 from experiments.saved.workdir import Workdir
 
 
-def run(config: ConfigDict, workdir: str, command: str = "", watch: Watch | None = None) -> dict[str, Any]:
+def run(
+    config: ConfigDict, workdir: str, command: str = "", watch: EvaluationCallback | None = None
+) -> dict[str, Any]:
     """Trains what a config describes, or goes on where an earlier call stopped -> the content of result.json.
 
     command: what repeats the run, for the result. watch: may raise an `Ending`, such as Pruned: the run then

@@ -62,13 +62,13 @@ def _field(word: str) -> str:
     return re.sub(r"^--?(no)?config\.([^=]+).*", r"\2", word, flags=re.DOTALL)
 
 
-def told(found: Outcome, about: dict[str, Any]) -> str:
-    """In words, with the commands."""
+def describe(found: Outcome, about: dict[str, Any]) -> str:
+    """Describes the best configuration and its best run, with the commands that go on from there."""
     run = about["best_run"]
     seed = f", seed {run[SEED]}" if SEED in run else ""
     return "\n".join(
         [
-            f"The best: {found.told(about['configuration'])}",
+            f"The best: {found.label(about['configuration'])}",
             f"Its best run (slot {run['slot']}{seed}): held-out {about['metric']} {number(run['held_out'])}, "
             f"test {number(run['test'])}, after {run['updates']} updates in {duration(run['seconds'])}, "
             f"{run['parameters']:,} parameters",

@@ -116,7 +116,7 @@ def curves(found: Outcome) -> Figure | None:
         plots.curve(ax, x, y, color="#bbbbbb", linewidth=0.8, zorder=1)
     for group, color in reversed(list(zip(best, plots.COLORS, strict=False))):
         x, low, y, high = spread(group)
-        plots.curve(ax, x, y, low=low, high=high, color=color, label=found.told(group.values) or "median")
+        plots.curve(ax, x, y, low=low, high=high, color=color, label=found.label(group.values) or "median")
     scale(found, ax, [value for group in groups for _, value in points_of(group.runs)])
     goals(found, ax)
     many = " (band: all seeds)" if max(len(group.runs) for group in groups) > 1 else ""

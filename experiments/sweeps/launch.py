@@ -13,7 +13,7 @@ from experiments.errors import BadInput, Ending, Interrupted
 from experiments.sweeps import checks, places, plan, report, slots, study
 from experiments.sweeps.folder import Folder, difference, file_system
 from experiments.sweeps.plan import Sweep
-from experiments.sweeps.request import Asked
+from experiments.sweeps.request import CommandLine
 from experiments.sweeps.secrets import MARK, VARIABLE
 from experiments.sweeps.study import Away, Database
 from experiments.sweeps.supervise import supervise
@@ -24,7 +24,7 @@ MOST = 10**6  # runs of a sweep
 NETWORKED = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "lustre", "gpfs", "afs", "9p")
 
 
-def launch(asked: Asked, trainer: Trainer, worker: Sequence[str]) -> None:
+def launch(asked: CommandLine, trainer: Trainer, worker: Sequence[str]) -> None:
     """Does what experiments/sweep.py was asked for. Raises: the `Ending`s of experiments.errors.
 
     worker: what Python is called with, to be a worker.
@@ -55,7 +55,7 @@ def launch(asked: Asked, trainer: Trainer, worker: Sequence[str]) -> None:
         raise Ending(f"none of the {sweep.total} runs succeeded: {folder.path}/trials.csv says why.")
 
 
-def planned(asked: Asked, trainer: Trainer) -> Sweep:
+def planned(asked: CommandLine, trainer: Trainer) -> Sweep:
     """The sweep of a command line, checked: its axes are fields, their values fit. Raises: BadInput."""
     study.check_sampler(asked.sampler)
     base = trainer.base(asked.config, asked.overrides)
@@ -84,7 +84,7 @@ def planned(asked: Asked, trainer: Trainer) -> Sweep:
     return sweep
 
 
-def _trials(asked: Asked, axes: dict[str, Axis]) -> int:
+def _trials(asked: CommandLine, axes: dict[str, Axis]) -> int:
     sampled = any(not isinstance(axis, Grid) for axis in axes.values())
     if not sampled and asked.trials is not None:
         raise BadInput(
@@ -94,7 +94,7 @@ def _trials(asked: Asked, axes: dict[str, Axis]) -> int:
     return (asked.trials or TRIALS) if sampled else 1
 
 
-def prepare(asked: Asked, sweep: Sweep, folder: Folder, database: Database) -> None:
+def prepare(asked: CommandLine, sweep: Sweep, folder: Folder, database: Database) -> None:
     """The folder, where the database is a file in it; others are asked first. Raises: BadInput."""
     if not database.file:
         return
@@ -107,7 +107,7 @@ def prepare(asked: Asked, sweep: Sweep, folder: Folder, database: Database) -> N
     folder.create(sweep, database.shown)
 
 
-def joined(asked: Asked, sweep: Sweep, storage: RDBStorage, database: Database) -> optuna.Study:
+def joined(asked: CommandLine, sweep: Sweep, storage: RDBStorage, database: Database) -> optuna.Study:
     """The study, which is that of the folder's name and of this very sweep. Raises: BadInput."""
     found = study.opened(storage, os.path.normpath(asked.workdir), sweep)
     before = study.recorded(found, sweep.trainer)
@@ -122,7 +122,7 @@ def joined(asked: Asked, sweep: Sweep, storage: RDBStorage, database: Database) 
     return found
 
 
-def describe(sweep: Sweep, asked: Asked, database: Database) -> str:
+def describe(sweep: Sweep, asked: CommandLine, database: Database) -> str:
     """The plan, in words."""
     cells = len(sweep.cells)
     first = {name: plan.edges(axis)[0] for name, axis in sweep.axes.items()}

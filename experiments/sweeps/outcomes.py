@@ -146,8 +146,8 @@ class Outcome:
         names = list(brief.values())
         return {name: word if names.count(word) == 1 else name for name, word in brief.items()}
 
-    def told(self, values: Values) -> str:
-        """Values of a configuration, in few words."""
+    def label(self, values: Values) -> str:
+        """Names a configuration by its values of the axes that vary, such as "cell=gru rate=0.01"."""
         return " ".join(
             f"{self.short[name]}={number(values[name])}" for name in self.varied if name in values
         )

@@ -26,7 +26,7 @@ def line(sweep: Sweep, trials: Sequence[FrozenTrial]) -> str:
             words.append(f"{number} {name}")
     found = best(sweep, trials)
     if found is not None:
-        words.append(f"best held-out {sweep.metric} {found.value:.4g} ({told(found.params)})")
+        words.append(f"best held-out {sweep.metric} {found.value:.4g} ({brief(found.params)})")
     return ", ".join(words)
 
 
@@ -42,8 +42,8 @@ def best(sweep: Sweep, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
     return pick(complete, key=lambda trial: trial.value, default=None)
 
 
-def told(values: dict) -> str:
-    """Values of a run, short."""
+def brief(values: dict) -> str:
+    """Writes a run's values in one short line, floats with three digits."""
     short = lambda value: f"{value:.3g}" if isinstance(value, float) else str(value)
     return " ".join(f"{name}={short(value)}" for name, value in values.items())
 

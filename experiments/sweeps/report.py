@@ -33,7 +33,7 @@ def save(study: optuna.Study, sweep: Sweep, folder: Path) -> Outcome:
     if found.best is not None:
         about = best.about(found, folder)
         write(folder / "best.json", to_json(about))
-        print(f"\n{best.told(found, about)}")
+        print(f"\n{best.describe(found, about)}")
     return found
 
 

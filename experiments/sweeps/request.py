@@ -1,10 +1,10 @@
-"""What is asked of a sweep."""
+"""Holds what the user asks of a sweep."""
 
 from typing import NamedTuple
 
 
-class Asked(NamedTuple):
-    """What a command line says."""
+class CommandLine(NamedTuple):
+    """What the command line of experiments/sweep.py says: its flags, and the overrides of config fields."""
 
     config: str
     workdir: str
