@@ -1,7 +1,7 @@
-"""Cells: what one step of a recurrence computes. One paper, one file.
+"""Cells: what one step of a recurrence computes. Each file has the cells of one paper.
 
-`CELLS` is the registry: a row buys every mode, the Flax modules and the whole contract suite. `TRANSFORMS`
-are functions cell -> cell that change how a cell reads its state.
+`CELLS` is the registry: a cell with a row in it has every mode and the Flax modules, and is tried by the
+whole contract suite. `TRANSFORMS` are functions cell -> cell that change how a cell reads its state.
 """
 
 from collections.abc import Callable

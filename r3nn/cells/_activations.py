@@ -1,4 +1,4 @@
-"""The activations that have names, and the field of the cells that holds one."""
+"""Lists the activations that have names, and makes the field of a cell that holds one."""
 
 import dataclasses
 from collections.abc import Callable
@@ -17,15 +17,15 @@ ACTIVATIONS: dict[str, Callable] = {
 
 
 def activation_field(default: Callable):
-    """The field `activation` of a cell; in the text of a call, "gru(activation=relu)", it is a name."""
+    """Makes the field `activation` of a cell. In the text of a call, "gru(activation=relu)", it is a name."""
     return dataclasses.field(default=default, kw_only=True, metadata={"names": ACTIVATIONS})
 
 
 def name_of(activation) -> str | None:
-    """The name of an activation; None: it has none here."""
+    """Returns the name of an activation, or None where it has none here."""
     return next((name for name, known in ACTIVATIONS.items() if known is activation), None)
 
 
 def shown(activation) -> str:
-    """How a sentence calls an activation."""
+    """Returns what an error sentence calls an activation: its name here, or else its function's."""
     return name_of(activation) or getattr(activation, "__name__", repr(activation))

@@ -1,4 +1,4 @@
-"""What the gated cells share that do not read their state but to carry it on."""
+"""Defines what those cells share that read their state only to carry it on: steps affine in the state."""
 
 import dataclasses
 from typing import NamedTuple
@@ -30,17 +30,17 @@ class AffineCell(GatedCell):
         return None
 
     def coefficients(self, params, gates) -> Affine:
-        """Of one step, from its gates' pre-activations."""
+        """Returns the `Affine` of one step, from its gates' pre-activations, [..., H] each."""
         raise NotImplementedError(f"{type(self).__name__}.coefficients")
 
     def project(self, params, x):
-        """All but the multiply-add itself."""
+        """Makes decay and drive from x [..., D]: all of the step but the multiply-add itself."""
         return self.coefficients(params, super().project(params, x))
 
     def recur(self, params, state, u):
-        """Nothing."""
+        """Returns (): the cell has no recurrent product."""
         return ()
 
     def core(self, params, state, u, r):
-        """The update above, elementwise."""
+        """Takes the update above, elementwise."""
         return u.decay * state + u.drive

@@ -17,7 +17,8 @@ Array = jax.Array
 
 @dataclasses.dataclass(frozen=True)
 class Cell(Value):
-    """One step of a recurrence. A frozen, hashable value: it can be a static argument of `jax.jit`.
+    """A cell is one step of a recurrence, as a frozen, hashable value: it can be a static argument of
+    `jax.jit`.
 
     A subclass is a frozen dataclass itself (or its first value is a TypeError). It gives `init`,
     `initial_state`, and either `recur` and `core` (a *structured* cell, from which every mode derives its
@@ -46,49 +47,51 @@ class Cell(Value):
     bounds: ClassVar[tuple[float, float] | None] = None
 
     def init(self, key: Array, in_size: int, hidden_size: int, **options) -> Params:
-        """Fresh parameters for inputs [..., in_size] and states [..., hidden_size]."""
+        """Draws fresh parameters for inputs [..., in_size] and states [..., hidden_size]."""
         raise NotImplementedError(f"{type(self).__name__}.init")
 
     def initial_state(self, params: Params, batch_shape: tuple[int, ...] = ()) -> State:
-        """The state before the first step, for a batch of `batch_shape`: zeros unless learned."""
+        """Returns the state before the first step, for a batch of `batch_shape`: zeros unless learned."""
         raise NotImplementedError(f"{type(self).__name__}.initial_state")
 
     def prepare(self, params: Params) -> Params:
-        """Done once per call, before the loop, differentiably (maps such as Cayley or exp)."""
+        """Transforms the params once per call, before the loop, differentiably (by maps such as Cayley or
+        exp)."""
         return params
 
     def project(self, params: Params, x: Array):
-        """All of the step that depends on x [..., D] alone."""
+        """Computes all of the step that depends on x [..., D] alone."""
         return x
 
     def recur(self, params: Params, state: State, u):
-        """The recurrent products, one per gate."""
+        """Computes the recurrent products, one [..., H] per gate."""
         raise NotImplementedError(f"{type(self).__name__}.recur")
 
     def core(self, params: Params, state: State, u, r) -> State:
-        """The rest of the step, elementwise over batch and units; of the params only vectors."""
+        """Takes the rest of the step, elementwise over batch and units; it reads no matrix of the params."""
         raise NotImplementedError(f"{type(self).__name__}.core")
 
     def step(self, params: Params, state: State, u) -> State:
-        """state_{t-1} -> state_t, given u = project(params, x_t)."""
+        """Takes the step from state_{t-1} to state_t, given u = project(params, x_t)."""
         return self.core(params, state, u, self.recur(params, state, u))
 
     def hidden(self, state: State) -> Array:
-        """The part of the state, [..., H], that is the output and that meets the recurrent weights."""
+        """Returns the part of the state, [..., H], that is the output and that meets the recurrent
+        weights."""
         return state
 
     def output(self, params: Params, state: State, x: Array) -> Array:
-        """y_t from state_t (and x_t)."""
+        """Computes y_t, [..., H], from state_t (and x_t)."""
         return self.hidden(state)
 
     def in_size(self, params: Params) -> int:
-        """D, the width of the inputs that these params take."""
+        """Returns D, the width of the inputs that these params take."""
         raise NotImplementedError(
             f"{type(self).__name__}.in_size: delay, feedback, slow, with_output and wavefront need it"
         )
 
     def __call__(self, params: Params, state: State, x: Array) -> tuple[State, Array]:
-        """One whole step, in the form that `jax.lax.scan` takes: (params, state, x) -> (state, y).
+        """Takes one whole step, in the form that `jax.lax.scan` takes: (params, state, x) -> (state, y).
 
         A state without batch axes serves all of a batch of x. Raises: ValueError for batch axes of another
         size than those of x, 1 included; TypeError for a state of another kind than the cell's, such as a
@@ -140,10 +143,10 @@ def check_cell(cell) -> None:
 
 
 def along(vector: Array, a: Array) -> Array:
-    """A vector [H] beside a [..., H]: with leading axes of size 1, [1, ..., 1, H]."""
+    """Gives a vector [H] the rank of a [..., H], by leading axes of size 1: [1, ..., 1, H]."""
     return lax.broadcast_to_rank(vector, max(vector.ndim, a.ndim))
 
 
 def plus(a: Array, bias: Array | None) -> Array:
-    """a [..., H] + bias [H]; a, where there is no bias."""
+    """Adds a bias [H] to a [..., H]; returns a itself where there is no bias."""
     return a if bias is None else a + along(bias, a)

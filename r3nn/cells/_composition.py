@@ -1,4 +1,4 @@
-"""What a composition is, as far as those who run cells over time have to know it."""
+"""Defines what a composition is, as far as the code that runs cells over time has to know it."""
 
 import dataclasses
 import inspect
@@ -8,23 +8,24 @@ from r3nn.cells._base import Array, Cell, Params, State
 
 
 def run_part(cell: Cell, params: Params, state: State, u) -> State:
-    """A step of a part, as it stands: `call` of `Composition.step`, unless a driver passes its own."""
+    """Takes a part's own step. It is the `call` of `Composition.step` unless a driver passes another one."""
     return cell.step(params, state, u)
 
 
 def prepare_part(cell: Cell, params: Params) -> Params:
-    """The prepared params of a part: `call` of `Composition.prepare`, unless a driver passes its own."""
+    """Prepares a part's params. It is the `call` of `Composition.prepare` unless a driver passes another
+    one."""
     return cell.prepare(params)
 
 
 def takes_call(cell: Cell, method: str) -> bool:
-    """Whether a method of the cell hands out what it does with each part, by an argument `call`."""
+    """Says whether a method of the cell has an argument `call`, through which it runs each of its parts."""
     return "call" in inspect.signature(getattr(type(cell), method)).parameters
 
 
 @dataclasses.dataclass(frozen=True)
 class Composition(Cell):
-    """A cell made of other cells, its *parts*: those among its fields, alone or in a tuple.
+    """A composition is a cell made of other cells, its *parts*: those among its fields, alone or in a tuple.
 
     A subclass gives what any `Cell` gives, and its `step` hands out how a part is run:
 
@@ -41,22 +42,23 @@ class Composition(Cell):
 
     @property
     def noisy(self) -> bool:
-        """Whether a part draws noise."""
+        """Says whether a part draws noise."""
         return any(part.noisy for part in parts(self))
 
     @property
     def hands_out(self) -> bool:
-        """Whether `step` takes a `call`."""
+        """Says whether `step` runs its parts through an argument `call`."""
         return takes_call(self, "step")
 
     @property
     def in_turn(self) -> bool:
-        """Whether `step` runs its parts through `call`, one after the other: unless a subclass says
-        otherwise, whether it takes one. In a loop or a branch, `call` runs a part as it stands."""
+        """Says whether `step` runs all its parts through `call`, one after the other, outside of loops and
+        branches (where `call` runs a part as it stands). Unless a subclass says otherwise, it does if it
+        takes a `call`."""
         return self.hands_out
 
     def sweep(self, run, params: Params, state: State, xs: Array):
-        """All time steps, part by part, as (final state, outputs [T, ...]).
+        """Runs all time steps, part by part -> (final state, outputs [T, ...]), from xs [T, *batch, D].
 
         run(cell, params, state, xs) does so for a part. None: this cell takes its steps one by one.
         """
@@ -64,7 +66,7 @@ class Composition(Cell):
 
 
 def parts(cell: Cell) -> Iterator[Cell]:
-    """The cells among a cell's fields."""
+    """Yields the cells among a cell's fields."""
     for field in dataclasses.fields(cell):
         value = getattr(cell, field.name)
         for entry in value if isinstance(value, tuple) else (value,):
@@ -73,7 +75,7 @@ def parts(cell: Cell) -> Iterator[Cell]:
 
 
 def all_parts(cell: Cell) -> Iterator[Cell]:
-    """All cells in a cell, the innermost first, and itself."""
+    """Yields all cells inside a cell, the innermost first, and then the cell itself."""
     for part in parts(cell):
         yield from all_parts(part)
     yield cell

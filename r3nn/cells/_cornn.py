@@ -1,4 +1,4 @@
-"""The coupled oscillatory network."""
+"""Defines coRNN, the coupled oscillatory network."""
 
 import dataclasses
 from typing import NamedTuple
@@ -49,7 +49,7 @@ class CoRNN(GatedCell):
                 raise ValueError(f"cornn: {name}={getattr(self, name)} must be above 0")
 
     def init(self, key, in_size, hidden_size, *, kernel_init=None, recurrent_init=None, **options):
-        """As `GatedCell.init`."""
+        """Draws fresh parameters as `GatedCell.init` does."""
         draw = initializers.uniform(max(1, in_size + 2 * hidden_size) ** -0.5)
         starts = {"kernel_init": kernel_init or draw, "recurrent_init": recurrent_init or draw}
         params = super().init(key, in_size, hidden_size, **starts, **options)
@@ -67,11 +67,11 @@ class CoRNN(GatedCell):
         return CoRNNState(y, jnp.zeros_like(y))
 
     def hidden(self, state):
-        """y, [..., H]."""
+        """Returns y, [..., H]."""
         return state.y
 
     def step(self, params, state, u):
-        """The two equations above."""
+        """Takes the two equations above."""
         (y, z), w = state, params.recurrent
         force = self.activation(u.candidate + y @ w.y + z @ w.z)
         z = z + self.dt * (force - self.gamma * y - self.epsilon * z)

@@ -1,4 +1,4 @@
-"""The simple recurrent network."""
+"""Defines the simple recurrent network."""
 
 import dataclasses
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from r3nn.cells._gated import GatedCell
 
 @serializable
 class ElmanGates(NamedTuple):
-    """One array per pre-activation."""
+    """Holds one array per pre-activation."""
 
     candidate: Array
 
@@ -27,7 +27,7 @@ class Elman(GatedCell):
     bounds = (-1.0, 1.0)
 
     def core(self, params, state, u, r):
-        """The update above, elementwise."""
+        """Takes the update above, elementwise."""
         return self.activation(u.candidate + r.candidate)
 
 

@@ -26,23 +26,25 @@ class Dense(Value):
     default = staticmethod(initializers.orthogonal)
 
     def draw(self, init, key, size: int, dtype):
-        """One gate's weights, by an initializer of shape [H, H]."""
+        """Draws one gate's weights, by an initializer of shape [H, H]."""
         return init(key, (size, size), dtype)
 
     def extend(self, params, key, draw_input, draw_recurrent):
-        """The params of the whole cell, from those of its gates."""
+        """Makes the params of the whole cell from those of its gates; `Multiplicative` adds its two
+        factors."""
         return params
 
     def extend_inputs(self, params, x, u):
-        """What the step takes from x, from what its gates take."""
+        """Makes the projected input of the whole cell from u, that of its gates; `Multiplicative` adds W_mx
+        x."""
         return u
 
     def source(self, params, h, u):
-        """What stands for h [..., H] in the products."""
+        """Returns what the gates' products read in the place of h [..., H]."""
         return h
 
     def product(self, h, w):
-        """What one gate reads, [..., H]."""
+        """Computes what one gate reads, [..., H]."""
         return h @ w
 
 
@@ -54,24 +56,24 @@ class Diagonal(Dense):
     default = staticmethod(initializers.diagonal_normal)
 
     def draw(self, init, key, size, dtype):
-        """One gate's weights, by an initializer of shape [H]."""
+        """Draws one gate's weights, by an initializer of shape [H]."""
         return init(key, (size,), dtype)
 
     def product(self, h, w):
-        """What one gate reads, [..., H]."""
+        """Computes what one gate reads, w ⊙ h, [..., H]."""
         return along(w, h) * h
 
 
 @dataclasses.dataclass(frozen=True)
 class Unread(Dense):
-    """No gate reads h."""
+    """No gate reads h: there are no recurrent weights."""
 
     kind = "none"
 
 
 @serializable
 class GatedParams(NamedTuple):
-    """Parameters of a gated cell: `input.update` is W of the update gate, and so on."""
+    """Holds the parameters of a gated cell: `input.update` is W of the update gate, and so on."""
 
     input: Any  # one [D, H] per gate
     recurrent: Any  # one [H, H] per gate ([n, d, d] by heads, [H] diagonal), or None
@@ -81,7 +83,7 @@ class GatedParams(NamedTuple):
 
 
 def extended(name: str, module: str, doc: str, **fields: type) -> type:
-    """The NamedTuple class `name` of a module: `GatedParams` with further fields, {field: type}."""
+    """Makes the NamedTuple class `name` of a module: `GatedParams` with further fields, {field: type}."""
     made = NamedTuple(name, [*GatedParams.__annotations__.items(), *fields.items()])
     made.__module__, made.__doc__ = module, doc
     return serializable(made)
@@ -89,7 +91,7 @@ def extended(name: str, module: str, doc: str, **fields: type) -> type:
 
 @dataclasses.dataclass(frozen=True)
 class GatedCell(Cell):
-    """A cell whose gates each see x @ input + bias and h @ recurrent.
+    """A gated cell's gates each see x @ input + bias and h @ recurrent.
 
     A subclass names its gates in a NamedTuple and writes `core` (or `step`). reads: what stands for
     h @ recurrent; `heads` and `multiplicative` change it. activation: of the candidate, an elementwise
@@ -140,7 +142,7 @@ class GatedCell(Cell):
 
     @functools.cached_property
     def recurrence(self) -> str:
-        """How `recur` reads the state."""
+        """Says how `recur` reads the state, as `Cell.recurrence` lists the ways."""
         return self.reads.kind
 
     def init(
@@ -156,7 +158,7 @@ class GatedCell(Cell):
         recurrent_init=None,
         dtype=jnp.float32,
     ) -> GatedParams:
-        """Fresh parameters; one independent draw per gate.
+        """Draws fresh parameters, independently for each gate.
 
         chrono: longest time constant, in steps, of the keeping and writing gates' biases
         (Tallec & Ollivier 2018); None: the cell's own. learn_initial: make the first state a parameter.
@@ -215,38 +217,39 @@ class GatedCell(Cell):
         return params.input[0].shape[-1]
 
     def initial_state(self, params: GatedParams, batch_shape: tuple[int, ...] = ()) -> State:
-        """Zeros [*batch_shape, H], or the learned state broadcast to the batch."""
+        """Returns zeros [*batch_shape, H], or the learned state broadcast to the batch."""
         zeros = self._zero_state(batch_shape, self._hidden_size(params), params.input[0].dtype)
         if params.initial is None:
             return zeros
         return jax.tree.map(lambda h, zero: jnp.broadcast_to(h, zero.shape), params.initial, zeros)
 
     def project(self, params: GatedParams, x: Array):
-        """x @ W + b for every gate: [..., D] -> one [..., H] per gate."""
+        """Computes x @ W + b for every gate: [..., D] -> one [..., H] per gate."""
         gates = self.gates(*(self._of_input(params, gate, x) for gate in self.gates._fields))
         return self.reads.extend_inputs(params, x, gates)
 
     def _of_input(self, params, gate, x):
-        """x @ W + b of one gate, [..., width]."""
+        """Computes x @ W + b of one gate, [..., width]."""
         a = x @ getattr(params.input, gate)
         return a if params.bias is None else a + lax.broadcast_to_rank(getattr(params.bias, gate), a.ndim)
 
     def recur(self, params: GatedParams, state: State, u):
-        """What every gate reads of h, h @ U where dense: one [..., H] per gate."""
+        """Computes what every gate reads of h, h @ U where dense: one [..., H] per gate."""
         h = self.reads.source(params, self.hidden(state), u)
         return type(params.recurrent)(*(self.reads.product(h, w) for w in params.recurrent))
 
     def squash(self, c: Array) -> Array:
-        """activation(c) of what a cell remembers, [..., H]: `recurrent_dropout` drops its candidate alone."""
+        """Applies the activation to c [..., H], which a cell remembers. `recurrent_dropout` replaces the
+        activation of the candidate, and leaves this one."""
         return self.activation(c)
 
     def in_size(self, params: GatedParams) -> int:
-        """D, the width of the inputs that these params take."""
+        """Returns D, the width of the inputs that these params take."""
         return params.input[0].shape[0]
 
 
 def check_dense(name: str, cell):
-    """The cell, if its gates read a dense product of h. Raises: TypeError, ValueError otherwise."""
+    """Returns the cell, if its gates read a dense product of h. Raises: TypeError, ValueError otherwise."""
     if not hasattr(cell, "reads"):
         raise TypeError(f"{name}: {cell!r} is no GatedCell: take one such as r3nn.CELLS['gru']")
     if cell.recurrence != "dense":

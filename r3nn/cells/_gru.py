@@ -1,4 +1,4 @@
-"""The gated recurrent unit, with the reset after or before the recurrent product."""
+"""Defines the gated recurrent unit, with the reset after or before the recurrent product."""
 
 import dataclasses
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from r3nn.cells._gated import GatedCell
 
 @serializable
 class GRUGates(NamedTuple):
-    """One array per pre-activation."""
+    """Holds one array per pre-activation."""
 
     reset: Array
     update: Array
@@ -37,7 +37,7 @@ class GRU(GatedCell):
     bounds = (-1.0, 1.0)
 
     def core(self, params, state, u, r):
-        """The four equations above, elementwise."""
+        """Takes the four equations above, elementwise."""
         reset = sigmoid(u.reset + r.reset)
         z = sigmoid(u.update + r.update)
         recurrent = plus(r.candidate, params.recurrent_bias)
@@ -63,7 +63,7 @@ class GRUResetBefore(GatedCell):
     bounds = (-1.0, 1.0)
 
     def step(self, params, state, u):
-        """The four equations above."""
+        """Takes the four equations above."""
         reset = sigmoid(u.reset + state @ params.recurrent.reset)
         z = sigmoid(u.update + state @ params.recurrent.update)
         n = self.activation(u.candidate + (reset * state) @ params.recurrent.candidate)

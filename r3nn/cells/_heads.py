@@ -1,4 +1,4 @@
-"""Heads: recurrent weights in blocks along the diagonal."""
+"""Defines `heads`: recurrent weights in blocks along the diagonal."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ class Heads(Dense):
     kind = "heads"
 
     def draw(self, init, key, size, dtype):
-        """One gate's weights, each block by an initializer of shape [d, d]."""
+        """Draws one gate's weights, each block by an initializer of shape [d, d]."""
         if size % self.count:
             what = f"hidden_size={size}: must be a multiple of the {self.count} heads"
             raise FieldError("hidden_size", what)
@@ -25,13 +25,13 @@ class Heads(Dense):
         return jax.vmap(lambda key: init(key, (d, d), dtype))(jax.random.split(key, self.count))
 
     def product(self, h, w):
-        """What one gate reads, [..., H]."""
+        """Computes what one gate reads, [..., H]."""
         blocks = h.reshape(*h.shape[:-1], self.count, 1, h.shape[-1] // self.count)
         return (blocks @ w).reshape(h.shape)
 
 
 def heads(cell: GatedCell, count: int) -> GatedCell:
-    """The cell with block-diagonal recurrent weights: `count` heads, whose units see only each other.
+    """Returns the cell with block-diagonal recurrent weights: `count` heads, whose units see only each other.
 
     params.recurrent has [n, d, d] per gate, d = H / count; all else is the cell's. H²/count recurrent weights
     a gate, and on accelerators blocks that fit on chip.

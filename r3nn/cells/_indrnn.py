@@ -28,7 +28,7 @@ class IndRNN(GatedCell):
     recurrent_init = staticmethod(initializers.unit_uniform)
 
     def core(self, params, state, u, r):
-        """The update above, elementwise."""
+        """Takes the update above, elementwise."""
         return self.activation(u.candidate + r.candidate)
 
 

@@ -1,4 +1,4 @@
-"""Long expressive memory: two states on two learned time scales."""
+"""Defines long expressive memory: two states on two learned time scales."""
 
 import dataclasses
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from r3nn.cells._gated import GatedCell
 
 @serializable
 class LEMGates(NamedTuple):
-    """One array per pre-activation."""
+    """Holds one array per pre-activation."""
 
     z_step: Array
     y_step: Array
@@ -62,11 +62,11 @@ class LEM(GatedCell):
         return LEMState(y, jnp.zeros_like(y))
 
     def hidden(self, state):
-        """y, [..., H]."""
+        """Returns y, [..., H]."""
         return state.y
 
     def step(self, params, state, u):
-        """The four equations above."""
+        """Takes the four equations above."""
         (y, z), w = state, params.recurrent
         z_step = self.dt * sigmoid(u.z_step + y @ w.z_step)
         y_step = self.dt * sigmoid(u.y_step + y @ w.y_step)

@@ -1,4 +1,4 @@
-"""The linear recurrent unit: complex, diagonal, linear."""
+"""Defines the linear recurrent unit: complex, diagonal, linear."""
 
 import dataclasses
 import math
@@ -63,7 +63,7 @@ class LRU(Cell):
         learn_initial: bool = False,
         dtype=jnp.float32,
     ) -> LRUParams:
-        """Fresh parameters. Raises: ValueError for sizes below 1, unless 0 <= r_min < r_max <= 1."""
+        """Draws fresh parameters. Raises: ValueError for sizes below 1, unless 0 <= r_min < r_max <= 1."""
         check_sizes(key, in_size, hidden_size)
         if not 0 <= r_min < r_max <= 1:
             raise FieldError("r_min", f"r_min={r_min}, r_max={r_max}: must be 0 <= r_min < r_max <= 1")
@@ -84,14 +84,14 @@ class LRU(Cell):
         )
 
     def initial_state(self, params, batch_shape=()) -> Complex:
-        """Zeros [*batch_shape, H], or the learned state broadcast to the batch."""
+        """Returns zeros [*batch_shape, H], or the learned state broadcast to the batch."""
         shape = (*batch_shape, params.input.re.shape[1])
         if params.initial is None:
             return Complex(*(jnp.zeros(shape, params.input.re.dtype) for _ in Complex._fields))
         return jax.tree.map(lambda s: jnp.broadcast_to(s, shape), params.initial)
 
     def prepare(self, params):
-        """λ from its logarithms, and γ into B."""
+        """Computes λ from its logarithms, and multiplies γ into B."""
         modulus, phase = jnp.exp(-jnp.exp(params.log_decay)), jnp.exp(params.log_phase)
         scaled = jax.tree.map(lambda b: b * along(jnp.exp(params.log_scale), b), params.input)
         λ = Complex(modulus * jnp.cos(phase), modulus * jnp.sin(phase))
@@ -99,28 +99,28 @@ class LRU(Cell):
         return params._replace(input=scaled, eigenvalue=λ, **nothing)
 
     def project(self, params, x):
-        """γ ⊙ (B x): [..., D] -> a pair of [..., H]."""
+        """Computes γ ⊙ (B x): [..., D] -> a pair of [..., H]."""
         return Complex(x @ params.input.re, x @ params.input.im)
 
     def recur(self, params, state, u):
-        """Nothing."""
+        """Returns (): the cell has no recurrent product."""
         return ()
 
     def core(self, params, state, u, r):
-        """λ ⊙ s + u, elementwise."""
+        """Takes λ ⊙ s + u, elementwise."""
         λ, s = jax.tree.map(along, params.eigenvalue, state), state
         return Complex(λ.re * s.re - λ.im * s.im + u.re, λ.re * s.im + λ.im * s.re + u.im)
 
     def hidden(self, state):
-        """The real part, [..., H]."""
+        """Returns the real part of s, [..., H]."""
         return state.re
 
     def output(self, params, state, x):
-        """Re(C s) + D x, [..., H]."""
+        """Computes Re(C s) + D x, [..., H]."""
         return state.re @ params.output.re - state.im @ params.output.im + x @ params.skip
 
     def in_size(self, params):
-        """D, the width of the inputs that these params take."""
+        """Returns D, the width of the inputs that these params take."""
         return params.input.re.shape[0]
 
 

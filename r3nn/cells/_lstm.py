@@ -1,4 +1,4 @@
-"""Long short-term memory."""
+"""Defines the long short-term memory cell."""
 
 import dataclasses
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from r3nn.cells._gated import GatedCell
 
 @serializable
 class LSTMGates(NamedTuple):
-    """One array per pre-activation."""
+    """Holds one array per pre-activation."""
 
     input: Array
     forget: Array
@@ -23,21 +23,21 @@ class LSTMGates(NamedTuple):
 
 @serializable
 class LSTMState(NamedTuple):
-    """h [..., H], the output, and c [..., H], the cell. (Flax's carry is (c, h).)"""
+    """Holds h [..., H], the output, and c [..., H], the cell. (Flax's carry is (c, h).)"""
 
     h: Array
     c: Array
 
 
 class HiddenAndCell:
-    """Of a `GatedCell`: the state is (h, c), and the recurrent products read h."""
+    """Adds to a `GatedCell` that its state is (h, c), and that the recurrent products read h."""
 
     def _zero_state(self, batch_shape, hidden_size, dtype):
         h = super()._zero_state(batch_shape, hidden_size, dtype)
         return LSTMState(h, jnp.zeros_like(h))
 
     def hidden(self, state):
-        """h, [..., H]."""
+        """Returns h, [..., H]."""
         return state.h
 
 
@@ -61,7 +61,7 @@ class LSTM(HiddenAndCell, GatedCell):
     writes = ("input",)
 
     def init(self, key, in_size, hidden_size, *, forget_bias=1.0, bias=True, chrono=None, **options):
-        """As `GatedCell.init`; forget_bias: the start of b_f where chrono is not given."""
+        """Draws as `GatedCell.init` does; forget_bias: the start of b_f where chrono is not given."""
         params = super().init(key, in_size, hidden_size, bias=bias, chrono=chrono, **options)
         if not bias or chrono is not None:
             return params
@@ -69,7 +69,7 @@ class LSTM(HiddenAndCell, GatedCell):
         return params._replace(bias=params.bias._replace(forget=forget))
 
     def core(self, params, state, u, r):
-        """The six equations above, elementwise."""
+        """Takes the six equations above, elementwise."""
         i = sigmoid(u.input + r.input)
         f = sigmoid(u.forget + r.forget)
         g = self.activation(u.cell + r.cell)

@@ -1,4 +1,4 @@
-"""A matrix-valued state, nonlinear and gated."""
+"""Defines M²RNN: a matrix-valued state, nonlinear and gated."""
 
 import dataclasses
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from r3nn.cells._gated import GatedCell
 
 @serializable
 class M2RNNGates(NamedTuple):
-    """One array per pre-activation, for n heads of K keys and V = H / n values."""
+    """Holds one array per pre-activation, for n heads of K keys and V = H / n values."""
 
     query: Array  # [..., n*K]
     key: Array  # [..., n*K]
@@ -24,7 +24,7 @@ class M2RNNGates(NamedTuple):
 
 
 class M2RNNInput(NamedTuple):
-    """What one step takes."""
+    """Holds all that a step reads of its input x_t."""
 
     write: Array  # k_t v_tᵀ, [..., n, K, V]
     forget: Array  # f_t, [..., n, 1, 1]
@@ -81,17 +81,17 @@ class M2RNN(GatedCell):
         return a.reshape(*a.shape[:-1], self.heads, a.shape[-1] // self.heads)
 
     def project(self, params, x):
-        """All of a step but the recurrence: [..., D] -> k vᵀ and f."""
+        """Computes all of a step but the recurrence: [..., D] -> k vᵀ and f."""
         k, v, f = (self._by_head(self._of_input(params, gate, x)) for gate in ("key", "value", "forget"))
         return M2RNNInput(k[..., :, None] * v[..., None, :], sigmoid(f)[..., None])
 
     def step(self, params, state, u):
-        """The third and fourth equation above."""
+        """Takes the third and fourth equation above."""
         z = self.activation(state @ params.recurrent + u.write)
         return u.forget * state + (1 - u.forget) * z
 
     def output(self, params, state, x):
-        """y, [..., H]."""
+        """Computes y = Sᵀ q, [..., H]."""
         q = self._by_head(self._of_input(params, "query", x))
         y = jnp.einsum("...k,...kv->...v", q, state)
         return y.reshape(*y.shape[:-2], y.shape[-2] * y.shape[-1])

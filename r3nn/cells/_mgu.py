@@ -1,4 +1,4 @@
-"""The minimal gated unit, as published and with the reset after the product."""
+"""Defines the minimal gated unit, as published and with the reset after the product."""
 
 import dataclasses
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from r3nn.cells._gated import GatedCell
 
 @serializable
 class MGUGates(NamedTuple):
-    """One array per pre-activation."""
+    """Holds one array per pre-activation."""
 
     forget: Array
     candidate: Array
@@ -35,7 +35,7 @@ class MGU(GatedCell):
     bounds = (-1.0, 1.0)
 
     def step(self, params, state, u):
-        """The three equations above."""
+        """Takes the three equations above."""
         f = sigmoid(u.forget + state @ params.recurrent.forget)
         candidate = self.activation(u.candidate + (f * state) @ params.recurrent.candidate)
         return (1 - f) * state + f * candidate
@@ -58,7 +58,7 @@ class MGUResetAfter(GatedCell):
     bounds = (-1.0, 1.0)
 
     def core(self, params, state, u, r):
-        """The three equations above, elementwise."""
+        """Takes the three equations above, elementwise."""
         f = sigmoid(u.forget + r.forget)
         recurrent = plus(r.candidate, params.recurrent_bias)
         candidate = self.activation(u.candidate + f * recurrent)

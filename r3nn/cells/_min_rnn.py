@@ -1,4 +1,4 @@
-"""The minimal GRU and LSTM whose gates do not see the state."""
+"""Defines the minimal GRU and LSTM, whose gates do not see the state."""
 
 import dataclasses
 from typing import NamedTuple
@@ -26,13 +26,13 @@ class MinGRU(AffineCell):
     writes = ("update",)
 
     def coefficients(self, params, gates):
-        """1 - z, and z ⊙ h̃."""
+        """Returns 1 - z, and z ⊙ h̃."""
         return Affine(sigmoid(-gates.update), sigmoid(gates.update) * gates.candidate)
 
 
 @serializable
 class MinLSTMGates(NamedTuple):
-    """One array per pre-activation."""
+    """Holds one array per pre-activation."""
 
     input: Array
     forget: Array
@@ -55,7 +55,7 @@ class MinLSTM(AffineCell):
     writes = ("input",)
 
     def coefficients(self, params, gates):
-        """f / (f + i) = σ(log f - log i), finite where both gates are 0; and its complement ⊙ h̃."""
+        """Returns f / (f + i) = σ(log f - log i), finite where both gates are 0; and its complement ⊙ h̃."""
         odds = log_sigmoid(gates.forget) - log_sigmoid(gates.input)
         return Affine(sigmoid(odds), sigmoid(-odds) * gates.candidate)
 

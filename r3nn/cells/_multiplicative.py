@@ -1,4 +1,4 @@
-"""Multiplicative recurrences: each input has a recurrent matrix of its own."""
+"""Defines `multiplicative`, by which each input has a recurrent matrix of its own."""
 
 import dataclasses
 import functools
@@ -28,16 +28,16 @@ class Multiplicative(Dense):
     kind = "multiplicative"
 
     def extend(self, params, key, draw_input, draw_recurrent):
-        """The gates' params, and the two factors."""
+        """Adds the two factors W_mx and W_mh to the gates' params."""
         to_h, to_x = jax.random.split(key)
         return _with_factors(type(params))(*params, draw_recurrent(to_h), draw_input(to_x))
 
     def extend_inputs(self, params, x, u):
-        """The gates' pre-activations, and W_mx x."""
+        """Adds W_mx x to the gates' pre-activations."""
         return with_multiplier(type(u))(*u, x @ params.input_multiplier)
 
     def source(self, params, h, u):
-        """m."""
+        """Computes m, [..., H]."""
         return u.multiplier * (h @ params.multiplier)
 
 
@@ -52,13 +52,13 @@ def _with_factors(params: type) -> type:
 
 @functools.cache
 def with_multiplier(gates: type) -> type:
-    """The gates' NamedTuple class with one more field, `multiplier`."""
+    """Returns the gates' NamedTuple class with one more field, `multiplier`."""
     fields = [(name, Array) for name in (*gates._fields, "multiplier")]
     return NamedTuple(f"Multiplied{gates.__name__}", fields)
 
 
 def multiplicative(cell: GatedCell) -> GatedCell:
-    """The cell with h_{t-1} replaced, wherever a gate's weights meet it, by
+    """Returns the cell with h_{t-1} replaced, wherever a gate's weights meet it, by
 
         m_t = (W_mx x_t) ⊙ (W_mh h_{t-1})
 

@@ -1,4 +1,4 @@
-"""ParaRNN's GRU and LSTM: recurrent weights are vectors, so that a step is elementwise."""
+"""Defines ParaRNN's GRU and LSTM, whose recurrent weights are vectors, so that a step is elementwise."""
 
 import dataclasses
 from typing import NamedTuple
@@ -24,7 +24,7 @@ class ParaCell(GatedCell):
     bounds = (-1.0, 1.0)
 
     def init(self, key, in_size, hidden_size, *, recurrent_std: float | None = None, **options):
-        """As `GatedCell.init`; recurrent_std: of the recurrent vectors' normal draw; None: 1/√H.
+        """Draws as `GatedCell.init` does. recurrent_std: of the recurrent vectors' normal draw; None: 1/√H.
 
         The larger, the more nonlinear in time, and the more Newton iterations; chaotic from about 4 on.
         """
@@ -49,7 +49,7 @@ class DiagonalGRU(ParaCell):
     writes = ("update",)
 
     def core(self, params, state, u, r):
-        """The four equations above, elementwise. Convex in h and h̃: [-1, 1] is kept."""
+        """Takes the four equations above, elementwise. h is convex in h_{t-1} and h̃: [-1, 1] is kept."""
         z = sigmoid(u.update + r.update)
         reset = sigmoid(u.reset + r.reset)
         candidate = self.activation(u.candidate + r.candidate * reset)
@@ -58,7 +58,7 @@ class DiagonalGRU(ParaCell):
 
 @serializable
 class DiagonalLSTMGates(NamedTuple):
-    """One array per pre-activation."""
+    """Holds one array per pre-activation."""
 
     forget: Array
     cell: Array
@@ -67,7 +67,7 @@ class DiagonalLSTMGates(NamedTuple):
 
 @serializable
 class Peepholes(NamedTuple):
-    """[H] each."""
+    """Holds the weights p_f and p_o, [H] each."""
 
     forget: Array
     output: Array
@@ -96,7 +96,7 @@ class DiagonalLSTM(HiddenAndCell, ParaCell):
     keeps = ("forget",)
 
     def init(self, key, in_size, hidden_size, *, recurrent_std=None, dtype=jnp.float32, **options):
-        """As `ParaCell.init`; recurrent_std is of the peepholes, too."""
+        """Draws as `ParaCell.init` does; recurrent_std is of the peepholes, too."""
         options |= {"recurrent_std": recurrent_std, "dtype": dtype}
         params = super().init(key, in_size, hidden_size, **options)
         draw = self.reads.default if recurrent_std is None else initializers.normal(recurrent_std)
@@ -104,7 +104,8 @@ class DiagonalLSTM(HiddenAndCell, ParaCell):
         return DiagonalLSTMParams(*params, Peepholes(*(draw(k, (hidden_size,), dtype) for k in keys)))
 
     def core(self, params, state, u, r):
-        """The five equations above, elementwise. c is convex in c and z, and |h| < |c|: [-1, 1] is kept."""
+        """Takes the five equations above, elementwise. c is convex in c_{t-1} and z, and |h| < |c|: [-1, 1]
+        is kept."""
         p = Peepholes(*(along(p, state.c) for p in params.peephole))
         f = sigmoid(u.forget + r.forget + p.forget * state.c)
         z = self.activation(u.cell + r.cell)

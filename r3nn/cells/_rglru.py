@@ -1,4 +1,4 @@
-"""Griffin's real-gated linear recurrent unit."""
+"""Defines Griffin's real-gated linear recurrent unit."""
 
 import dataclasses
 from typing import NamedTuple
@@ -17,7 +17,7 @@ C = 8.0  # the paper's constant c
 
 @serializable
 class RGLRUGates(NamedTuple):
-    """One array per pre-activation."""
+    """Holds one array per pre-activation."""
 
     recurrence: Array
     input: Array
@@ -43,13 +43,13 @@ class RGLRU(AffineCell):
     gates = RGLRUGates
 
     def init(self, key, in_size, hidden_size, *, dtype=jnp.float32, **options):
-        """As `GatedCell.init`, and Λ."""
+        """Draws as `GatedCell.init` does, and Λ."""
         params = super().init(key, in_size, hidden_size, dtype=dtype, **options)
         kept = jax.random.uniform(jax.random.fold_in(key, 1), (hidden_size,), jnp.float32, 0.9, 0.999)
         return RGLRUParams(*params, jax.scipy.special.logit(kept ** (1 / C)).astype(dtype))
 
     def coefficients(self, params, gates):
-        """a_t and √(1 - a_t²) ⊙ i_t ⊙ v_t."""
+        """Returns a_t and √(1 - a_t²) ⊙ i_t ⊙ v_t, [..., H] each."""
         log_a = C * sigmoid(gates.recurrence) * log_sigmoid(along(params.decay, gates.recurrence))
         # √ has no slope at 0, where r_t underflows.
         scale = jnp.sqrt(jnp.maximum(-jnp.expm1(2 * log_a), jnp.finfo(log_a.dtype).tiny))

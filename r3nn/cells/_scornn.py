@@ -1,4 +1,4 @@
-"""The scaled Cayley orthogonal network."""
+"""Defines the scaled Cayley orthogonal network."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from r3nn.cells._gated import GatedCell
 
 
 def orthogonal(skew, negative: float):
-    """(I + A)^{-1} (I - A) D for A = skew - skewᵀ: orthogonal, whatever skew [..., H, H].
+    """Computes (I + A)^{-1} (I - A) D for A = skew - skewᵀ: orthogonal, whatever skew [..., H, H].
 
     D: a diagonal of signs, the first H * negative of them -1; without it, no eigenvalue could be -1. Solved
     in float32 at least.
@@ -25,7 +25,7 @@ def orthogonal(skew, negative: float):
 
 
 def cayley(key, shape, dtype=jnp.float32):
-    """A start of skew: the Cayley transform turns 2 x 2 blocks by angles that are U(0, π/2).
+    """Draws skew [H, H] such that the Cayley transform turns 2 x 2 blocks by angles that are U(0, π/2).
 
     Source: Helfrich et al. 2018: A = blocks [0, s; -s, 0], s = √((1 - cos t) / (1 + cos t)).
     """
@@ -36,7 +36,8 @@ def cayley(key, shape, dtype=jnp.float32):
 
 
 def modrelu(z, bias):
-    """sign(z) relu(|z| + b): keeps the sign, and the size but for b. Source: Arjovsky et al. 2016."""
+    """Computes sign(z) relu(|z| + b): the sign of z stays, its size changes by b. Source: Arjovsky et al.
+    2016."""
     return jnp.sign(z) * jax.nn.relu(plus(jnp.abs(z), bias))
 
 
@@ -67,16 +68,16 @@ class ScoRNN(GatedCell):
             raise ValueError(f"scornn: negative={self.negative} must be from 0 to 1")
 
     def prepare(self, params):
-        """S -> Wᵀ."""
+        """Computes Wᵀ from S."""
         w = orthogonal(params.recurrent.candidate, self.negative).mT
         return params._replace(recurrent=ElmanGates(w.astype(params.recurrent.candidate.dtype)))
 
     def project(self, params, x):
-        """V x."""
+        """Computes V x, [..., H]."""
         return self.reads.extend_inputs(params, x, ElmanGates(x @ params.input.candidate))
 
     def core(self, params, state, u, r):
-        """The second equation above, elementwise."""
+        """Takes the second equation above, elementwise."""
         return modrelu(u.candidate + r.candidate, params.bias and params.bias.candidate)
 
 

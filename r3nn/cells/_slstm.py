@@ -1,4 +1,4 @@
-"""xLSTM's scalar LSTM: exponential gates, kept finite by a stabiliser."""
+"""Defines xLSTM's scalar LSTM: exponential gates, kept finite by a stabiliser."""
 
 import dataclasses
 from typing import NamedTuple
@@ -17,7 +17,7 @@ NOTHING = -1e30
 
 @serializable
 class SLSTMState(NamedTuple):
-    """h, the output, cell c and normaliser n in units of e^m, and the stabiliser m: [..., H] each."""
+    """Holds h, the output, cell c and normaliser n in units of e^m, and the stabiliser m: [..., H] each."""
 
     h: Array
     c: Array
@@ -50,7 +50,7 @@ class SLSTM(LSTM):
         return SLSTMState(h, c, jnp.full_like(h, n), jnp.full_like(h, m))
 
     def core(self, params, state, u, r):
-        """The equations above, elementwise."""
+        """Takes the equations above, elementwise."""
         log_f = log_sigmoid(u.forget + r.forget)
         log_i = u.input + r.input
         m = jnp.maximum(log_f + state.m, log_i)

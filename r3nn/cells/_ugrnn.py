@@ -1,4 +1,4 @@
-"""The article's gated unit: the update-gate RNN."""
+"""Defines the article's gated unit, the update-gate RNN."""
 
 import dataclasses
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from r3nn.cells._gated import GatedCell
 
 @serializable
 class UGRNNGates(NamedTuple):
-    """One array per pre-activation."""
+    """Holds one array per pre-activation."""
 
     update: Array  # the article's W_z, b_z
     candidate: Array  # the article's W_r, b_r
@@ -35,7 +35,7 @@ class UGRNN(GatedCell):
     bounds = (-1.0, 1.0)
 
     def core(self, params, state, u, r):
-        """(3.1.1) to (3.1.3), elementwise."""
+        """Takes (3.1.1) to (3.1.3), elementwise."""
         z = sigmoid(u.update + r.update)
         candidate = self.activation(u.candidate + r.candidate)
         return (1 - z) * state + z * candidate
