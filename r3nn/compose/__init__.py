@@ -1,4 +1,5 @@
-"""Composition: cell -> cell. What comes out is a cell again: it nests, and every mode applies to it."""
+"""Makes cells of cells. What a composition returns is a cell again: it nests, and every mode applies to
+it."""
 
 from r3nn.cells._composition import Composition, prepare_part, run_part
 from r3nn.compose._chain import Chain, chain

@@ -1,4 +1,4 @@
-"""One cell behind another within a time step."""
+"""Defines `chain`, one cell behind another within a time step."""
 
 import dataclasses
 
@@ -13,7 +13,8 @@ from r3nn.time._noise import bare, part, put
 
 @dataclasses.dataclass(frozen=True)
 class Chain(Composition):
-    """x_t -> cells[0] -> h_t^0 -> cells[1] -> ... : each cell's output is the next one's input.
+    """In each time step x_t -> cells[0] -> h_t^0 -> cells[1] -> ... : each cell's output is the next one's
+    input.
 
     params and state are tuples, one entry a cell.
     """
@@ -21,7 +22,7 @@ class Chain(Composition):
     cells: tuple[Cell, ...]
 
     def init(self, key, in_size, hidden_size, **options):
-        """One independent draw per cell; the options go to all of them.
+        """Draws independently for each cell; the options go to all of them.
 
         hidden_size: one for all cells, or a list with that of each. Raises: ValueError for a list of another
         length, TypeError for what is no PRNG key.
@@ -40,7 +41,7 @@ class Chain(Composition):
         return zip(self.cells, *parts, strict=True)
 
     def initial_state(self, params, batch_shape=()):
-        """One state a cell."""
+        """Returns a tuple with the initial state of each cell."""
         return tuple(cell.initial_state(p, batch_shape) for cell, p in self._each(params))
 
     def prepare(self, params, call=prepare_part):
@@ -48,11 +49,11 @@ class Chain(Composition):
         return tuple(call(cell, p) for cell, p in self._each(params))
 
     def project(self, params, x):
-        """x, and what the first cell makes of it; the others' inputs arise within the step."""
+        """Returns x, and what the first cell projects; the others' inputs arise within the step."""
         return x, self.cells[0].project(params[0], part(self.cells[0], x, 0))
 
     def step(self, params, state, u, call=run_part):
-        """Each cell in turn."""
+        """Steps each cell in turn."""
         x, u = u
         states = []
         for i, (cell, p, s) in enumerate(self._each(params, state)):
@@ -67,17 +68,17 @@ class Chain(Composition):
         return self.cells[-1].hidden(state[-1])
 
     def output(self, params, state, x):
-        """Puts out what the last cell does, each before it giving the next one's x."""
+        """Returns the output of the last cell, each cell before it giving the next one's x."""
         for i, (cell, p, s) in enumerate(self._each(params, state)):
             x = put(x, cell.output(p, s, part(cell, x, i)))
         return bare(x)
 
     def in_size(self, params):
-        """Takes inputs as wide as the first cell's."""
+        """Returns the width of the first cell's inputs."""
         return self.cells[0].in_size(params[0])
 
     def sweep(self, run, params, state, xs):
-        """All time steps of each cell in turn."""
+        """Runs all time steps of each cell in turn."""
         states = []
         for i, (cell, p, s) in enumerate(self._each(params, state)):
             s, ys = run(cell, p, s, part(cell, xs, i))
@@ -87,7 +88,7 @@ class Chain(Composition):
 
 
 def chain(*cells: Cell) -> Cell:
-    """The cells one behind another within a time step, e.g. the article's f below g: chain(f, deep(g, L)).
+    """Puts cells one behind another within a time step, e.g. the article's f below g: chain(f, deep(g, L)).
 
     Raises: ValueError without a cell, TypeError for what is none.
     """

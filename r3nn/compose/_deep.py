@@ -1,4 +1,4 @@
-"""The recursion over depth."""
+"""Defines `deep`, the recursion over depth."""
 
 import dataclasses
 from functools import partial
@@ -28,7 +28,8 @@ TOGETHER = 4
 
 @serializable
 class DeepParams(NamedTuple):
-    """first: level 1, in_size -> H. rest: levels 2 to L, H -> H, each leaf stacked [n, ...], or None.
+    """Holds `first`, the params of level 1, in_size -> H, and `rest`, those of levels 2 to L, H -> H, each
+    leaf stacked [n, ...], or None.
 
     n is depth - 1 untied, 1 where all are tied, k in a cycle of k.
     """
@@ -63,7 +64,7 @@ class Deep(Composition):
             check_int("tie (a cycle)", self.tie, 1)
 
     def init(self, key, in_size, hidden_size, **options):
-        """One independent draw per level of its own.
+        """Draws each set of parameters independently.
 
         Raises: ValueError where tie="full" meets in_size != hidden_size.
         """
@@ -85,8 +86,9 @@ class Deep(Composition):
         return DeepParams(first, stack_all(levels))
 
     def levels(self, params: DeepParams):
-        """(params of levels 2 to L, None): stacked [L-1, ...] or, of few levels once prepared, a list; or
-        (None, one set) that serves them all."""
+        """Returns (params of levels 2 to L, None), with an entry for each level; or (None, params), one set
+        for all of them. The former are stacked [L-1, ...], or a list where levels are written out and
+        prepared."""
         if self.tie == "full":
             return None, params.first
         if isinstance(params.rest, list):
@@ -99,7 +101,8 @@ class Deep(Composition):
         return take(params.rest, jnp.arange(self.depth - 1) % count), None
 
     def _sets(self, params: DeepParams) -> int:
-        """How many sets of params levels 2 to L have. Raises: ValueError where the depth needs others."""
+        """Counts the sets of params of levels 2 to L. Raises: ValueError where the depth needs another
+        number."""
         count = 0 if params.rest is None else len(jax.tree.leaves(params.rest)[0])
         if self.tie == "none" and count != self.depth - 1:
             raise ValueError(f"depth={self.depth}: these params have {count + 1} untied levels")
@@ -109,16 +112,16 @@ class Deep(Composition):
 
     @property
     def written_out(self) -> bool:
-        """Whether a step's levels are no loop."""
+        """Says whether the levels of a step are written out, rather than a loop."""
         return self.depth <= TOGETHER
 
     @property
     def in_turn(self) -> bool:
-        """Only where they are none."""
+        """Says whether `step` runs the levels through `call`, which it does unless they are a loop."""
         return super().in_turn and self.written_out
 
     def _over_depth(self, body, carry, params, per_level, together=1):
-        """body(carry, params of the level, entry of per_level) -> (carry, out), over levels 2 to L."""
+        """Runs body(carry, params of a level, entry of per_level) -> (carry, out) over levels 2 to L."""
         stacked, shared = self.levels(params)
         if shared is not None and self.written_out:
             stacked = [shared] * (self.depth - 1)
@@ -137,14 +140,14 @@ class Deep(Composition):
         return lax.scan(level, carry, (stacked, per_level), length=self.depth - 1, unroll=unroll)
 
     def _numbers(self):
-        """Of levels 2 to L, counted from 0; None where no level asks."""
+        """Numbers levels 2 to L, counted from 0; None where no level draws noise and so needs one."""
         return jnp.arange(1, self.depth) if self.noisy else None
 
     def _of_level(self, x, l):
         return part(self.cell, x, l)
 
     def initial_state(self, params, batch_shape=()):
-        """The levels' initial states, stacked [L, ...]."""
+        """Returns the levels' initial states, stacked [L, ...]."""
         first = self.cell.initial_state(params.first, batch_shape)
         if self.depth == 1:
             return stack(first, None)
@@ -168,11 +171,11 @@ class Deep(Composition):
         return DeepParams(of_level(params.first), rest)
 
     def project(self, params, x):
-        """x, and what the first level makes of it; the others' inputs arise within the step."""
+        """Returns x, and what the first level projects; the others' inputs arise within the step."""
         return x, self.cell.project(params.first, self._of_level(x, 0))
 
     def step(self, params, state, u, call=run_part):
-        """(3.2.2) for all levels in turn: the stepwise order."""
+        """Takes (3.2.2) for all levels in turn: the stepwise order."""
         x, u = u
         first, rest = unstack(state)
         first = call(self.cell, params.first, first, u)
@@ -190,11 +193,11 @@ class Deep(Composition):
         return stack(first, self._over_depth(level, y, params, levels, TOGETHER)[1])
 
     def hidden(self, state):
-        """The deepest level's, [..., H]."""
+        """Returns h of the deepest level, [..., H]."""
         return self.cell.hidden(take(state, -1))
 
     def outputs(self, params, state, x) -> Array:
-        """The outputs of all levels, [L, ..., H], for the predictions at every depth of (3.2.3)."""
+        """Returns the outputs of all levels, [L, ..., H], for the predictions at every depth of (3.2.3)."""
         first, rest = unstack(state)
         y = self.cell.output(params.first, first, self._of_level(x, 0))
         if self.depth == 1:
@@ -208,20 +211,21 @@ class Deep(Composition):
         return stack(y, self._over_depth(level, y, params, (rest, self._numbers()))[1])
 
     def output(self, params, state, x):
-        """The deepest level's, [..., H]."""
+        """Returns the output of the deepest level, [..., H]."""
         return self.outputs(params, state, x)[-1]
 
     def in_size(self, params):
-        """Takes inputs as wide as the first level's."""
+        """Returns the width of the first level's inputs."""
         return self.cell.in_size(params.first)
 
     def sweep(self, run, params, state, xs):
-        """All time steps of each level in turn: the layerwise order."""
+        """Runs all time steps of each level in turn: the layerwise order, or as a wavefront."""
         swept = self.sweep_levels(run, params, state, xs)
         return swept and (swept[0], swept[1])
 
     def sweep_levels(self, run, params, state, xs):
-        """(final state, deepest outputs [T, ...], outputs of levels 2 to L [L-1, T, ...], of level 1)."""
+        """Does as `sweep` -> (final state, deepest outputs [T, ...], outputs of levels 2 to L [L-1, T, ...],
+        of level 1 [T, ...])."""
         if self.order == "stepwise":
             return None
         if self.order == "wavefront" and self.depth > 1 and bare(xs).shape[0] != 0:
@@ -248,7 +252,7 @@ class Deep(Composition):
         return stack(first, rest), deepest, outputs, ys
 
     def _uniform(self, params, state, xs) -> bool:
-        """Whether level 1 is as the others in all shapes: one loop then runs them all, compiled once."""
+        """Says whether level 1 is as the others in all shapes: one loop then runs them all, compiled once."""
         if self.tie != "none" or self.depth < 3:
             return False
         first = jax.tree.map(jnp.shape, params.first)
@@ -261,7 +265,7 @@ class Deep(Composition):
 
 
 def deep(cell: Cell, depth: int, *, tie: str | int = "none", order: str = "auto") -> Deep:
-    """The cell over `depth` levels, the first included: (3.2.2).
+    """Runs the cell over `depth` levels, the first included: (3.2.2).
 
     Args:
       cell: g.

@@ -1,4 +1,4 @@
-"""A cell one time step late."""
+"""Defines `delay`, by which a cell runs one time step late."""
 
 import dataclasses
 from typing import NamedTuple
@@ -16,7 +16,8 @@ from r3nn.time._noise import bare, put
 
 @serializable
 class DelayState(NamedTuple):
-    """The inner state, the input that this step used [..., D], and the one that the next will."""
+    """Holds the inner state, the input that this step used [..., D], and the one that the next step will
+    use."""
 
     cell: State
     used: Array
@@ -25,24 +26,24 @@ class DelayState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Delay(Wrapper):
-    """The cell on the previous step's input: h_t = f(h_{t-1}, x_{t-1}), x_0 = 0.
+    """Runs the cell on the previous step's input: h_t = f(h_{t-1}, x_{t-1}), x_0 = 0.
 
     In `deep(delay(g), L)` behind another cell this is the delayed reading of the article's (3.2.2), whose
     text calls h_t^{l-1} the previous time step's.
     """
 
     def initial_state(self, params, batch_shape=()):
-        """The inner initial state, with no input waiting: zeros [..., D]."""
+        """Returns the inner initial state, with no input waiting: zeros [..., D]."""
         cell = super().initial_state(params, batch_shape)
         nothing = jnp.zeros((*batch_shape, self.in_size(params)), jax.tree.leaves(cell)[0].dtype)
         return DelayState(cell, nothing, nothing)
 
     def project(self, params, x):
-        """x itself: it is projected when its turn comes."""
+        """Returns x itself: it is projected in the next step, which uses it."""
         return x
 
     def step(self, params, state, u, call=run_part):
-        """One inner step on the input that waited; u waits."""
+        """Takes one inner step on the input that waited; u waits."""
         projected = super().project(params, put(u, state.waiting))
         return DelayState(super().step(params, state.cell, projected, call), state.waiting, bare(u))
 
@@ -51,10 +52,10 @@ class Delay(Wrapper):
         return super().hidden(state.cell)
 
     def output(self, params, state, x):
-        """The inner output, which sees the input that was used."""
+        """Returns the inner output, which sees the input that was used."""
         return super().output(params, state.cell, put(x, state.used))
 
 
 def delay(cell: Cell) -> Delay:
-    """The cell one time step late. Raises: TypeError for what is no cell."""
+    """Returns the cell one time step late. Raises: TypeError for what is no cell."""
     return Delay(cell)

@@ -1,4 +1,4 @@
-"""The outputs of all levels, for predictions at every depth."""
+"""Defines `every_depth`, which puts out all levels, for predictions at every depth."""
 
 import dataclasses
 
@@ -11,14 +11,14 @@ from r3nn.compose._wrapper import Wrapper
 
 @dataclasses.dataclass(frozen=True)
 class EveryDepth(Wrapper):
-    """A `Deep` whose output is that of all its levels, [L, ..., H]."""
+    """Wraps a `Deep`, and puts out the outputs of all its levels, [L, ..., H]."""
 
     def output(self, params, state, x):
-        """[L, ..., H]."""
+        """Returns the outputs of all levels, [L, ..., H]."""
         return self.cell.outputs(params, state, x)
 
     def sweep(self, run, params, state, xs):
-        """As the inner cell; outputs [T, L, ...]."""
+        """Runs all time steps as the inner cell does; outputs are [T, L, ...]."""
         swept = self.cell.sweep_levels(run, params, state, xs)
         if swept is None:
             return None
@@ -27,7 +27,7 @@ class EveryDepth(Wrapper):
 
 
 def every_depth(cell: Deep) -> EveryDepth:
-    """The deep cell with the outputs of all its levels, [L, ..., H].
+    """Returns the deep cell with the outputs of all its levels, [L, ..., H], in place of its output.
 
     Raises: TypeError for a cell that is not `deep(...)`.
     """

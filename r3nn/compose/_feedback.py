@@ -1,4 +1,4 @@
-"""The third loop: output feedback."""
+"""Defines `feedback`, the third loop: predictions join the next input."""
 
 import dataclasses
 from typing import NamedTuple, Protocol
@@ -17,20 +17,21 @@ from r3nn.time._noise import bare, put
 
 
 class Readout(Protocol):
-    """p of (3.2.3): what `feedback` needs to know of it. A frozen, hashable value; its arrays are params."""
+    """What `feedback` needs to know of p in (3.2.3). It is a frozen, hashable value; its arrays are
+    params."""
 
     size: int  # O, the width of what is fed back
 
     def init(self, key: Array, in_size: int) -> Params:
-        """Fresh parameters for outputs [..., in_size]; the cell's dtype is made theirs."""
+        """Draws fresh parameters for outputs [..., in_size]; they are cast to the cell's dtype."""
 
     def fed(self, params: Params, output: Array) -> Array:
-        """What returns to the input, [..., O], from the cell's output."""
+        """Computes what returns to the input, [..., O], from the cell's output."""
 
 
 @serializable
 class FeedbackParams(NamedTuple):
-    """The inner cell's params, for inputs of width D + O, and the readout's."""
+    """Holds the inner cell's params, for inputs of width D + O, and the readout's."""
 
     cell: Params
     readout: Params
@@ -38,7 +39,7 @@ class FeedbackParams(NamedTuple):
 
 @serializable
 class FeedbackState(NamedTuple):
-    """The inner state, the inner output, and y_t = p(output) [..., O], which joins the next input."""
+    """Holds the inner state, the inner output, and y_t = p(output) [..., O], which joins the next input."""
 
     cell: State
     output: Array
@@ -66,7 +67,7 @@ class Feedback(Wrapper):
                 raise FieldError("order", f"order={order!r}: a cell under feedback runs stepwise (or 'auto')")
 
     def init(self, key, in_size, hidden_size, **options):
-        """The inner cell's params for inputs [..., in_size + O], and the readout's."""
+        """Draws the inner cell's params for inputs [..., in_size + O], and the readout's."""
         check_key(key)
         cell_key, readout_key = jax.random.split(key)
         cell = self.cell.init(cell_key, in_size + self.readout.size, hidden_size, **options)
@@ -74,18 +75,18 @@ class Feedback(Wrapper):
         return FeedbackParams(cell, jax.tree.map(lambda leaf: leaf.astype(dtype), readout))
 
     def initial_state(self, params, batch_shape=()):
-        """The inner initial state, and zeros."""
+        """Returns the inner initial state, with zeros for output and prediction."""
         cell = self.cell.initial_state(params.cell, batch_shape)
         output = output_shape(self.cell, params.cell, cell, batch_shape)
         fed = jnp.zeros((*batch_shape, self.readout.size), jax.tree.leaves(cell)[0].dtype)
         return FeedbackState(cell, jnp.zeros(output.shape, output.dtype), fed)
 
     def project(self, params, x):
-        """x itself: it is projected with what is fed back."""
+        """Returns x itself: it is projected within the step, joined to what is fed back."""
         return x
 
     def step(self, params, state, u, call=run_part):
-        """The equations above; u is x_t."""
+        """Takes the equations above; u is x_t."""
         x = put(u, jnp.concatenate([bare(u), state.fed], axis=-1))
         cell = call(self.cell, params.cell, state.cell, self.cell.project(params.cell, x))
         output = self.cell.output(params.cell, cell, x)
@@ -96,17 +97,17 @@ class Feedback(Wrapper):
         return self.cell.hidden(state.cell)
 
     def output(self, params, state, x):
-        """The inner cell's output; p of it is `state.fed` or the caller's to compute, many steps at once."""
+        """Returns the inner cell's output. p of it is `state.fed`, or the caller computes it, many steps at
+        once."""
         return state.output
 
     def in_size(self, params):
-        """D, without what is fed back."""
+        """Returns D, the width of the inputs without what is fed back."""
         return self.cell.in_size(params.cell) - self.readout.size
 
 
 def feedback(cell: Cell, readout: Readout) -> Feedback:
-    """The cell with its own predictions joined to its next input; an R3NN is
-    feedback(chain(f, deep(g, L)), p).
+    """Joins the cell's own predictions to its next input; an R3NN is feedback(chain(f, deep(g, L)), p).
 
     Raises: ValueError where a part of the cell insists on the layerwise or wavefront order, TypeError for
     what is no cell.

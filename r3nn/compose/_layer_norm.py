@@ -1,4 +1,4 @@
-"""Layer norm inside the recurrence."""
+"""Defines `layer_norm`, layer normalization inside the recurrence."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from r3nn.compose._wrapper import Wrapper
 
 @serializable
 class ScaleShift(NamedTuple):
-    """scale ⊙ a + shift, [H] each."""
+    """Holds scale and shift of scale ⊙ a + shift, [H] each."""
 
     scale: Array
     shift: Array
@@ -23,8 +23,8 @@ class ScaleShift(NamedTuple):
 
 @serializable
 class LayerNormParams(NamedTuple):
-    """The inner params, whose biases are the shifts; of every gate the scales of W x and of U h, [H]; for
-    cells with a c, scale and shift of its normalization."""
+    """Holds the inner params, whose biases are the shifts; the scales [H] of W x and of U h of every gate;
+    and for cells with a c, scale and shift of its normalization."""
 
     cell: Params
     input: Any
@@ -58,7 +58,7 @@ class LayerNorm(Wrapper):
             )
 
     def init(self, key, in_size, hidden_size, **options):
-        """Scales 1, shift 0 around the inner cell's params."""
+        """Draws the inner cell's params, with scales of 1 and shifts of 0 around them."""
         cell = super().init(key, in_size, hidden_size, **options)
         ones = jnp.ones(hidden_size, cell.input[0].dtype)
         gates = self.cell.gates(*(ones for _ in self.cell.gates._fields))
@@ -67,17 +67,17 @@ class LayerNorm(Wrapper):
         return LayerNormParams(cell, gates, gates, memory)
 
     def project(self, params, x):
-        """LN(W x) + b for every gate: [..., D] -> one [..., H] per gate."""
+        """Computes LN(W x) + b for every gate: [..., D] -> one [..., H] per gate."""
         u = super().project(params._replace(cell=params.cell._replace(bias=None)), x)
         u = jax.tree.map(normalize, u, params.input)
         return u if params.cell.bias is None else jax.tree.map(plus, u, params.cell.bias)
 
     def recur(self, params, state, u):
-        """LN(U h) for every gate."""
+        """Computes LN(U h) for every gate, [..., H] each."""
         return jax.tree.map(normalize, self.cell.recur(params.cell, state, u), params.recurrent)
 
     def core(self, params, state, u, r):
-        """The inner cell's; of an LSTM, with h from LN(c)."""
+        """Takes the inner cell's core; in an LSTM, h is then made of LN(c)."""
         new = self.cell.core(params.cell, state, u, r)
         if params.memory is None:
             return new
@@ -85,18 +85,18 @@ class LayerNorm(Wrapper):
         return new._replace(h=sigmoid(u.output + r.output) * self.cell.squash(c))
 
     def step(self, params, state, u):
-        """The equations above."""
+        """Takes the equations above."""
         return self.core(params, state, u, self.recur(params, state, u))
 
 
 def normalize(a: Array, scale: Array) -> Array:
-    """LN above, [..., H] -> [..., H]."""
+    """Computes LN above, [..., H] -> [..., H]."""
     a = a - jnp.mean(a, axis=-1, keepdims=True)
     return along(scale, a) * a * jax.lax.rsqrt(jnp.mean(a * a, axis=-1, keepdims=True) + 1e-5)
 
 
 def layer_norm(cell: GatedCell) -> LayerNorm:
-    """The gated cell with layer norm of what its gates add up.
+    """Returns the gated cell with layer norm of what its gates add up.
 
     Raises: TypeError for a cell that is not gated, whose products are not dense, or whose gates do not read
     W x + b.

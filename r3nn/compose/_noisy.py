@@ -1,4 +1,4 @@
-"""What the wrappers that draw noise share."""
+"""Defines what the wrappers that draw noise share."""
 
 import copy
 import dataclasses
@@ -14,7 +14,8 @@ from r3nn.time._noise import Keyed, part
 
 
 class Drawn(NamedTuple):
-    """What the inner cell makes of x, and the noise drawn for the step (None: no noise, its expectation)."""
+    """Holds what the inner cell projects of x, and the noise drawn for the step; `drawn` is None where there
+    is no noise, and the wrapper takes its expectation."""
 
     u: Any
     drawn: Any
@@ -22,22 +23,23 @@ class Drawn(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Noisy(Wrapper):
-    """A wrapper that draws noise for each step, and uses it elementwise: u is `Drawn`."""
+    """A noisy wrapper draws noise for each step, and uses it elementwise. Its projected input is a
+    `Drawn`."""
 
     noisy = True
     elementwise = True
 
     def draw(self, params, x: Keyed):
-        """The noise of a step: u.drawn. From x.step and x.sequence, each folded by 1, 2, ...: the inner cell
-        draws from the same, folded by 0."""
+        """Draws the noise of a step, `u.drawn`, from the keys x.step and x.sequence, folded by 1, 2, ... The
+        inner cell draws from the same keys, folded by 0."""
         raise NotImplementedError(f"{type(self).__name__}.draw")
 
     def inner_x(self, params, x):
-        """x, with the inner cell's keys."""
+        """Returns x, with the inner cell's keys."""
         return part(self.cell, x, 0)
 
     def project(self, params, x):
-        """The inner projection, and the noise."""
+        """Projects x as the inner cell does, and draws the noise where x has keys."""
         u = super().project(params, x)
         return Drawn(u, self.draw(params, x) if isinstance(x, Keyed) else None)
 
@@ -60,13 +62,13 @@ def check_vector(cell, shape) -> None:
 
 
 def innermost(cell: Cell) -> Cell:
-    """The cell in all wrappers."""
+    """Returns the cell inside all wrappers."""
     return innermost(cell.cell) if isinstance(cell, Wrapper) else cell
 
 
 def altered(cell: Cell, **functions) -> Cell:
-    """The cell with other functions for methods of the innermost one, such as hidden=...; for the step at
-    hand: not to be kept, or hashed.
+    """Returns the cell with other functions for methods of the innermost one, such as hidden=... It serves
+    the step at hand, and must not be kept or hashed.
 
     A copy in all else, which no `__post_init__` looks at: a wrapper sees the kind of cell that it was given.
     """
@@ -76,7 +78,8 @@ def altered(cell: Cell, **functions) -> Cell:
 
 
 def hidden_shape(cell, params) -> jax.ShapeDtypeStruct:
-    """Of one sequence's hidden(state), [H], which no wrapper changes; params may be prepared.
+    """Returns the shape of hidden(state) of one sequence, [H], which no wrapper changes; params may be
+    prepared.
 
     Raises: TypeError for another shape.
     """

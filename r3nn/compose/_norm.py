@@ -1,4 +1,4 @@
-"""A cell on a normalised input."""
+"""Defines `norm`, by which a cell reads a normalised input."""
 
 import dataclasses
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from r3nn.time._noise import bare, put
 
 @serializable
 class NormParams(NamedTuple):
-    """The inner params, and the scale (and shift, for layer norm) of each input, [D]."""
+    """Holds the inner params, and the scale (and shift, for layer norm) of each input, [D]."""
 
     cell: Params
     scale: Array
@@ -26,7 +26,7 @@ class NormParams(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Norm(Wrapper):
-    """The cell on a normalised input: with x̄ = x (rms) or x - mean(x) (layer), over the D features,
+    """Runs the cell on a normalised input: with x̄ = x (rms) or x - mean(x) (layer), over the D features,
 
         x ← scale ⊙ x̄ / √(mean(x̄²) + 1e-6) [+ shift]
 
@@ -41,14 +41,14 @@ class Norm(Wrapper):
         check_choice("norm kind", self.kind, ("rms", "layer"))
 
     def init(self, key, in_size, hidden_size, **options):
-        """Scale 1 and shift 0 around the inner cell's params."""
+        """Draws the inner cell's params, with a scale of 1 and a shift of 0 around them."""
         cell = super().init(key, in_size, hidden_size, **options)
         dtype = dtype_of(self.cell, cell)
         shift = jnp.zeros(in_size, dtype) if self.kind == "layer" else None
         return NormParams(cell, jnp.ones(in_size, dtype), shift)
 
     def normalize(self, params: NormParams, x: Array) -> Array:
-        """The equation above, [..., D] -> [..., D]."""
+        """Computes the equation above, [..., D] -> [..., D]."""
         if self.kind == "layer":
             x = x - jnp.mean(x, axis=-1, keepdims=True)
         x = along(params.scale, x) * x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-6)
@@ -59,12 +59,12 @@ class Norm(Wrapper):
         return super().inner_x(params, put(x, self.normalize(params, bare(x))))
 
     def sweep(self, run, params, state, xs):
-        """All inputs normalised at once, then all steps of the inner cell."""
+        """Normalises all inputs at once, then runs all steps of the inner cell."""
         return run(self.cell, params.cell, state, self.inner_x(params, xs))
 
 
 def norm(cell: Cell, kind: str = "rms") -> Norm:
-    """The cell behind a normalisation of its input.
+    """Puts the cell behind a normalisation of its input.
 
     Raises: ValueError for a kind other than "rms" and "layer", TypeError for what is no cell.
     """

@@ -1,4 +1,4 @@
-"""Something computed at every step, in place of a cell's output."""
+"""Defines `with_output`, which computes something at every step in place of a cell's output."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from r3nn.time._noise import bare, put
 
 @serializable
 class WithOutputParams(NamedTuple):
-    """The inner cell's params, and what f takes: any tree of arrays, or None."""
+    """Holds the inner cell's params, and what f takes: any tree of arrays, or None."""
 
     cell: Params
     extra: Any = None
@@ -20,7 +20,7 @@ class WithOutputParams(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class WithOutput(Wrapper):
-    """y_t = f(extra, cell's y_t, rest of x_t), computed block by block in mode "chunked".
+    """Puts out y_t = f(extra, cell's y_t, rest of x_t), computed block by block in mode "chunked".
 
     f may return any tree of [..., anything]: a prediction, or a loss [...], so that a sequence of a million
     steps keeps a million numbers. What x_t holds beyond the D features of the cell, such as the
@@ -33,28 +33,28 @@ class WithOutput(Wrapper):
     f: Callable
 
     def init(self, key, in_size, hidden_size, **options):
-        """The inner cell's, for its own D features; `extra` is the caller's to set."""
+        """Draws the inner cell's params, for its own D features; the caller sets `extra`."""
         return WithOutputParams(super().init(key, in_size, hidden_size, **options))
 
     def inner_x(self, params, x):
-        """The first D features."""
+        """Returns the first D features of x, which are the inner cell's."""
         width, given = self.cell.in_size(params.cell), bare(x).shape[-1]
         if given < width:
             raise ValueError(f"with_output: xs has {given} features, and its cell takes the first {width}")
         return super().inner_x(params, put(x, bare(x)[..., :width]))
 
     def output(self, params, state, x):
-        """f(extra, the inner output, the rest of x)."""
+        """Computes f(extra, the inner output, the rest of x)."""
         y = super().output(params, state, x)
         return self.f(params.extra, y, bare(x)[..., self.cell.in_size(params.cell) :])
 
     def in_size(self, params):
-        """Unknown: any width from D on."""
+        """Raises NotImplementedError: inputs may have any width from the inner cell's D on."""
         raise NotImplementedError("with_output: takes any width from its cell's on")
 
 
 def with_output(cell: Cell, f: Callable) -> WithOutput:
-    """The cell with f(extra, y, rest of x) in place of its output y; params: (cell's params, extra).
+    """Returns the cell with f(extra, y, rest of x) in place of its output y; params: (cell's params, extra).
 
     unroll(with_output(gru, loss), WithOutputParams(params, readout), None, xs_and_targets, mode="chunked")
 

@@ -1,4 +1,4 @@
-"""Dropout of what a gated cell would write, not of what it remembers."""
+"""Defines `recurrent_dropout`: dropout of what a gated cell would write, not of what it remembers."""
 
 import dataclasses
 
@@ -12,9 +12,9 @@ from r3nn.time._noise import bernoulli, fold
 
 @dataclasses.dataclass(frozen=True)
 class RecurrentDropout(Noisy):
-    """The cell with its candidate φ(a) replaced by m ⊙ φ(a), m ~ Bernoulli(1 - rate) over 1 - rate, drawn
-    anew at each step: LSTM c_t = f ⊙ c_{t-1} + i ⊙ (m ⊙ g), GRU h_t = z ⊙ h_{t-1} + (1 - z) ⊙ (m ⊙ n).
-    φ is the cell's `activation`; one m serves both candidates of `lem`.
+    """Replaces the cell's candidate φ(a) by m ⊙ φ(a), m ~ Bernoulli(1 - rate) over 1 - rate, drawn anew at
+    each step: LSTM c_t = f ⊙ c_{t-1} + i ⊙ (m ⊙ g), GRU h_t = z ⊙ h_{t-1} + (1 - z) ⊙ (m ⊙ n). φ is the
+    cell's `activation`; one m serves both candidates of `lem`.
 
     Without noise: the cell itself (the paper divides nothing in training, and scales here instead). The
     mask is elementwise, so the cell keeps all its modes.
@@ -33,17 +33,17 @@ class RecurrentDropout(Noisy):
 
     @property
     def bounds(self):
-        """The inner cell's, as far again as m stretches a candidate."""
+        """The inner cell's bounds, widened by 1 / (1 - rate), as m widens a candidate."""
         inner = self.cell.bounds
         return inner and tuple(bound / (1 - self.rate) for bound in inner)
 
     def initial_state(self, params, batch_shape=()):
-        """The inner cell's. Raises: TypeError unless what it shows is [*batch_shape, H]."""
+        """Returns the inner cell's. Raises: TypeError unless hidden(state) is [*batch_shape, H]."""
         hidden_shape(self.cell, params)
         return super().initial_state(params, batch_shape)
 
     def draw(self, params, x):
-        """Draws the mask m of one step. Raises: TypeError for a cell that has no candidate φ(a)."""
+        """Draws the mask m of one step, [..., H]. Raises: TypeError for a cell that has no candidate φ(a)."""
         self._check_candidate(params, x)
         h, keep = hidden_shape(self.cell, params), 1 - self.rate
         return bernoulli(fold(x.step, 1), keep, h.shape[-1], h.dtype) / keep
@@ -69,7 +69,7 @@ class RecurrentDropout(Noisy):
 
 
 def _with_candidate(cell: Cell, φ) -> Cell:
-    """The cell with φ for its candidate's activation, and for no other."""
+    """Returns the cell with φ for the activation of its candidate, and for no other."""
     return altered(cell, squash=innermost(cell).activation, activation=φ)
 
 
@@ -78,7 +78,7 @@ def _no_candidate(cell: Cell) -> str:
 
 
 def recurrent_dropout(cell: Cell, rate: float) -> RecurrentDropout:
-    """The gated cell with dropout of its candidate.
+    """Drops components of the gated cell's candidate.
 
     Raises: ValueError for a rate outside of [0, 1), TypeError for a cell that is not gated, or has no
       activation; when run, TypeError for a state that is not [H] per sequence.

@@ -1,4 +1,4 @@
-"""Several sweeps per time step."""
+"""Defines `refine`, by which a cell takes several steps within one time step."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from r3nn.time.arrays.trees import match_varying_axes
 
 @dataclasses.dataclass(frozen=True)
 class Refine(Wrapper):
-    """n steps of the cell for every time step, all on the same input (and, of a noisy cell, the same noise):
+    """Takes n steps of the cell for every time step, all on the same input (and with the same noise):
 
         s ← f(s, x_t)   n times;   y_t from the last
 
@@ -26,14 +26,14 @@ class Refine(Wrapper):
         check_int("refine n", self.n, 1)
 
     def step(self, params, state, u):
-        """n inner steps on one u."""
+        """Takes n inner steps on one u."""
         sweep = lambda state, _: (self.cell.step(params, state, u), None)
         state, *_ = match_varying_axes(state, params, u)
         return lax.scan(sweep, state, length=self.n)[0]
 
 
 def refine(cell: Cell, n: int) -> Refine:
-    """The cell with n sweeps per time step.
+    """Takes n steps of the cell within each time step.
 
     Raises: ValueError for n below 1, TypeError for what is no cell.
     """

@@ -1,4 +1,4 @@
-"""A cell with its input added to its output."""
+"""Defines `residual`, which adds a cell's input to its output."""
 
 import dataclasses
 
@@ -13,23 +13,23 @@ class Residual(Wrapper):
     """y_t = cell(x_t) + x_t. Source: He et al. 2016, arXiv 1512.03385, eq. 1."""
 
     def init(self, key, in_size, hidden_size, **options):
-        """The inner cell's params. Raises: ValueError unless in_size equals hidden_size."""
+        """Draws the inner cell's params. Raises: ValueError unless in_size equals hidden_size."""
         if in_size != hidden_size:
             raise FieldError("residual", f"residual: in_size={in_size} must equal hidden_size={hidden_size}")
         return super().init(key, in_size, hidden_size, **options)
 
     def output(self, params, state, x):
-        """The inner output plus x, [..., H]."""
+        """Returns the inner output plus x, [..., H]."""
         return super().output(params, state, x) + bare(x)
 
     def sweep(self, run, params, state, xs):
-        """All steps of the inner cell, then the sum."""
+        """Runs all steps of the inner cell, then adds xs."""
         state, ys = run(self.cell, params, state, part(self.cell, xs))
         return state, ys + bare(xs)
 
 
 def residual(cell: Cell) -> Residual:
-    """The cell with its input added to its output.
+    """Adds the cell's input to its output.
 
     Raises: TypeError for what is no cell; in `init`, ValueError unless in_size equals hidden_size.
     """

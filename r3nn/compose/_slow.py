@@ -1,4 +1,4 @@
-"""A slower clock."""
+"""Defines `slow`, by which a cell steps at every k-th time step alone."""
 
 import dataclasses
 from typing import NamedTuple
@@ -21,8 +21,9 @@ from r3nn.time.arrays.trees import batch_axes, match_varying_axes
 
 @serializable
 class SlowState(NamedTuple):
-    """The inner state, the output that is held, and the time steps [...] until the next one that is taken: a
-    float, so that the state is one of numbers alone, in float32 at least. Due at 0."""
+    """Holds the inner state, the output that is held, and `wait` [...], the time steps until the cell steps
+    next; it does so at 0. `wait` is a float, in float32 at least, so that all of the state can be
+    differentiated."""
 
     cell: State
     output: Array
@@ -30,7 +31,7 @@ class SlowState(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """The inner cell's params, prepared, and where the batch axes of its state are."""
+    """Holds the inner cell's params, prepared, and where the batch axes of its state are."""
 
     cell: Params
     axes: "Axes"
@@ -39,7 +40,8 @@ class Prepared(NamedTuple):
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
 class Axes:
-    """A static leaf of params: the first batch axis of each leaf of the inner state, and of its output."""
+    """Holds, as a static leaf of params, the first batch axis of each leaf of the inner state, and of its
+    output."""
 
     state: tuple[int, ...]
     output: int
@@ -47,7 +49,8 @@ class Axes:
 
 @dataclasses.dataclass(frozen=True)
 class Slow(Wrapper):
-    """The cell at time steps 0, k, 2k, ... of each segment; between, state and output stay as they are.
+    """Steps the cell at time steps 0, k, 2k, ... of each segment; in between, state and output stay as they
+    are.
 
     A masked step does not count, a reset starts the count again. In a forward pass that is
     not vmapped, steps at which no sequence of the batch is due cost nothing.
@@ -62,7 +65,7 @@ class Slow(Wrapper):
         check_int("slow k", self.k, 1)
 
     def initial_state(self, params, batch_shape=()):
-        """The inner initial state, an output of zeros, due at once."""
+        """Returns the inner initial state, an output of zeros, and wait = 0: the first time step is taken."""
         cell = super().initial_state(params, batch_shape)
         output = output_shape(self.cell, self.inner(params), cell, batch_shape)
         dtype = solvable(jax.tree.leaves(cell)[0].dtype)  # bfloat16 could not count beyond 256
@@ -70,20 +73,21 @@ class Slow(Wrapper):
         return SlowState(cell, jnp.zeros(output.shape, output.dtype), wait)
 
     def inner(self, params):
-        """The inner cell's params."""
+        """Returns the inner cell's params, prepared or not."""
         return params.cell if isinstance(params, Prepared) else params
 
     def prepare(self, params, call=prepare_part):
-        """Prepares the inner cell's params, and notes where its batch axes are, which these need not tell."""
+        """Prepares the inner cell's params, and notes the batch axes of its state, which prepared params need
+        not tell."""
         axes = batch_axes(self, params)
         return Prepared(super().prepare(params, call), Axes(tuple(jax.tree.leaves(axes.cell)), axes.output))
 
     def project(self, params, x):
-        """x, and the inner projection."""
+        """Returns x, and what the inner cell projects."""
         return x, super().project(params, x)
 
     def step(self, params, state, u):
-        """The inner step where it is due."""
+        """Takes the inner step where it is due."""
         x, u = u
         # Inside `shard_map`, both branches of the `cond` must be of one type.
         state, *_ = match_varying_axes(state, params, x, u)
@@ -103,10 +107,11 @@ class Slow(Wrapper):
         return super().hidden(state.cell)
 
     def output(self, params, state, x):
-        """The one that is held."""
+        """Returns the output that is held."""
         return state.output
 
 
 def slow(cell: Cell, k: int) -> Slow:
-    """The cell at every k-th time step. Raises: ValueError for k below 1, TypeError for what is no cell."""
+    """Steps the cell at every k-th time step. Raises: ValueError for k below 1, TypeError for what is no
+    cell."""
     return Slow(cell, k)

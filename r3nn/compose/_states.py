@@ -1,4 +1,4 @@
-"""All states of a cell over time, in place of its outputs."""
+"""Defines `with_states`, which puts out all states of a cell over time in place of its outputs."""
 
 import dataclasses
 
@@ -8,17 +8,18 @@ from r3nn.compose._wrapper import Wrapper
 
 @dataclasses.dataclass(frozen=True)
 class WithStates(Wrapper):
-    """y_t = state_t, whole: a tree of [..., anything], such as the `LSTMState` of an lstm."""
+    """Puts out y_t = state_t, whole: a tree of [..., anything], such as the `LSTMState` of an lstm."""
 
     elementwise = True
 
     def output(self, params, state, x):
-        """Puts out the state as it is."""
+        """Returns the state as it is."""
         return state
 
 
 def with_states(cell: Cell) -> WithStates:
-    """The cell with its state in place of its output y, so that `unroll` returns those of all T steps.
+    """Returns the cell with its state in place of its output y, so that `unroll` returns the states of all T
+    steps.
 
     _, states = unroll(with_states(lstm), params, None, xs); states.c is [T, *batch, H]
 

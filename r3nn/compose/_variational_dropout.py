@@ -1,4 +1,4 @@
-"""Dropout with one mask for all steps of a sequence."""
+"""Defines `variational_dropout`: dropout with one mask for all steps of a sequence."""
 
 import dataclasses
 
@@ -10,8 +10,8 @@ from r3nn.time._noise import Keyed, bernoulli, fold, put
 
 @dataclasses.dataclass(frozen=True)
 class VariationalDropout(Noisy):
-    """The cell on x_t ⊙ m_x, and its recurrent products on h_{t-1} ⊙ m_h, with masks m ~ Bernoulli(1 - rate)
-    over 1 - rate: drawn once per sequence, anew at a reset. Without noise: the cell itself.
+    """Runs the cell on x_t ⊙ m_x, and its recurrent products on h_{t-1} ⊙ m_h, with masks m ~ Bernoulli(1 -
+    rate) over 1 - rate, drawn once per sequence, anew at a reset. Without noise it is the cell itself.
 
     The masks are elementwise, so the cell keeps all its modes.
     Source: Gal & Ghahramani 2016, arXiv 1512.05287, section 4.2, with one mask for all gates.
@@ -40,26 +40,26 @@ class VariationalDropout(Noisy):
         return super().inner_x(params, x)
 
     def draw(self, params, x):
-        """Draws the mask m_h, the same at every step of a sequence."""
+        """Draws the mask m_h, [..., H], the same at every step of a sequence."""
         if not self.recurrent_rate:
             return None
         h = hidden_shape(self.cell, params)
         return self._mask(x.sequence, 2, self.recurrent_rate, h.shape[-1], h.dtype)
 
     def step(self, params, state, u, call=run_part):
-        """The inner cell's, whose recurrent products read h ⊙ m_h."""
+        """Takes the inner cell's step, with recurrent products that read h ⊙ m_h."""
         if u.drawn is None:
             return super().step(params, state, u, call)
         hidden = innermost(self.cell).hidden
         return call(altered(self.cell, hidden=lambda s: hidden(s) * u.drawn), params, state, u.u)
 
     def sweep(self, run, params, state, xs):
-        """All inputs masked at once, then all steps of the inner cell, where h keeps all its units."""
+        """Masks all inputs at once, then runs all steps of the inner cell; None, where h is masked too."""
         return None if self.recurrent_rate else run(self.cell, params, state, self.inner_x(params, xs))
 
 
 def variational_dropout(cell: Cell, rate: float = 0.0, recurrent_rate: float = 0.0) -> VariationalDropout:
-    """The cell with dropout of its input and of the h that its recurrent products read.
+    """Drops components of the cell's input, and of the h that its recurrent products read.
 
     Raises: ValueError for rates outside of [0, 1), TypeError for a recurrent_rate where no product is known.
     """

@@ -1,4 +1,4 @@
-"""Depth in the wavefront order: all levels at once, level l at time step τ - l."""
+"""Runs depth in the wavefront order: all levels at once, level l at time step τ - l."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from r3nn.time.arrays.trees import batch_axes
 
 
 class Front(NamedTuple):
-    """What one diagonal reads. Levels are the last axis, so that batch axes lead."""
+    """Holds what one diagonal reads. Levels are the last axis, so that batch axes lead."""
 
     x: Any  # level 1's input [..., D], with keys or without
     mask: Array  # [..., L], False too where a level is before its first step, or behind its last
@@ -26,14 +26,15 @@ class Front(NamedTuple):
 
 
 class FrontState(NamedTuple):
-    """The levels' states, and each level's output of its latest step: both stacked [L, ...]."""
+    """Holds the levels' states, and each level's output of its latest step: both stacked [L, ...]."""
 
     levels: State
     outputs: Array
 
 
 class FrontParams(NamedTuple):
-    """The deep cell's params, and its initial state without batch axes, [L, ...], where there are resets."""
+    """Holds the deep cell's params, and its initial state without batch axes, [L, ...], where there are
+    resets."""
 
     deep: Params
     initial: State | None
@@ -41,7 +42,7 @@ class FrontParams(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Wavefront(Composition):
-    """A deep cell, one diagonal a step: level l reads what level l - 1 put out at the step before.
+    """Runs a deep cell, one diagonal a step: level l reads what level l - 1 put out at the step before.
 
     axes: the first batch axis of each leaf of a level's state. resets: whether there are any. Output: of all
     levels, [L, ..., H].
@@ -59,17 +60,17 @@ class Wavefront(Composition):
         return FrontParams(self.deep.prepare_stacked(params, call), initial)
 
     def initial_state(self, params, batch_shape=()):
-        """The levels' initial states; outputs that nothing reads."""
+        """Returns the levels' initial states, and zeros for outputs, which nothing reads."""
         levels = self.deep.initial_state(params, batch_shape)
         outputs = output_shape(self.deep, params, levels, batch_shape, self.deep.outputs)
         return FrontState(levels, jnp.zeros(outputs.shape, outputs.dtype))
 
     def project(self, params, x):
-        """The diagonal's input, and what level 1 makes of its own."""
+        """Returns the diagonal's input, and what level 1 projects of its own."""
         return x, self.deep.cell.project(params.deep.first, x.x)
 
     def step(self, params, state, u):
-        """One diagonal."""
+        """Steps all levels of one diagonal."""
         front, u = u
         cell, deep = self.deep.cell, params.deep
         start = self._start(params.initial, state.levels, front.reset)
@@ -97,7 +98,7 @@ class Wavefront(Composition):
         return jax.tree.unflatten(jax.tree.structure(state), self.axes)
 
     def _start(self, initial, levels, reset):
-        """s <- where(reset, s0, s)"""
+        """Returns where(reset, s0, s), the state from which each level steps, [L, ...]."""
         if reset is None:
             return levels
         axes = self._axes(levels)
@@ -109,12 +110,12 @@ class Wavefront(Composition):
         return jax.vmap(level, in_axes=(0, 0, -1))(initial, levels, reset)
 
     def output(self, params, state, x):
-        """Of all levels, [L, ..., H]."""
+        """Returns the outputs of all levels, [L, ..., H]."""
         return state.outputs
 
 
 def wavefront(deep, run, params, state, xs):
-    """All levels over T + L - 1 diagonals -> (final state, outputs of all levels [T, L, ...])."""
+    """Runs all levels over T + L - 1 diagonals -> (final state, outputs of all levels [T, L, ...])."""
     steps, batch, depth = bare(xs).shape[0], bare(xs).shape[1:-1], deep.depth
     levels = jnp.arange(depth)[None]
     lag = levels[:, ::-1] if run.reverse else levels

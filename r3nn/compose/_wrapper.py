@@ -1,4 +1,4 @@
-"""A composition around one cell."""
+"""Defines `Wrapper`, a composition of one cell."""
 
 import dataclasses
 from typing import ClassVar
@@ -11,7 +11,8 @@ from r3nn.time._noise import part
 
 @dataclasses.dataclass(frozen=True)
 class Wrapper(Composition):
-    """A composition around one cell, which it is in all that a subclass does not change."""
+    """A wrapper is a composition of one cell, and behaves as this cell in all that a subclass does not
+    change."""
 
     #: whether params are a NamedTuple of the subclass's own, whose field `cell` holds the inner cell's
     own_params: ClassVar[bool] = False
@@ -29,19 +30,19 @@ class Wrapper(Composition):
     bounds = property(lambda self: self.cell.bounds if self.elementwise else None)
 
     def inner(self, params: Params) -> Params:
-        """The inner cell's part of the params."""
+        """Returns the inner cell's part of the params."""
         return params.cell if self.own_params else params
 
     def inner_x(self, params: Params, x):
-        """What the inner cell gets as x."""
+        """Returns what the inner cell gets as x."""
         return part(self.cell, x)
 
     def init(self, key, in_size, hidden_size, **options):
-        """The inner cell's params."""
+        """Draws the inner cell's params."""
         return self.cell.init(key, in_size, hidden_size, **options)
 
     def initial_state(self, params, batch_shape=()):
-        """Starts in the inner cell's state."""
+        """Returns the inner cell's initial state."""
         return self.cell.initial_state(self.inner(params), batch_shape)
 
     def prepare(self, params, call=prepare_part):
@@ -62,9 +63,9 @@ class Wrapper(Composition):
         return self.cell.hidden(state)
 
     def output(self, params, state, x):
-        """Puts out what the inner cell does."""
+        """Returns the inner cell's output."""
         return self.cell.output(self.inner(params), state, self.inner_x(params, x))
 
     def in_size(self, params):
-        """Takes inputs as wide as the inner cell's."""
+        """Returns the width of the inner cell's inputs."""
         return self.cell.in_size(self.inner(params))

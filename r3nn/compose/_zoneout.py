@@ -1,4 +1,4 @@
-"""Zoneout: units that keep their value by chance."""
+"""Defines `zoneout`, by which units keep their value by chance."""
 
 import dataclasses
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from r3nn.time._noise import bernoulli, fold
 
 
 class Keeps(NamedTuple):
-    """1 where a unit keeps its value [..., H]; or, without noise, the rates of that."""
+    """Holds d_h and d_c, 1 where a unit keeps its value [..., H]; or, without noise, the rates of that."""
 
     h: Array | float
     c: Array | float | None
@@ -21,7 +21,8 @@ class Keeps(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Zoneout(Noisy):
-    """With ĥ_t, ĉ_t what the cell makes of h_{t-1}, c_{t-1}, and d ~ Bernoulli(rate), anew at each step,
+    """Mixes ĥ_t, ĉ_t, which the cell makes of h_{t-1}, c_{t-1}, with these, by d ~ Bernoulli(rate), anew at
+    each step:
 
         h_t = d_h ⊙ h_{t-1} + (1 - d_h) ⊙ ĥ_t
         c_t = d_c ⊙ c_{t-1} + (1 - d_c) ⊙ ĉ_t          (of cells that have a c)
@@ -39,7 +40,8 @@ class Zoneout(Noisy):
         check_rate("zoneout c", self.c)
 
     def initial_state(self, params, batch_shape=()):
-        """The inner cell's. Raises: TypeError, ValueError unless it is h, or h and c, [*batch_shape, H]."""
+        """Returns the inner cell's. Raises: TypeError, ValueError unless it is h, or h and c, [*batch_shape,
+        H]."""
         state = super().initial_state(params, batch_shape)
         if isinstance(state, tuple) and set(getattr(state, "_fields", ())) != {"h", "c"}:
             raise TypeError(f"zoneout takes a cell whose state is h, or h and c: {self.cell} has another")
@@ -50,7 +52,7 @@ class Zoneout(Noisy):
         return state
 
     def draw(self, params, x):
-        """Which units keep their values."""
+        """Draws which units keep their values."""
         h = hidden_shape(self.cell, params)
         draw = lambda i, rate: bernoulli(fold(x.step, i), rate, h.shape[-1], h.dtype)
         return Keeps(draw(1, self.h), draw(2, self.c) if self.c else None)
@@ -69,7 +71,7 @@ class Zoneout(Noisy):
 
 
 def zoneout(cell: Cell, h: float = 0.0, c: float = 0.0) -> Zoneout:
-    """The cell, each unit of which keeps its h, and its c where it has one, with these probabilities.
+    """Lets each unit of the cell keep its h, and its c where it has one, with these probabilities.
 
     Raises: ValueError for rates outside of [0, 1), TypeError for what is no cell; when run, ValueError for
     c without a c, TypeError for a state that is neither h nor h and c, [H] each.

@@ -1,4 +1,5 @@
-"""Time: how a cell runs over T steps. One entry point, `unroll`; one backward pass; several solvers."""
+"""Runs a cell over T steps of time, by one entry point, `unroll`; there are one backward pass and several
+solvers."""
 
 from r3nn.time._facts import check_facts
 from r3nn.time._newton_info import newton

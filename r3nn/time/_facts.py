@@ -1,4 +1,4 @@
-"""Whether a cell keeps what it declares: for whoever writes one."""
+"""Checks whether a cell does what it declares, for authors of cells."""
 
 from functools import partial
 
@@ -48,7 +48,8 @@ def check_facts(cell: Cell, in_size: int = 3, hidden_size: int = 4, **options) -
 
 
 def _drawn(key, cell, state):
-    """States [512, ...], within the bounds where there are any: a third of their numbers at each end."""
+    """Draws states [512, ...], within the bounds where there are any: a third of their numbers at each
+    end."""
     low, high = cell.bounds or (-1.0, 1.0)
     leaves, structure = jax.tree.flatten(state)
     keys = jax.random.split(key, len(leaves))

@@ -1,4 +1,4 @@
-"""Bare functions of one step in `unroll`: as a cell of which no more is known."""
+"""Lets `unroll` take a bare function of one step: the function becomes an opaque cell."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,23 +16,23 @@ from r3nn.time.deferred.scan import Arrays
 
 @dataclasses.dataclass(frozen=True)
 class Function(Cell):
-    """A bare (params, state, x) -> (state, y) as a cell: its state is (state, y)."""
+    """Makes a cell of a bare (params, state, x) -> (state, y). The cell's state is (state, y)."""
 
     stepwise = True
     function: Callable
 
     def step(self, params, state, u):
-        """The function itself; params: (params, closed-over arrays)."""
+        """Calls the function; params: (params, arrays that the function closed over)."""
         params, closed_over = params
         return self.function(params, state[0], u, *closed_over)
 
     def output(self, params, state, x):
-        """What the function returned."""
+        """Returns y, which the function returned."""
         return state[1]
 
 
 def as_cell(function, params, state, xs, mask, reset, length, compute):
-    """A bare function of one step, in the place of a cell: (cell, arrays, batch axes of its state).
+    """Makes a cell of a bare function of one step -> (cell, its `Arrays`, batch axes of its state).
 
     The arrays that it closes over are made arguments, so that they get gradients. Its steps are to be mapped
     rather than merged into the batch: it need not broadcast over any axis.

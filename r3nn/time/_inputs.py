@@ -1,4 +1,4 @@
-"""What `unroll` is given, checked against each other: one sentence for what does not fit."""
+"""Checks the arguments of `unroll` against each other; what does not fit is named in one sentence."""
 
 from functools import partial
 
@@ -40,7 +40,8 @@ def checked(cell, params, state, xs, mask, reset, reverse, axis_name=None, lengt
 
 
 def check_inputs(cell, params, state, xs, length, compute=None):
-    """State and inputs [T, *batch, D], checked against each other; zeros and no features for None."""
+    """Checks state and inputs against each other -> (state, xs [T, *batch, D]). Where they are None, the
+    state is the initial one, and inputs have no features."""
     if xs is None:
         check_int("length (with xs=None)", length, 0)
         single = jax.tree.leaves(jax.eval_shape(cell.initial_state, params))[0]
@@ -76,7 +77,8 @@ def _step(cell, compute, params, state, x):
 
 
 def _in_size(cell, params, otherwise):
-    """The width that the params take, as far as the cell knows it: `in_size` is optional."""
+    """Returns the width that the params take, where the cell knows it: `in_size` is optional. Else
+    `otherwise`."""
     try:
         return cell.in_size(params)
     except NotImplementedError:
@@ -84,7 +86,7 @@ def _in_size(cell, params, otherwise):
 
 
 def _batch_shape(cell, params, state):
-    """The batch axes of a state: what it has beyond the state of a batch of none."""
+    """Returns the batch axes of a state: those that it has beyond the state of a single sequence."""
     axis = jax.tree.leaves(batch_axes(cell, params))[0]
     single = jax.tree.leaves(jax.eval_shape(cell.initial_state, params))[0]
     leaf = jax.tree.leaves(state)[0]
@@ -92,7 +94,7 @@ def _batch_shape(cell, params, state):
 
 
 def _array(name, value, wanted):
-    """As an array. Raises: TypeError for what is none."""
+    """Converts to an array. Raises: TypeError for what cannot be one."""
     try:
         return jnp.asarray(value)
     except (TypeError, ValueError) as error:
@@ -100,7 +102,8 @@ def _array(name, value, wanted):
 
 
 def check_flags(mask, reset, shape) -> Flags:
-    """mask and reset as arrays. Raises: ValueError unless each is None or bool of `shape`, [T, *batch]."""
+    """Converts mask and reset to arrays. Raises: ValueError unless each is None or bool of `shape`, [T,
+    *batch]."""
     wanted, flags = f"bool{list(shape)}, [T, *batch]", {"mask": mask, "reset": reset}
     flags = {name: flag if flag is None else _array(name, flag, wanted) for name, flag in flags.items()}
     for name, flag in flags.items():
@@ -110,7 +113,7 @@ def check_flags(mask, reset, shape) -> Flags:
 
 
 def output_reads_x(cell, params, state, xs) -> bool:
-    """Whether the cell's output depends on its input directly, not only through the state."""
+    """Says whether the cell's output depends on its input directly, not only through the state."""
     output = lambda params, state, x: cell.output(cell.prepare(params), state, x)
     jaxpr = jax.make_jaxpr(output)(params, state, xs[0]).jaxpr
     return len(jaxpr.invars) - 1 in set().union(*dependence(jaxpr))

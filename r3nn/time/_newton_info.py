@@ -1,4 +1,4 @@
-"""How Newton's method goes on a cell: its iterations and residuals, beside what `unroll` returns."""
+"""Shows how Newton's method goes on a cell: its iterations and residuals, beside what `unroll` returns."""
 
 from functools import partial
 
@@ -14,7 +14,7 @@ from r3nn.time.parallel.newton import Newton, solve_newton
 
 
 def newton(cell, params, state, xs, *, mask=None, reset=None, reverse=False, options: Newton | None = None):
-    """As unroll(cell, ..., mode=options), with how it went: (final state, ys [T, *batch, ...], NewtonInfo).
+    """Runs a cell as unroll(cell, ..., mode=options) does -> (final state, ys [T, *batch, ...], NewtonInfo).
 
     options: None is Newton(). One cell, no composition; no noise. For gradients: `unroll`.
     Raises: ValueError, TypeError for arguments that do not fit, in one sentence.

@@ -1,7 +1,7 @@
-"""Noise as data: keys that ride along with the inputs, from which a cell's `project` draws.
+"""Makes noise data: PRNG keys go with the inputs, and a cell's `project` draws from them.
 
-Steps stay deterministic, so recomputation, Newton's iterations, blocks, depth orders and device counts all
-see the same noise.
+So a step stays deterministic: recomputation, Newton's iterations, blocks, orders of depth and any number of
+devices all see the same noise.
 """
 
 import math
@@ -15,7 +15,7 @@ from r3nn._serialize import serializable
 
 
 class Keyed(NamedTuple):
-    """What a noisy cell gets as x: the input [..., D], and PRNG keys [...] to draw from.
+    """Holds what a noisy cell gets as x: the input [..., D], and PRNG keys [...] to draw from.
 
     step: anew at each step: fold_in(one half of the sequence's key, t), t absolute. sequence: anew at each
     reset: fold_in(its other half, index of the segment's first step); None at a step on its own, of which
@@ -29,7 +29,7 @@ class Keyed(NamedTuple):
 
 @serializable
 class Noise(NamedTuple):
-    """`key` of `unroll` for a piece of longer sequences, so that the pieces draw what the whole would.
+    """Given as `key` of `unroll`, lets a piece of longer sequences draw what it would draw within the whole.
 
     key: one PRNG key, or one per sequence [*batch]. time: the steps before this piece. start: the first step
     of the segment in which the piece begins. int32 [] or [*batch]; 0 for the first piece.
@@ -40,7 +40,8 @@ class Noise(NamedTuple):
     start: Any = 0
 
     def after(self, length, reset=None) -> "Noise":
-        """For the next piece, behind one of `length` steps with these resets [length, *batch]."""
+        """Returns the `Noise` of the next piece, behind one of `length` steps with these resets [length,
+        *batch]."""
         start = self.start
         if reset is not None and length:
             start = _starts(self, reset)[-1]
@@ -48,7 +49,7 @@ class Noise(NamedTuple):
 
 
 def keyed(key, xs, reset=None, axis_name=None) -> Keyed:
-    """Inputs [T, *batch, D] with their keys. reset bool [T, *batch], in the order of time, or None.
+    """Gives inputs xs [T, *batch, D] their keys. reset: bool [T, *batch], in the order of time, or None.
 
     axis_name: the mesh axis over which time is sharded: each shard draws what the whole would.
     Raises: TypeError, ValueError for what is no key, or keys of another batch; for resets with axis_name.
@@ -85,7 +86,8 @@ def _per_sequence(key, batch):
 
 
 def fold(keys, number):
-    """`jax.random.fold_in` for keys and numbers of any shapes that broadcast; None of None."""
+    """Folds numbers into keys by `jax.random.fold_in`; both have any shapes that broadcast. keys=None gives
+    None."""
     if keys is None:
         return None
     shape = jnp.broadcast_shapes(keys.shape, jnp.shape(number))
@@ -94,7 +96,8 @@ def fold(keys, number):
 
 
 def part(cell, x, index=None):
-    """What a part of a composition gets as x: bare unless it is noisy; with keys folded by its index."""
+    """Returns what a part of a composition gets as x: with keys folded by its index, or without keys unless
+    it is noisy."""
     if not isinstance(x, Keyed):
         return x
     if not cell.noisy:
@@ -103,17 +106,17 @@ def part(cell, x, index=None):
 
 
 def bare(x):
-    """x without keys."""
+    """Returns x without its keys."""
     return x.x if isinstance(x, Keyed) else x
 
 
 def put(x, value):
-    """`value` in the place of x, with x's keys where it has some."""
+    """Returns `value` in the place of x, with x's keys where it has some."""
     return x._replace(x=value) if isinstance(x, Keyed) else value
 
 
 def bernoulli(keys, probability: float, size: int, dtype):
-    """1 with this probability, else 0: [*keys.shape, size]. The same draws whatever the dtype.
+    """Draws 1 with this probability, else 0: [*keys.shape, size]. The draws are the same whatever the dtype.
 
     Raises: ValueError for keys=None, those of the sequence at a step on its own.
     """

@@ -1,4 +1,5 @@
-"""λ: the derivative of a number with respect to the state behind each part of a composition at each step."""
+"""Computes λ, the derivative of a number with respect to the state behind each part of a composition at each
+step."""
 
 import contextlib
 import dataclasses
@@ -24,7 +25,7 @@ from r3nn.time.arrays.trees import batch_axes, join, split
 @partial(jax.tree_util.register_dataclass, data_fields=("state", "adjoint"), meta_fields=("cell",))
 @dataclasses.dataclass(frozen=True)
 class PartAdjoint:
-    """Of one part of a composition, or of a cell that is its own only part.
+    """Holds λ of one part of a composition, or of a cell, which is then its own only part.
 
     cell: the part.
     state: s_t, what its step gives at each t: the leaves of its state, such as [T, *batch, H].
@@ -50,9 +51,9 @@ def adjoint(
     key=None,
     length: int | None = None,
 ) -> list[PartAdjoint]:
-    """λ_t = dL/ds_t of L = loss(*unroll(cell, params, state, xs, ...)), for the state s_t behind each part at
-    each step: through the parts that follow it within the step, through the outputs and through all steps
-    that come after.
+    """Computes λ_t = dL/ds_t of L = loss(*unroll(cell, params, state, xs, ...)), for the state s_t behind
+    each part at each step: through the parts that follow it within the step, through the outputs and through
+    all steps that come after.
 
         last = adjoint(deep(gru, 3), params, None, xs, lambda final, ys: jnp.sum(ys[-1]))
         norms = [jnp.linalg.norm(level.adjoint, axis=-1) for level in last]         # three [T, *batch]
@@ -84,8 +85,8 @@ def adjoint(
 
 
 def _adjoint(cell, params, state, xs, flags, reverse, loss):
-    """xs [T, *batch, D] without what masked steps hold, flags in scan order: added to the state behind each
-    part, a zero has as its derivative what that state has."""
+    """Differentiates with respect to a zero that is added to the state behind each part: the derivative is λ.
+    xs are [T, *batch, D], with masked inputs replaced; flags are in scan order."""
     axes = batch_axes(cell, params)
     initial = cell.initial_state(params, bare(xs).shape[1:-1])
     params = cell.prepare(params)
@@ -93,7 +94,8 @@ def _adjoint(cell, params, state, xs, flags, reverse, loss):
     cells = []  # the parts, in turn
 
     def step(state, x, zeros):
-        """-> (state, [(part, state behind it)]). Each part's new state has one of `zeros` added to it."""
+        """Takes a step -> (state, [(part, state behind it)]). Each part's new state has one of `zeros`
+        added."""
         left, behind = iter(zeros), []
 
         def run(part, params, state, u):
@@ -113,7 +115,7 @@ def _adjoint(cell, params, state, xs, flags, reverse, loss):
         return [after for _, after in behind]
 
     def losses(zeros):
-        """(loss, states behind each part [T, ...]), from zeros [T, ...] in the shapes of those."""
+        """Runs all steps from zeros [T, ...] -> (loss, the states behind each part, [T, ...])."""
 
         def body(state, inputs):
             x, flag, zeros = inputs
@@ -135,7 +137,8 @@ def _adjoint(cell, params, state, xs, flags, reverse, loss):
 
 @contextlib.contextmanager
 def _in_turn(cell):
-    """Raises: TypeError where a state behind a part has no place outside of what it was computed in."""
+    """Turns an UnexpectedTracerError within its block into a TypeError: a part then runs in a branch or under
+    vmap, where its state cannot be taken out."""
     try:
         yield
     except jax.errors.UnexpectedTracerError as error:
@@ -145,7 +148,8 @@ def _in_turn(cell):
 
 
 def step_by(run, cell, params, state, u):
-    """The cell's step, in which run(part, params, state, u) -> state takes that of each of its parts."""
+    """Takes the cell's step, in which run(part, params, state, u) -> state takes that of each of its
+    parts."""
     if cell.recurrence != "opaque" or not (isinstance(cell, Composition) and cell.hands_out):
         return run(cell, params, state, u)
     return cell.step(params, state, u, call=partial(step_by, run))

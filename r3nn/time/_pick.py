@@ -1,4 +1,4 @@
-"""Which mode runs a cell over time, with what block length, how much memory that takes, and why."""
+"""Picks the mode in which a cell runs over time, with what block length, and predicts its memory."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -32,7 +32,7 @@ SMALL = 2**21
 
 
 class Pick(NamedTuple):
-    """How one cell runs over time.
+    """Says how one cell runs over time.
 
     mode: what it runs in. options: a `Linear` or a `Newton` for those modes, else None. chunk: steps that
     the backward pass takes at once, a block (of plain: all). keep: whether the run that a backward pass
@@ -74,7 +74,8 @@ def check_how(cell, mode, chunk, memory, compute) -> None:
 
 
 def _at_once(cell, mode) -> bool:
-    """Whether the backward pass takes all steps at once: in "newton", of cells whose Jacobian is exact."""
+    """Says whether the backward pass takes all steps at once, without blocks: in "plain", "linear", and
+    "newton" on cells whose Jacobian is exact."""
     options = DEFAULTS[mode]() if mode in DEFAULTS else mode
     if not isinstance(options, Newton) or not isinstance(cell, Cell):
         return mode == "plain" or isinstance(options, Linear)
@@ -94,13 +95,13 @@ def _is_floating(dtype) -> bool:
 
 
 def modes_of(cell: Cell) -> tuple[str, ...]:
-    """The modes that a cell can run in."""
+    """Lists the modes that a cell can run in."""
     parallel = ("linear",) if cell.affine else ()
     return ("plain", "scan", "chunked", *parallel, *(() if cell.stepwise else ("newton",)))
 
 
 def pick(cell: Cell, arrays, mode, chunk, memory, predicting: bool = True) -> Pick:
-    """How `unroll` runs a cell that is no composition, or that steps as a whole.
+    """Decides how `unroll` runs a cell that is no composition, or that steps as a whole.
 
     predicting: whether to say the bytes where no memory is given.
 
@@ -125,12 +126,13 @@ def pick(cell: Cell, arrays, mode, chunk, memory, predicting: bool = True) -> Pi
 
 
 def _sized(arrays) -> bool:
-    """Whether all sizes are known."""
+    """Says whether all sizes are known numbers, none of them symbolic."""
     return known(length_of(arrays.xs) * _bytes(arrays.state))
 
 
 def _chunk(cell, arrays, mode, chunk, memory):
-    """Steps per block: what was asked for, if anything; of a symbolic T, only where it is whole blocks."""
+    """Decides the steps of a block: what was asked for, if anything; of a symbolic T, only where it is whole
+    blocks."""
     steps = length_of(arrays.xs)
     if not known(steps):
         return chunk if chunk and steps % chunk == 0 else steps
@@ -163,8 +165,8 @@ def _mode(cell, arrays, mode, memory):
 
 
 def _products_in_turn(cell, arrays) -> float:
-    """How many matrix products of a step read one the other's result, the longest such row; ∞ with a loop or
-    a branch in it."""
+    """Counts the matrix products of a step that must wait for each other, along the longest such row; ∞ where
+    there is a loop or a branch."""
 
     def step(params, state, x):
         return cell.step(params, state, cell.project(params, x))
@@ -185,8 +187,9 @@ def _products_in_turn(cell, arrays) -> float:
 
 
 def _keep(cell, arrays) -> bool:
-    """Whether the recurrent products, of width H, are dearer to form again than to write and read: on a
-    CPU from about 96 units on. Accelerators' products are faster."""
+    """Decides whether the forward keeps the recurrent products, of width H: where forming them again costs
+    more than writing and reading them. On a CPU that is so from about 96 units on; products of accelerators
+    are faster."""
     if jax.default_backend() != "cpu" or cell.recurrence not in (*PACKED, "opaque") or not parted(cell):
         return False
     rounded = lambda leaf: isinstance(leaf, Weight)  # whose products are cheap
@@ -201,9 +204,9 @@ def _bytes(tree) -> int:
 
 
 def chunk_size(length, bytes_per_step):
-    """A block whose states take about 512 KiB on a CPU, so that with gates and diagonals it stays in cache
-    (accelerators have no such cache: 64 MiB); a divisor of `length` where one is near, so that one
-    compiled body does it all. Of an unknown length: all steps; of unknown bytes: 32 steps."""
+    """Picks a block whose states take about 512 KiB on a CPU, so that with gates and diagonals it stays in
+    cache (accelerators have no such cache: 64 MiB); a divisor of `length` where one is near, so that one
+    compiled body does it all. An unknown length gives all steps; unknown bytes give 32 steps."""
     if not known(length):
         return length
     target = 2**19 if jax.default_backend() == "cpu" else 2**26
@@ -214,7 +217,7 @@ def chunk_size(length, bytes_per_step):
 
 
 class Sizes(NamedTuple):
-    """Bytes of one time step, all sequences."""
+    """Holds bytes of one time step, all sequences together."""
 
     state: int
     hidden: int
@@ -225,7 +228,7 @@ class Sizes(NamedTuple):
 
 
 def sizes(cell: Cell, arrays) -> Sizes:
-    """What a step takes, from shapes alone."""
+    """Computes what a step takes, from shapes alone."""
     first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), arrays.xs)
     state, x, u = map(_bytes, (arrays.state, first, jax.eval_shape(cell.project, arrays.params, first)))
     hidden = _bytes(jax.eval_shape(cell.hidden, arrays.state))
@@ -245,7 +248,8 @@ def _saved(cell, params, state, x):
 
 
 def predict(cell: Cell, arrays, mode: str, chunk: int, keep: bool = False) -> int:
-    """Bytes of temporary memory for forward and backward: what is kept, and one block's working set.
+    """Predicts the bytes of temporary memory for forward and backward: what is kept, and one block's working
+    set.
 
     "scan" keeps the states, where `keep` says so the products, and dL/dh of all steps; "chunked" the states
     between blocks.
@@ -260,7 +264,8 @@ def predict(cell: Cell, arrays, mode: str, chunk: int, keep: bool = False) -> in
 
 
 def _chunk_within(cell, arrays, memory) -> int:
-    """The block length of least memory, √(T · state / working set), or the one of `scan` if that fits too."""
+    """Returns a block length that fits into the memory: that of `scan` if it does, else the one of least
+    memory, √(T · state / working set)."""
     size, steps = sizes(cell, arrays), length_of(arrays.xs)
     least = max(1, round((steps * size.state / max(1, size.working)) ** 0.5))
     for chunk in (chunk_size(max(steps, 1), size.state), least):

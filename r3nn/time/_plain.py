@@ -1,4 +1,4 @@
-"""The public reference: a bare `lax.scan` under JAX's own differentiation."""
+"""Defines mode "plain", the public reference: a bare `lax.scan` under JAX's own differentiation."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from r3nn.time.arrays.trees import match_varying_axes
 
 
 def plain(cell, params, initial, state, xs, flags: Flags, axes, reverse: bool):
-    """The cell at every step in turn -> (final state, outputs [T, ...]).
+    """Runs the cell at every step in turn, on xs [T, *batch, D] -> (final state, outputs [T, *batch, ...]).
 
     Any order of derivative, forward or reverse. params are prepared; flags are in scan order.
     """

@@ -1,6 +1,6 @@
-"""Whose fault it is: a cell takes one step by itself, method by method and of shapes alone.
+"""Finds whose fault a failure is: a cell takes one step by itself, method by method, of shapes alone.
 
-Nothing of this runs where nothing fails.
+None of this runs unless something fails.
 """
 
 import contextlib
@@ -19,7 +19,8 @@ Sizes = tuple[int, int, tuple[int, ...]]  # D, H, and the shape of a batch
 
 
 class CellError(TypeError):
-    """A fault of a cell's own: its class and method, what came and what was expected. cell: that cell."""
+    """Names a fault of a cell's own: its class and method, what came and what was expected. cell: that
+    cell."""
 
     def __init__(self, cell: Cell, sentence: str):
         super().__init__(sentence)
@@ -28,7 +29,7 @@ class CellError(TypeError):
 
 @contextlib.contextmanager
 def blame(cell: Cell, find: Callable[[], Sizes], options: Mapping[str, Any] | None = None) -> Iterator[None]:
-    """Around what runs a cell: a failure becomes a `CellError` where the cell, or one in it, is at fault.
+    """Turns a failure within its block into a `CellError`, where the cell, or one inside it, is at fault.
 
     Our own compositions are not: what they refuse, they say themselves. find: the sizes, where
     something fails. options: of the cell's `init`.
@@ -45,7 +46,7 @@ def blame(cell: Cell, find: Callable[[], Sizes], options: Mapping[str, Any] | No
 
 
 def sizes(cell: Cell, params, state, xs) -> Sizes:
-    """As far as arguments of `unroll` tell that may be wrong."""
+    """Reads (D, H, batch shape) off arguments of `unroll`, which may be wrong: as far as they tell."""
     _, *batch, in_size = np.shape(xs) if np.ndim(xs) > 1 else (0, 1)
     try:
         state = jax.eval_shape(cell.initial_state, params) if state is None else state
@@ -56,7 +57,7 @@ def sizes(cell: Cell, params, state, xs) -> Sizes:
 
 
 def _probe(cell: Cell, of: Sizes, options, cause: Exception) -> None:
-    """One step, with params of the cell's own. Raises: CellError, from `cause`, for the first fault."""
+    """Takes one step, with params of the cell's own. Raises: CellError, from `cause`, for the first fault."""
 
     def call(name, *trees, **static):
         method = getattr(cell, name)
@@ -99,13 +100,13 @@ def _probe(cell: Cell, of: Sizes, options, cause: Exception) -> None:
 
 
 def _types(tree) -> str:
-    """Of arrays, or of a tree of them: "float32[4,5]"."""
+    """Writes dtype and shape of an array, or of a tree of them: "float32[4,5]"."""
     one = lambda leaf: f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
     return str(jax.tree.map(one, tree)).replace("'", "")
 
 
 def _sentence(cell: Cell, method: str, error: Exception) -> str:
-    """What a method of a cell has raised, on one line."""
+    """Writes what a method of a cell has raised, on one line."""
     name, of = type(cell).__name__, getattr(error, "obj", None)
     if isinstance(error, NotImplementedError):
         return f"{name}.{method} is not written"

@@ -1,4 +1,4 @@
-"""`unroll`: the one entry point to run a cell over time."""
+"""Defines `unroll`, the one entry point to run a cell over time, and `explain`."""
 
 import dataclasses
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def unroll(
     memory: int | None = None,
     compute_dtype=None,
 ):
-    """Run a cell over T steps: the same numbers in every mode, values and gradients.
+    """Runs a cell over T steps: the same numbers in every mode, values and gradients.
 
     For each sequence of the batch this equals, but for speed and memory:
 
@@ -108,8 +108,9 @@ def explain(
     memory: int | None = None,
     compute_dtype=None,
 ) -> list[Pick]:
-    """What `unroll` would run these arguments in, and why: one `Pick` for each part of a composition (levels
-    of one shape are one part). Nothing is computed: shapes are enough (`jax.ShapeDtypeStruct`).
+    """Says what mode `unroll` would run these arguments in, and why: one `Pick` for each part of a
+    composition (levels of one shape are one part). Nothing is computed: shapes are enough
+    (`jax.ShapeDtypeStruct`).
 
     Raises: as `unroll`.
     """
@@ -141,7 +142,7 @@ def _unroll(cell, params, state, xs, mask, reset, length, how, key=None):
 
 
 def _name_plain(run):
-    """Say what to do instead where JAX refuses forward mode through a custom backward pass."""
+    """Says what to do instead where JAX refuses forward mode through a custom backward pass."""
     try:
         return run()
     except TypeError as error:
@@ -154,7 +155,7 @@ def _name_plain(run):
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """How to go over the time steps at hand: what composed cells hand on to their parts."""
+    """A run goes over the time steps at hand. Composed cells hand it on to their parts."""
 
     flags: Flags  # in scan order
     reverse: bool
@@ -165,13 +166,13 @@ class Run:
     picks: list[Pick] | None = None  # collects what each part runs in
 
     def __call__(self, cell: Cell, params, state, xs):
-        """(final state, outputs [T, ...]) of one cell on xs [T, *batch, D]."""
+        """Runs one cell on xs [T, *batch, D] -> (final state, outputs [T, *batch, ...])."""
         by_parts = self.mode != "plain" and isinstance(cell, Composition)
         swept = cell.sweep(self, params, state, xs) if by_parts else None
         return self.stepwise(cell, params, state, xs) if swept is None else swept
 
     def stepwise(self, cell: Cell, params, state, xs):
-        """As a call, but with all of the cell at every step in turn."""
+        """Does as `__call__`, but with all of the cell at every step in turn."""
         axes = batch_axes(cell, params)
         batch = jax.tree.leaves(xs)[0].shape[1:-1]
         initial = None if self.flags.reset is None else cell.initial_state(params, batch)
@@ -180,7 +181,7 @@ class Run:
         return self.in_mode(cell, Arrays(params, initial, state, xs, self.flags), axes, len(batch))
 
     def in_mode(self, cell: Cell, arrays: Arrays, axes, rank: int, vectorized: bool = True):
-        """(final state, outputs [T, ...]) by the mode asked for."""
+        """Runs the mode asked for -> (final state, outputs [T, *batch, ...])."""
         how = pick(cell, arrays, self.mode, self.chunk, self.memory, self.picks is not None)
         if self.picks is not None:
             self.picks.append(how)

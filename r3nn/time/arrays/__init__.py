@@ -1,1 +1,1 @@
-"""What all modes read and write: trees of arrays over time, their flags and precision."""
+"""Holds what all modes read and write: trees of arrays over time, their flags and precision."""

@@ -1,4 +1,4 @@
-"""The contract for `mask` and `reset`, composed into a step before any mode or derivative sees it."""
+"""Defines what `mask` and `reset` do: both are composed into a step before any mode or derivative sees it."""
 
 from typing import NamedTuple
 
@@ -10,14 +10,15 @@ from r3nn.time.arrays.trees import join, split
 
 
 class Flags(NamedTuple):
-    """Which steps exist (mask) and which start afresh (reset): bool [T, *batch] each, or None."""
+    """Say which steps exist (mask) and which start afresh (reset): bool [T, *batch] each, or None."""
 
     mask: jax.Array | None
     reset: jax.Array | None
 
 
 def where(flag, on_true, on_false, axes):
-    """Select per batch entry between two trees whose leaves have their batch axes at `axes`."""
+    """Selects, for each sequence, between two trees whose leaves have their batch axes at `axes`. flag: bool
+    [*batch]."""
 
     def select(axis, a, b):
         trailing = (1,) * (b.ndim - axis - flag.ndim)
@@ -28,15 +29,16 @@ def where(flag, on_true, on_false, axes):
 
 
 def advance(step, initial, state, flags: Flags, axes):
-    """s <- where(reset, s0, s); s <- where(mask, step(s), s); with what else step(s) -> (s, r) returns."""
+    """Takes a step under its flags, bool [*batch]: s <- where(reset, s0, s); s <- where(mask, step(s), s).
+    step(s) -> (s, r) may return something else, r, which is returned as it is."""
     start = state if flags.reset is None else where(flags.reset, initial, state, axes)
     stepped, r = step(start)
     return (stepped if flags.mask is None else where(flags.mask, stepped, start, axes)), r
 
 
 def in_scan_order(flags: Flags, reverse: bool) -> Flags:
-    """`reset` marks the first step of a segment in time order. Run backwards, a segment is entered at
-    its last step, which is the one before the next segment's mark."""
+    """Moves `reset`, which marks the first step of a segment in time order, to the step at which a run enters
+    the segment. In reverse that is the segment's last step, the one before the next segment's mark."""
     if flags.reset is None or not reverse:
         return flags
     never = jnp.zeros_like(flags.reset[:1])
@@ -44,7 +46,8 @@ def in_scan_order(flags: Flags, reverse: bool) -> Flags:
 
 
 def carry_masked(xs, flags: Flags, reverse: bool):
-    """Replace the input of each masked step, which may hold NaN, by the last one that was not masked.
+    """Replaces the input of each masked step, which may hold NaN, by the last one that was not masked; xs are
+    [T, *batch, D].
 
     0 where there is none, or none since the last reset: outputs that read x then repeat too.
     """
@@ -67,7 +70,8 @@ def carry_masked(xs, flags: Flags, reverse: bool):
 
 
 def zero_masked(xs, mask):
-    """Replace each number of a masked step's input by 0: 0 * NaN would reach the weights."""
+    """Replaces each number of a masked step's input by 0, as 0 * NaN would reach the weights; xs are [T,
+    *batch, ...]."""
     numbers, others = split(xs)
     leading, zeros = (jax.tree.map(f, numbers) for f in (lambda _: 0, jnp.zeros_like))
     return join(where(mask, numbers, zeros, leading), others)

@@ -1,4 +1,5 @@
-"""Products in a lower precision: operands rounded to a compute dtype, sums and results in float32."""
+"""Computes products in a lower precision: operands rounded to a compute dtype, sums and results in
+float32."""
 
 import dataclasses
 import functools
@@ -13,7 +14,7 @@ from r3nn.cells._composition import takes_call
 @functools.partial(jax.tree_util.register_dataclass, data_fields=("array",), meta_fields=("compute",))
 @dataclasses.dataclass(frozen=True)
 class Weight:
-    """A matrix [..., in, out] whose products `x @ weight` round both operands to `compute`.
+    """Wraps a matrix [..., in, out] whose products `x @ weight` round both operands to `compute`.
 
     Its gradient is that of the product so rounded, summed and returned in the array's own dtype.
     """
@@ -26,12 +27,12 @@ class Weight:
         return _product(self.compute, x, self.array)
 
     def ready(self):
-        """Rounded once, for the products inside a loop."""
+        """Rounds the matrix once, for the products inside a loop."""
         return dataclasses.replace(self, array=self.array.astype(self.compute))
 
     @property
     def mT(self):
-        """With its last two axes exchanged."""
+        """The matrix with its last two axes exchanged."""
         return dataclasses.replace(self, array=jnp.swapaxes(self.array, -1, -2))
 
     shape = property(lambda self: self.array.shape)
@@ -40,8 +41,8 @@ class Weight:
 
 
 def prepare(compute, cell, params):
-    """The prepared params of a cell with matrices, its leaves of two axes or more, as `Weight`s; those of a
-    composition that hands out how its parts are prepared, part by part."""
+    """Prepares the params of a cell, with matrices (leaves of two axes or more) as `Weight`s; where a
+    composition hands out how its parts are prepared, part by part."""
     if takes_call(cell, "prepare"):
         return cell.prepare(params, functools.partial(prepare, compute))
     wrap = lambda leaf: leaf if jnp.ndim(leaf) < 2 else Weight(leaf, jnp.dtype(compute))
@@ -55,7 +56,7 @@ def _rounded(equation, compute, *operands):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _product(compute, x, w):
-    """x [..., i] @ w [i, o], or x [..., n, k, i] @ w [n, i, o]."""
+    """Computes x [..., i] @ w [i, o], or x [..., n, k, i] @ w [n, i, o]."""
     equation = "...i,io->...o" if w.ndim == 2 else "...nki,nio->...nko"
     return _rounded(equation, compute, x, w).astype(jnp.promote_types(x.dtype, jnp.float32))
 

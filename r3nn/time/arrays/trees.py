@@ -1,4 +1,5 @@
-"""Trees of arrays: where their batch axes are, which leaves are numbers to differentiate, their steps."""
+"""Handles trees of arrays: where their batch axes are, which leaves are numbers to differentiate, their
+steps."""
 
 import math
 
@@ -8,7 +9,8 @@ from jax import export, lax
 
 
 def batch_axes(cell, params):
-    """For each leaf of the cell's state, the axis at which its batch axes start (0, unless stacked)."""
+    """Finds, for each leaf of the cell's state, the axis at which its batch axes start (0, unless
+    stacked)."""
 
     def shapes(size):
         return jax.eval_shape(lambda p: cell.initial_state(p, (size,)), params)
@@ -20,7 +22,8 @@ def batch_axes(cell, params):
 
 
 def split(tree):
-    """A tree's differentiable leaves, and the others (integers, booleans, keys); None elsewhere."""
+    """Divides a tree into its differentiable leaves and the others (integers, booleans, keys), with None
+    elsewhere."""
 
     def differentiable(leaf):
         return jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
@@ -31,18 +34,18 @@ def split(tree):
 
 
 def join(chosen, others):
-    """The inverse of `split`."""
+    """Puts the two trees together again that `split` has made."""
     return jax.tree.map(lambda a, b: b if a is None else a, chosen, others, is_leaf=lambda leaf: leaf is None)
 
 
 def like(values, numbers):
-    """The values of those leaves that `split` has kept as numbers; None elsewhere."""
+    """Returns the values of those leaves that `split` has kept as numbers; None elsewhere."""
     is_none = lambda leaf: leaf is None
     return jax.tree.map(lambda n, value: None if n is None else value, numbers, values, is_leaf=is_none)
 
 
 def to_batch(tree, axes, rank):
-    """Merge time, axis 0, and the `rank` batch axes of each leaf into the one axis that opens its batch."""
+    """Merges time, axis 0, and the `rank` batch axes of each leaf into the one axis that opens its batch."""
 
     def merge(axis, leaf):
         leaf = jnp.moveaxis(leaf, 0, axis)
@@ -54,7 +57,7 @@ def to_batch(tree, axes, rank):
 
 
 def before(entry, states, reverse: bool):
-    """The state before each step of a block: states [C, ...] shifted by one, `entry` first."""
+    """Returns the state before each step of a block: states [C, ...] shifted by one, `entry` [...] first."""
 
     def of_leaf(first, all_):
         parts = [all_[1:], first[None]] if reverse else [first[None], all_[:-1]]
@@ -75,7 +78,7 @@ def match_varying_axes(*trees):
 
 
 def _varying(leaf) -> frozenset:
-    """The mesh axes over which a value differs from device to device, inside `shard_map`."""
+    """Returns the mesh axes over which a value differs from device to device, inside `shard_map`."""
     return frozenset(jax.typeof(leaf).mat.varying)
 
 
@@ -83,10 +86,10 @@ def _varying(leaf) -> frozenset:
 
 
 def length_of(tree):
-    """T, of a tree of arrays [T, ...]: an int, or a symbolic size."""
+    """Returns T, of a tree of arrays [T, ...]: an int, or a symbolic size."""
     return jax.tree.leaves(tree)[0].shape[0]
 
 
 def known(size) -> bool:
-    """Whether a size is a number, not a symbol."""
+    """Says whether a size is a number, not a symbol."""
     return not export.is_symbolic_dim(size)

@@ -1,4 +1,5 @@
-"""The derivatives of an elementwise `core`: one number per entry, for each pair of an input and an output."""
+"""Computes derivatives of an elementwise `core`: one number per entry, for each pair of an input and an
+output."""
 
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from r3nn.time.arrays.trees import join, split
 
 
 class Derivatives(NamedTuple):
-    """For each leaf of an input of core, ∂ out_k / ∂ in for each state leaf k out; None where it is 0.
+    """Holds, for each leaf of an input of core, ∂ out_k / ∂ in for each state leaf k out; None where it is 0.
 
     Each is of the shape of the state's leaves. params: of the leaves that core reads; None for others.
     """
@@ -22,7 +23,7 @@ class Derivatives(NamedTuple):
 
 
 def derivatives(core, params, state, u, r) -> Derivatives:
-    """Of core(params, state, u, r) -> state: exact, by one VJP with ones for each leaf out.
+    """Differentiates core(params, state, u, r) -> state: exact, by one VJP with ones for each leaf out.
 
     Raises: ValueError where core is not elementwise over batch and units.
     """
@@ -67,21 +68,21 @@ def _check_elementwise(jaxpr):
 
 
 def inner_jaxprs(equation) -> list:
-    """The jaxprs that an operation calls, such as that of a `jit`."""
+    """Lists the jaxprs that an operation calls, such as that of a `jit`."""
     closed = lambda param: hasattr(param, "jaxpr")
     found = jax.tree.leaves(list(equation.params.values()), is_leaf=closed)
     return [param.jaxpr for param in found if closed(param)]
 
 
 def elementwise_dependence(fn, *args) -> list[set[int]]:
-    """`dependence` of an elementwise function. Raises: ValueError for one that is not."""
+    """Does as `dependence`, for an elementwise function. Raises: ValueError for one that is not."""
     jaxpr = jax.make_jaxpr(fn)(*args).jaxpr
     _check_elementwise(jaxpr)
     return dependence(jaxpr)
 
 
 def dependence(jaxpr) -> list[set[int]]:
-    """For each output of a jaxpr, the numbers of the inputs that it can depend on."""
+    """Lists, for each output of a jaxpr, the numbers of the inputs that it can depend on."""
     reached = {var: {j} for j, var in enumerate(jaxpr.invars)}
     look_up = lambda var: set() if isinstance(var, Literal) else reached.get(var, set())
     for equation in jaxpr.eqns:

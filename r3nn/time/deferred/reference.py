@@ -1,4 +1,4 @@
-"""The deferred gradient of a structured cell, in its plainest form: the page to read first.
+"""Computes the deferred gradient of a structured cell in its plainest form: the file to read first.
 
 Mode "scan" computes the same: block by block, on packed weights, and of compositions too. README.md derives
 what stands here.
@@ -14,7 +14,8 @@ from r3nn.time.arrays.flags import Flags, carry_masked
 
 
 def reference(cell, params, state, xs, mask=None, reset=None):
-    """xs [T, *batch, D], T at least 1 -> (final state, outputs [T, *batch, ...]): `unroll`, forward in time.
+    """Runs xs [T, *batch, D], T at least 1, forward in time -> (final state, outputs [T, *batch, ...]), as
+    `unroll` does.
 
     params are as `init` makes them; leaves of states are [*batch, H]; mask and reset are bool [T, *batch].
     """
@@ -31,7 +32,7 @@ def reference(cell, params, state, xs, mask=None, reset=None):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _states(cell, params, initial, state, u, flags):
-    """s_1, ..., s_T, [T, *batch, H], from s_0 = state; a reset goes back to `initial`."""
+    """Computes s_1, ..., s_T, [T, *batch, H], from s_0 = state; a reset goes back to `initial`."""
 
     def body(s, inputs):
         u, flag = inputs
@@ -48,7 +49,8 @@ def _forward(cell, *arrays):
 
 
 def _backward(cell, residuals, g):
-    """Gradients of all that `_states` takes, from g [T, *batch, H]: what reaches each state from outside."""
+    """Computes the gradients of all that `_states` takes, from g [T, *batch, H], which reaches each state
+    from outside."""
     params, initial, state, u, flags, states = residuals
     before = jax.tree.map(lambda s_0, s: jnp.concatenate([s_0[None], s[:-1]]), state, states)
     start = _where(flags.reset, jax.tree.map(lambda leaf: leaf[None], initial), before)  # [T, *batch, H]
@@ -86,5 +88,6 @@ _states.defvjp(_forward, _backward)
 
 
 def _where(flag, a, b):
-    """Per sequence: flag [*batch], leaves of a and b [*batch, H]; all of them may have T in front."""
+    """Selects per sequence: flag is [*batch], leaves of a and b are [*batch, H]; all of them may have T in
+    front."""
     return jax.tree.map(lambda a, b: jnp.where(flag[..., None], a, b), a, b)

@@ -1,4 +1,5 @@
-"""All steps of a window at once: their values, their Jacobians, and the linear recurrences of those."""
+"""Evaluates all steps of a window at once: their values, their Jacobians, and the linear recurrences of
+those."""
 
 import math
 from collections.abc import Callable
@@ -25,7 +26,7 @@ ELEMENTWISE = ("diagonal", "none")
 
 
 class Steps(NamedTuple):
-    """A window's steps as functions of the states before them, [W, *batch, ...] in and out."""
+    """Holds a window's steps as functions of the states before them, [W, *batch, ...] in and out."""
 
     values: Callable  # s -> F(s)
     push: Callable  # (s, e) -> F'(s) e
@@ -38,7 +39,7 @@ class Steps(NamedTuple):
 
 
 def steps_of(plan, arrays, axes, jacobian: str, axis_name=None) -> Steps:
-    """Of the steps arrays.xs, from arrays.state.
+    """Makes the `Steps` of arrays.xs [W, *batch, D], from arrays.state.
 
     Raises: ValueError where the cell has no such Jacobian, TypeError for a state of other than floats.
     """
@@ -61,7 +62,8 @@ def steps_of(plan, arrays, axes, jacobian: str, axis_name=None) -> Steps:
         return jax.vmap(one)(s, u, arrays.flags)
 
     def push(tangent, s, e):
-        """Through a step and its flags: a pair (state, tangent) goes where a state does."""
+        """Pushes a tangent e through each step and its flags: (state, tangent) goes where the state would
+        go."""
         pair = lambda u: lambda both: (tangent(both[0], u, both[1]), ())
         start = (arrays.initial, jax.tree.map(jnp.zeros_like, arrays.state))
 
@@ -79,12 +81,12 @@ def steps_of(plan, arrays, axes, jacobian: str, axis_name=None) -> Steps:
 
 
 def exact_by_unit(cell, jacobian) -> bool:
-    """Whether the diagonals are all there is of the Jacobian, and are what is asked for."""
+    """Says whether the diagonals are all there is of the Jacobian, and are what is asked for."""
     return cell.recurrence in ELEMENTWISE and jacobian != "full"
 
 
 def kind_of(cell, jacobian, axis_name=None) -> str:
-    """ "full" or "diagonal". Raises: ValueError where the cell has no such Jacobian."""
+    """Returns "full" or "diagonal". Raises: ValueError where the cell has no such Jacobian."""
     if axis_name is not None and not exact_by_unit(cell, jacobian):
         raise ValueError(f"axis_name={axis_name!r}: newton over devices needs a recurrence in {ELEMENTWISE}")
     if jacobian == "diagonal" and cell.recurrence == "opaque":
@@ -103,13 +105,15 @@ def _check_state(cell, state):
 
 
 def _unrounded(params):
-    """Weights without their lower precision: good enough for a Jacobian, and differentiable forwards."""
+    """Returns the params with `Weight`s as plain arrays: good enough for a Jacobian, and differentiable
+    forwards."""
     is_weight = lambda leaf: isinstance(leaf, Weight)
     return jax.tree.map(lambda w: w.array if is_weight(w) else w, params, is_leaf=is_weight)
 
 
 def _of_diagonal(cell, params, s, u, e):
-    """A step from s and its derivative along e, where of each recurrent product only the diagonal counts."""
+    """Takes a step from s and its derivative along e, where only the diagonal of each recurrent product
+    counts."""
 
     def run(_, part, params, state, u):
         packed = products(part, params)
@@ -123,7 +127,8 @@ def _of_diagonal(cell, params, s, u, e):
 
 
 def _by_unit(push, entry, reverse, axis_name):
-    """K x K planes, one column for each state leaf: exact where the step is elementwise."""
+    """Makes (linearize, product, solve) on K x K planes, one column for each state leaf: exact where the step
+    is elementwise."""
     structure = jax.tree.structure(entry)
     flat = lambda tree: tuple(jax.tree.leaves(tree))
 
@@ -141,7 +146,8 @@ def _by_unit(push, entry, reverse, axis_name):
 
 
 def _whole(push, plan, axes):
-    """[N, N] matrices, a column for each component of a sequence's state."""
+    """Makes (linearize, product, solve) on [N, N] matrices, with a column for each component of a sequence's
+    state."""
     vector = partial(_to_vectors, axes, plan.rank)
 
     def linearize(s):
@@ -161,7 +167,7 @@ def _whole(push, plan, axes):
 
 
 def _to_vectors(axes, rank, tree):
-    """Leaves [W, ..., *batch, ...], batch at 1 + axis, as one array [W, *batch, N]."""
+    """Reshapes leaves [W, ..., *batch, ...], batch at 1 + axis, into one array [W, *batch, N]."""
 
     def flat(axis, leaf):
         leaf = jnp.moveaxis(leaf, range(1 + axis, 1 + axis + rank), range(1, 1 + rank))
@@ -171,7 +177,7 @@ def _to_vectors(axes, rank, tree):
 
 
 def _from_vectors(axes, rank, like, vectors):
-    """The inverse."""
+    """Reshapes vectors [W, *batch, N] into leaves such as those of `like`; undoes `_to_vectors`."""
     leaves, structure = jax.tree.flatten(like)
     found, start = [], 0
     for axis, leaf in zip(jax.tree.leaves(axes), leaves, strict=True):
@@ -184,7 +190,7 @@ def _from_vectors(axes, rank, like, vectors):
 
 
 def _previous(reverse, axis_name, entry, states):
-    """The states before each step; a shard's first one comes from the shard before it."""
+    """Returns the states before each step; a shard's first one comes from the shard before it."""
     if axis_name is not None:
         entry = entry_of(entry, last_of(states, reverse), reverse, axis_name)
     return before(entry, states, reverse)

@@ -1,4 +1,5 @@
-"""Cells that are affine in their state, all steps at once: s_t = A_t s_{t-1} + b_t is a linear scan."""
+"""Solves all steps at once of cells that are affine in their state: s_t = A_t s_{t-1} + b_t is a linear
+scan."""
 
 import dataclasses
 
@@ -14,13 +15,14 @@ from r3nn.time.parallel.shards import last_of, last_of_all
 
 @dataclasses.dataclass(frozen=True)
 class Linear(Value):
-    """mode="linear" with options. axis_name: inside `shard_map`, the mesh axis that time is split over."""
+    """Selects mode="linear", with options. axis_name: inside `shard_map`, the mesh axis over which time is
+    sharded."""
 
     axis_name: str | None = None
 
 
 def solve_linear(plan, arrays, axes, options: Linear):
-    """All steps of an affine cell -> (final state, states [T, ...]); JAX differentiates it.
+    """Solves all steps of an affine cell -> (final state, states [T, ...]); JAX differentiates it.
 
     axis_name: the mesh axis, inside `shard_map`, over which time is sharded; the state is that before
     the first step of all, the same on every shard, and so is the final state.
@@ -38,8 +40,8 @@ def solve_linear(plan, arrays, axes, options: Linear):
 
 
 def _coefficients(cell, arrays, rank):
-    """A, K x K planes [T, *batch, H], of time and batch axes 1 where x does not reach them; b, the step
-    from zero, K of [T, *batch, H]."""
+    """Returns A, K x K planes [T, *batch, H] (with axes of size 1 where x does not reach them), and b, the
+    step from zero: K of [T, *batch, H]."""
     u = cell.project(arrays.params, arrays.xs)
     step = lambda state, u: jax.tree.leaves(cell.step(arrays.params, state, u))
     leaves, structure = jax.tree.flatten(arrays.state)
@@ -47,7 +49,7 @@ def _coefficients(cell, arrays, rank):
     unflatten = lambda leaves: jax.tree.unflatten(structure, leaves)
 
     def column(j, zero, u):
-        """∂ state / ∂ leaf j of the state: one product with ones, since the step is elementwise."""
+        """Computes ∂ state / ∂ leaf j of the state: one product with ones, since the step is elementwise."""
         ones = unflatten([jnp.full_like(s, i == j) for i, s in enumerate(zero)])
         return jax.jvp(lambda state: step(state, u), (unflatten(zero),), (ones,))[1]
 
@@ -76,7 +78,7 @@ def check_affine(cell, step, state, u):
 
 
 def _flagged(a, b, arrays):
-    """The same with mask (A = I, b = 0) and, before it, reset (A = 0, b the step from s0)."""
+    """Returns A and b with mask (A = I, b = 0) and, before it, reset (A = 0, b the step from s0)."""
     mask, reset = arrays.flags
     if mask is not None:
         one = lambda i, j: jnp.ones_like(b[i]) if i == j else None
@@ -92,7 +94,7 @@ def _flagged(a, b, arrays):
 
 
 def _where(flag, on_true, on_false, like):
-    """Select per step and sequence; None stands for zeros like `like`."""
+    """Selects per step and sequence; None stands for zeros like `like`."""
     if on_true is None and on_false is None:
         return None
     on_true, on_false = (jnp.zeros_like(like) if x is None else x for x in (on_true, on_false))

@@ -1,4 +1,5 @@
-"""The loops behind `linear_scan`: all states of s_t = a_t s_{t-1} + b_t, with no derivative of their own."""
+"""Defines the loops behind `linear_scan`: all states of s_t = a_t s_{t-1} + b_t, with no derivative of their
+own."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ STEPS = 32
 
 
 def sweep(a, b, carry, reverse):
-    """All states from the entry `carry`, with no derivative of its own."""
+    """Computes all states [T, ...] from the entry `carry`, with no derivative of its own."""
     count = _count(b)
     if count == 1:
         return in_turn(a, b, carry, reverse)[1]
@@ -30,7 +31,7 @@ def sweep(a, b, carry, reverse):
 
 
 def in_turn(a, b, carry, reverse):
-    """Step after step -> (the last state, all states [T, ...])."""
+    """Runs step after step -> (the last state, all states [T, ...])."""
 
     def body(s, t):
         s = add(times(row(a, t), s), row(b, t))
@@ -41,7 +42,7 @@ def in_turn(a, b, carry, reverse):
 
 
 def _in_chunks(a, b, carry, reverse, count):
-    """Reduce, then scan, with the chunks as one more batch axis."""
+    """Reduces each chunk, then scans, with the chunks as one more batch axis -> all states [T, ...]."""
     steps = length_of(b) // count
     chunks = lambda x: x[None] if x.shape[0] == 1 else x.reshape(count, steps, *x.shape[1:]).swapaxes(0, 1)
     a, b = jax.tree.map(chunks, (a, b))
@@ -52,7 +53,7 @@ def _in_chunks(a, b, carry, reverse, count):
 
 
 def reduce(a, b, reverse):
-    """All steps as one: s_T = products s_0 + last."""
+    """Folds all steps into one, s_T = products s_0 + last -> (products, last)."""
 
     def body(carry, t):
         products, last = carry
@@ -65,7 +66,7 @@ def reduce(a, b, reverse):
 
 
 def row(tree, t):
-    """Step t of each leaf; the only one of a leaf that is the same at every step."""
+    """Takes step t of each leaf, [T, ...]; of a leaf [1, ...], the same at every step, its only one."""
     index = lambda x: x[0] if x.shape[0] == 1 else lax.dynamic_index_in_dim(x, t, keepdims=False)
     return jax.tree.map(index, tree)
 
@@ -75,15 +76,16 @@ def _cut(tree, part):
 
 
 def _count(b) -> int:
-    """Into how many chunks to cut time."""
+    """Decides into how many chunks to cut time."""
     return max(1, length_of(b) // STEPS) if parallel() and known(length_of(b)) else 1
 
 
 def _unroll(steps):
-    """Loops of a few steps become single kernels on accelerators; on CPUs, unrolling only costs."""
+    """Says whether to unroll a loop: one of a few steps becomes a single kernel on accelerators; on CPUs it
+    only costs."""
     return parallel() and known(steps) and steps <= 2 * STEPS
 
 
 def parallel() -> bool:
-    """Whether the device runs many chunks at once: all but CPUs."""
+    """Says whether the device runs many chunks at once: all but CPUs do."""
     return jax.default_backend() != "cpu"

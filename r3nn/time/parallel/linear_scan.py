@@ -1,11 +1,11 @@
-"""s_t = a_t s_{t-1} + b_t for all t: the linear recurrence, with its own derivative.
+"""Solves s_t = a_t s_{t-1} + b_t for all t: the linear recurrence, with its own derivative.
 
-Its adjoint is the same recurrence run backwards, λ_t = g_t + a_{t+1}ᵀ λ_{t+1}, so nothing but a and s
-is kept for it. On a CPU the steps run one after the other, at the speed of memory. On accelerators:
-reduce, then scan. Time is cut into chunks, which run all at once from zero and multiply up their
-coefficients; the chunks' entries are a shorter recurrence of the same kind; from them, all chunks run at
-once again. Sources: Blelloch 1990, "Prefix sums and their applications", section 1.4; the adjoint: Martin
-& Cundy 2018, arXiv 1709.04057, appendix A.
+Its adjoint is the same recurrence run backwards, λ_t = g_t + a_{t+1}ᵀ λ_{t+1}, so nothing but a and s is kept
+for it. On a CPU the steps run one after the other, at the speed of memory. On accelerators: reduce, then
+scan. Time is cut into chunks, which run all at once from zero and multiply up their coefficients; the chunks'
+entries are a shorter recurrence of the same kind; from them, all chunks run at once again. Sources: Blelloch
+1990, "Prefix sums and their applications", section 1.4; the adjoint: Martin & Cundy 2018, arXiv 1709.04057,
+appendix A.
 """
 
 import functools
@@ -24,7 +24,7 @@ PLANES = 4
 
 
 def linear_scan(a, b, h0=None, *, reverse: bool = False, blocks: bool = False, axis_name=None):
-    """s_t = a_t s_{t-1} + b_t, from s_0 = h0: all s [T, ...], in the shape of b.
+    """Solves s_t = a_t s_{t-1} + b_t, from s_0 = h0: all s [T, ...], in the shape of b.
 
     Differentiable in reverse mode, to any order (to the first order with axis_name).
 
@@ -36,7 +36,7 @@ def linear_scan(a, b, h0=None, *, reverse: bool = False, blocks: bool = False, a
       reverse: s_t = a_t s_{t+1} + b_t, from the last step to the first.
       blocks: a are K x K matrices [..., K, K], which multiply the vectors b [T, ..., K].
       axis_name: inside `shard_map`, the mesh axis over which time is sharded, in order: a (unless
-        constant), b and s are this shard's stretch of time; h0 is the same on all shards.
+        constant), b and s are this shard's steps; h0 is the same on all shards.
 
     Raises: ValueError for shapes, TypeError for dtypes that do not fit together, in one sentence.
     """
@@ -66,7 +66,7 @@ def _check(a, b, h0, blocks):
 
 
 def solve(a, b, h0, reverse: bool = False, axis_name=None):
-    """`linear_scan` on coefficients and vectors as `per_unit` has them: all s, in the shape of b.
+    """Does as `linear_scan`, on coefficients and vectors as `per_unit` has them -> all s, in the shape of b.
 
     Leaves of a have a time axis of length T, or of 1 where they are the same at every step.
     """
@@ -78,12 +78,12 @@ def solve(a, b, h0, reverse: bool = False, axis_name=None):
 
 
 def run(a, b, h0, reverse: bool = False, axis_name=None):
-    """`solve`, without a derivative."""
+    """Does as `solve`, without a derivative of its own."""
     return _solve_fwd(How(reverse, axis_name), a, b, h0)[0]
 
 
 def adjoint(a, g, last, reverse: bool = False):
-    """λ_t = g_t + a_{t+1}ᵀ λ_{t+1}, for the recurrence that `reverse` says, starting from `last`.
+    """Solves λ_t = g_t + a_{t+1}ᵀ λ_{t+1}, for the recurrence that `reverse` says, starting from `last`.
 
     a: blocks of the recurrence [T, ...]. g [T, ...]: what reaches each state from outside. last: what
     reaches the last state from the steps that follow it.
@@ -95,7 +95,7 @@ def adjoint(a, g, last, reverse: bool = False):
 
 
 def given(s, a, b, h0, reverse: bool = False, axis_name=None):
-    """s, known to be `solve(a, b, h0)`: as it is, with that function's derivatives wrt b and h0.
+    """Returns s, known to be `solve(a, b, h0)`, with that function's derivatives with respect to b and h0.
 
     For s that solves a nonlinear recurrence, a its Jacobians there and b what they leave over, these are
     the derivatives of s, by the implicit function theorem; there, none passes through a.
@@ -106,7 +106,7 @@ def given(s, a, b, h0, reverse: bool = False, axis_name=None):
 
 
 class How(NamedTuple):
-    """What is static about a recurrence."""
+    """Holds what is static about a recurrence."""
 
     reverse: bool
     axis_name: str | None
@@ -132,7 +132,7 @@ _solve.defvjp(_solve_fwd, _solve_bwd)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _transposed(how, a, s, entry, g):
-    """Cotangents of (a, b, h0)."""
+    """Computes the cotangents of (a, b, h0)."""
     return _cotangents(how, a, s, entry, g, adjoint if parallel() else _adjoint_in_turn)
 
 
@@ -179,13 +179,13 @@ _given_transposed.defvjp(lambda how, *arrays: (_given_transposed(how, *arrays), 
 
 
 def _cotangents(how, a, s, entry, g, adjoint=adjoint):
-    """All λ_t, then all λ_t s_{t-1}ᵀ."""
+    """Computes all λ_t, then all λ_t s_{t-1}ᵀ -> cotangents of (a, b, h0)."""
     λ, first = _pull(how, a, g, jax.tree.map(jnp.zeros_like, entry), adjoint)
     return sum_to(outer(λ, before(entry, s, how.reverse), a), a), λ, first
 
 
 def _pull(how, a, g, zero, adjoint):
-    """All λ_t, and what reaches h0: over shards, what reaches the entry of the leading one."""
+    """Computes all λ_t, and what reaches h0: over shards, what reaches the entry of the leading one."""
     if how.axis_name is None:
         return adjoint(a, g, zero, how.reverse)
     back = How(not how.reverse, how.axis_name)
@@ -196,7 +196,7 @@ def _pull(how, a, g, zero, adjoint):
 
 
 def _adjoint_in_turn(a, g, last, reverse):
-    """`adjoint` step after step, with no efficient derivative of its own."""
+    """Does as `adjoint`, step after step, with no efficient derivative of its own."""
     length = length_of(g)
     end, onward = (0, -1) if reverse else (length - 1, 1)
     pull = lambda t, λ: times(transpose(row(a, t)), λ)
@@ -212,7 +212,7 @@ def _adjoint_in_turn(a, g, last, reverse):
 
 
 def _entry(how, a, b, h0):
-    """The state before this shard's first step: the shards before it, folded."""
+    """Folds the shards before this one -> the state before this shard's first step."""
     if how.axis_name is None:
         return h0
     products, lasts = lax.all_gather(reduce(a, b, how.reverse), how.axis_name)
@@ -226,6 +226,6 @@ def _entry(how, a, b, h0):
 
 
 def _shards(how):
-    """The shards in the order of the recurrence."""
+    """Lists the shards in the order of the recurrence."""
     shards = range(lax.axis_size(how.axis_name))
     return shards[::-1] if how.reverse else shards

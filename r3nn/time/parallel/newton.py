@@ -1,9 +1,10 @@
-"""Nonlinear cells, all steps of a window at once: Newton's method on s_t = F(s_{t-1}, x_t) for all t.
+"""Solves all steps of a window at once, for nonlinear cells: Newton's method on s_t = F(s_{t-1}, x_t) for all
+t.
 
 Linearised around an iterate, the recurrence is a linear one, s_t = J_t s_{t-1} + (F_t - J_t s_{t-1}), which
 `linear_scan` solves in parallel. Windows follow each other, each from the state at which the last one ended.
-Nothing is taken on trust: a window whose residual stays above the tolerance is run again, step by step, from
-its entry; and where rounding errors would grow along the solution (chaos), so are all of them.
+No result is trusted unchecked: a window whose residual stays above the tolerance is run again, step by step,
+from its entry; and where rounding errors would grow along the solution (chaos), all windows are run again.
 Sources: Lim, Zhu, Selfridge & Kasim 2024, "Parallelizing non-linear sequential models over the sequence
 length" (DEER), arXiv 2309.12252; diagonal cells: Danieli et al. 2025, "ParaRNN", arXiv 2510.21450; the
 diagonal of a full Jacobian: Gonzalez et al. 2024 (quasi-DEER), arXiv 2407.19115.
@@ -34,7 +35,7 @@ RESIDUAL, DRIFT = 8, 8
 
 @dataclasses.dataclass(frozen=True)
 class Newton(Value):
-    """mode="newton" with options.
+    """Selects mode="newton", with options.
 
     window: steps solved at once; None: 64 on a CPU, 512 elsewhere, and all of them with axis_name. All, too,
     where T is symbolic.
@@ -65,7 +66,7 @@ class Newton(Value):
 
 @serializable
 class NewtonInfo(NamedTuple):
-    """How it went: one entry per window, in the order of time."""
+    """Says how Newton's method went: one entry per window, in the order of time."""
 
     iterations: jax.Array  # int: updates until the residual was below the tolerance
     residual: jax.Array  # of the states that Newton ended with
@@ -73,7 +74,8 @@ class NewtonInfo(NamedTuple):
 
 
 def solve_newton(plan, arrays, axes, options: Newton):
-    """All steps -> (final state, states [T, ...], NewtonInfo). Forward only: the adjoint needs the states.
+    """Solves all steps -> (final state, states [T, ...], NewtonInfo). It has no derivative: the adjoint needs
+    the states alone.
 
     Raises: ValueError, TypeError for a cell that options do not fit, in one sentence.
     """
@@ -108,7 +110,7 @@ def solve_newton(plan, arrays, axes, options: Newton):
 
 
 def _window(options, steps):
-    """Steps of a window; all of them where nobody knows how many."""
+    """Returns the steps of a window: all of them where T is symbolic."""
     if options.axis_name or not known(steps):
         return steps
     default = WINDOW if jax.default_backend() == "cpu" else WINDOW_ACCELERATED
@@ -116,7 +118,8 @@ def _window(options, steps):
 
 
 def _solve_window(plan, arrays, axes, options, drift):
-    """From its entry -> (states [W, ...], drift [W, ...], NewtonInfo, whether rounding errors grow)."""
+    """Solves a window from its entry -> (states [W, ...], drift [W, ...], NewtonInfo, whether rounding errors
+    grow)."""
     steps = steps_of(plan, arrays, axes, options.jacobian, options.axis_name)
     tolerance = options.tolerance or RESIDUAL * _eps(arrays)
     states, iterations = _iterate(plan, arrays, options, steps, tolerance)
@@ -132,7 +135,7 @@ def _solve_window(plan, arrays, axes, options, drift):
 
 
 def _iterate(plan, arrays, options, steps, tolerance):
-    """(states, how many updates it took until the residual was below the tolerance).
+    """Iterates -> (states [W, ...], the number of updates until the residual was below the tolerance).
 
     Each update ends with a sweep s <- F(s): of the states before which all is exact, it makes one more so,
     which halves the updates of strongly nonlinear cells at a third more work.
@@ -163,8 +166,8 @@ def _iterate(plan, arrays, options, steps, tolerance):
 
 
 def _box(cell, arrays):
-    """The cell's bounds, widened to hold the states that come from outside, [1, ...], for all steps of a
-    window; (None, None): it has none."""
+    """Returns the cell's bounds as (lowest, highest), [1, ...], widened to hold the states that come from
+    outside; (None, None) where it has none."""
     if cell.bounds is None:
         return None, None
     initial = arrays.state if arrays.initial is None else arrays.initial
@@ -175,13 +178,13 @@ def _box(cell, arrays):
 
 
 def _finite(new, otherwise):
-    """Where an update overflows: the value of the step instead."""
+    """Returns the update, and where it overflows, the value of the step instead."""
     otherwise = jnp.where(jnp.isfinite(otherwise), otherwise, jnp.zeros_like(otherwise))
     return jnp.where(jnp.isfinite(new), new, otherwise)
 
 
 def _propagate(steps, previous, states, gaps, entry, iterations):
-    """What the errors of all steps, half a unit in the last place or the residual, grow to.
+    """Computes what the errors of all steps, half a unit in the last place or the residual, grow to.
 
     e_t = J_t e_{t-1} + error_t, signs at random: one linear recurrence where the Jacobian is exact, else
     the fixed point of as many as Newton took.
@@ -206,7 +209,7 @@ def _propagate(steps, previous, states, gaps, entry, iterations):
 
 
 def _in_turn(plan, arrays, axes, axis_name):
-    """Step by step -> (final state, states); over shards, each in its turn."""
+    """Runs step by step -> (final state, states [T, ...]); over shards, each in its turn."""
     if axis_name is None:
         final, (states, _) = sequential(plan, arrays, axes)
         return final, states
@@ -226,7 +229,7 @@ def _in_turn(plan, arrays, axes, axis_name):
 
 
 def _largest(values, states, options):
-    """max |value| / max(1, |state|), over everything, on all shards; NaN where there is any."""
+    """Computes max |value| / max(1, |state|), over everything, on all shards; NaN where there is any."""
     ratios = jax.tree.map(lambda v, s: jnp.abs(v) / jnp.maximum(1, jnp.abs(s)), values, states)
     largest = jnp.max(jnp.stack([r.max(initial=0) for r in jax.tree.leaves(ratios)]))
     return largest if options.axis_name is None else lax.pmax(largest, options.axis_name)
@@ -241,8 +244,8 @@ def _eps(arrays) -> float:
 
 
 def run_newton(plan, arrays, axes, options: Newton):
-    """All steps -> (final state, states [T, ...]), differentiable: by the one backward of `scan`, which needs
-    the states alone; or in parallel, where the Jacobian is exact."""
+    """Solves all steps -> (final state, states [T, ...]), differentiable: by the one backward of `scan`,
+    which needs the states alone; or in parallel, where the Jacobian is exact."""
     if exact_by_unit(plan.cell, options.jacobian):
         return _parallel(plan, arrays, axes, options)
     return scan(plan._replace(forward=_Forward(options)), arrays, axes)
@@ -250,7 +253,7 @@ def run_newton(plan, arrays, axes, options: Newton):
 
 @dataclasses.dataclass(frozen=True)
 class _Forward:
-    """Newton's method as the forward of a `Plan`."""
+    """Solves by Newton's method as the forward of a `Plan`."""
 
     options: Newton
 
@@ -266,7 +269,8 @@ def _no_more(*_):
 
 
 def _parallel(plan, arrays, axes, options):
-    """The solution, with the derivatives of the linear recurrence that it fulfils, s_t = J_t s_{t-1} + rest.
+    """Returns the solution, with the derivatives of the linear recurrence that it fulfils, s_t = J_t s_{t-1}
+    + rest.
 
     They are those of the solution itself in x, params and the entry (the implicit function theorem), and
     run in parallel. The solution's own numbers stay: where it was run again, the recurrence would lose it.

@@ -1,7 +1,8 @@
-"""K x K blocks, one per unit, and the K-vectors that they multiply, at all steps or at one.
+"""Computes with K x K blocks, one per unit, and the K-vectors that they multiply, at all steps or at one.
 
-In one of two forms. Planes: blocks[i][j] is an array of all units, or None for zero, and vectors[j] is
-one: K small, every operation elementwise. Matrices: blocks [..., K, K] and vectors [..., K].
+Both have one of two forms. Planes: blocks[i][j] is an array [T, *batch, H] of all units, or None for zero,
+and vectors[j] is one: K is small, and every operation elementwise. Matrices: blocks are [..., K, K] and
+vectors [..., K].
 """
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 
 
 def times(a, s):
-    """a s."""
+    """Multiplies a vector by a block, a s."""
     if not isinstance(a, tuple):
         return jnp.matmul(a, s[..., None])[..., 0]
     return tuple(_sum([x * y for x, y in zip(row, s, strict=True) if x is not None], s[0]) for row in a)
@@ -20,17 +21,17 @@ def _sum(terms, like):
 
 
 def add(s, other):
-    """s + other."""
+    """Adds two vectors, s + other."""
     return jax.tree.map(jnp.add, s, other)
 
 
 def transpose(a):
-    """aᵀ."""
+    """Transposes a block, aᵀ."""
     return tuple(zip(*a, strict=True)) if isinstance(a, tuple) else a.swapaxes(-1, -2)
 
 
 def compose(a, p):
-    """a p, where no plane of p is None."""
+    """Multiplies two blocks, a p, where no plane of p is None."""
     return (
         tuple(zip(*(times(a, column) for column in transpose(p)), strict=True))
         if isinstance(a, tuple)
@@ -39,7 +40,7 @@ def compose(a, p):
 
 
 def outer(λ, s, like):
-    """λ sᵀ, where `like` is not None."""
+    """Computes λ sᵀ, where `like` is not None."""
     if not isinstance(like, tuple):
         return λ[..., :, None] * s[..., None, :]
     rows = zip(like, λ, strict=True)
@@ -47,7 +48,7 @@ def outer(λ, s, like):
 
 
 def spread(a, s):
-    """a, with a plane of its own, of the units of s, for every entry."""
+    """Broadcasts a to the units of s, with a plane of its own for every entry."""
     if not isinstance(a, tuple):
         return jnp.broadcast_to(a, (*s.shape, s.shape[-1]))
     zero = jnp.zeros_like(s[0])
@@ -55,7 +56,7 @@ def spread(a, s):
 
 
 def sum_to(d, like):
-    """d, summed over the axes that `like` has broadcast."""
+    """Sums d over the axes that `like` has broadcast."""
 
     def of_leaf(x, d):
         axes = [i for i, n in enumerate(x.shape) if n != d.shape[i]]

@@ -1,4 +1,4 @@
-"""Time over devices: inside `shard_map`, each holds a stretch of it, in order."""
+"""Handles time over devices: inside `shard_map`, each device holds some steps, in order."""
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,8 @@ def check_axis(axis_name) -> None:
 
 
 def entry_of(first, last, reverse: bool, axis_name):
-    """The state before a shard's first step: `first`, of all, where it leads, else the `last` of the shard
-    before it."""
+    """Returns the state before a shard's first step: `first` on the leading shard, else `last` of the one
+    before."""
     here, shards = lax.axis_index(axis_name), lax.axis_size(axis_name)
     leads = here == (shards - 1 if reverse else 0)
     ring = [((i + 1) % shards, i) if reverse else (i, (i + 1) % shards) for i in range(shards)]
@@ -26,12 +26,13 @@ def entry_of(first, last, reverse: bool, axis_name):
 
 
 def last_of(states, reverse: bool):
-    """Of states [T, ...], the one behind the last step."""
+    """Takes from states [T, ...] the one behind the last step."""
     return jax.tree.map(lambda s: s[0 if reverse else -1], states)
 
 
 def last_of_all(last, reverse: bool, axis_name):
-    """Of every shard's last state, the one at the end of all, on every shard; axis_name=None: as it is."""
+    """Broadcasts the state at the end of all steps from the shard that holds it; axis_name=None: `last` as it
+    is."""
     if axis_name is None:
         return last
     holder = lax.axis_index(axis_name) == (0 if reverse else lax.axis_size(axis_name) - 1)
