@@ -1,4 +1,4 @@
-"""r3nn: nonlinear gated recurrent networks on long sequences, as pure functions in JAX."""
+"""r3nn runs nonlinear gated recurrent networks on long sequences, as pure functions in JAX."""
 
 from r3nn.cells import CELLS, Cell, heads, multiplicative
 from r3nn.compose import (

@@ -1,4 +1,5 @@
-"""Flax's conventions for sequences on top of the time-major ones: what r3nn.nnx and r3nn.linen share."""
+"""Follows Flax's conventions for sequences on top of the time-major ones; r3nn.nnx and r3nn.linen share
+it."""
 
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from r3nn.time._noise import keyed
 
 
 class Step(NamedTuple):
-    """What `unroll` runs for a Flax cell."""
+    """Holds what `unroll` runs for a Flax cell."""
 
     cell: Any  # a Cell, or a bare function
     params: Any
@@ -23,12 +24,12 @@ class Step(NamedTuple):
 
     @property
     def bare(self) -> bool:
-        """Whether no more is known of it than that it takes a step."""
+        """Says whether it runs as a bare function, of which nothing more is known."""
         return not isinstance(self.cell, Cell)
 
 
 class Options(NamedTuple):
-    """How Flax's RNN goes over a sequence."""
+    """Says how Flax's RNN goes over a sequence."""
 
     seq_lengths: Any  # int [*batch], or None
     time_major: bool
@@ -39,7 +40,7 @@ class Options(NamedTuple):
     mode: str
 
     def filled(self, module) -> "Options":
-        """What a call leaves at None is as the module was constructed."""
+        """Returns the options of a call, with what it leaves at None as the module was constructed."""
         names = ("time_major", "reverse", "keep_order", "mode")
         return self._replace(**{name: getattr(module, name) for name in names if getattr(self, name) is None})
 
@@ -54,7 +55,7 @@ def check_flax_cell(cell, wrapped: str) -> None:
 
 
 def overrides(cell, kind: type) -> bool:
-    """Whether the class of a Flax cell has a step, a carry or params other than those of `kind`."""
+    """Says whether the class of a Flax cell has a step, a carry or params other than those of `kind`."""
     names = ("__call__", "initialize_carry", "params")
     return any(getattr(type(cell), name) is not getattr(kind, name) for name in names)
 
@@ -67,7 +68,7 @@ def refuse_noise(cell, key, deterministic) -> None:
 
 
 def run(step: Step, carry, inputs, features: int, options: Options):
-    """One RNN over inputs [*batch, T, ...] -> (carry, outputs [*batch, T, ...]).
+    """Runs one RNN over inputs [*batch, T, ...] -> (carry, outputs [*batch, T, ...]).
 
     carry: in Flax's form; None: the cell's initial state. features: the number of feature axes of an input.
     Raises: ValueError for seq_lengths, mask, reset that do not fit, and what `unroll` raises.
@@ -91,7 +92,8 @@ def run(step: Step, carry, inputs, features: int, options: Options):
 
 
 def _check_flags(shape, mask, reset):
-    """`unroll` checks too, but its sentence would be about shapes with time first."""
+    """Checks mask and reset, [*batch, T]. `unroll` checks too, but its sentence would be about shapes with
+    time first."""
     for name, flag in (("mask", mask), ("reset", reset)):
         if flag is not None and (jnp.shape(flag) != shape or jnp.result_type(flag) != jnp.bool_):
             raise ValueError(
@@ -104,14 +106,14 @@ def _time_first(array, axis):
 
 
 def time_axis(inputs, features: int, time_major: bool) -> int:
-    """Where time is in inputs. Raises: ValueError where they have too few axes to have any."""
+    """Returns the axis of time in inputs. Raises: ValueError where they have too few axes to have one."""
     if jnp.ndim(inputs) < features + 1:
         raise ValueError(f"inputs {jnp.shape(inputs)}: need a time axis and {features} feature axes")
     return 0 if time_major else jnp.ndim(inputs) - features - 1
 
 
 def step_shape(inputs, features: int, time_major: bool) -> tuple[int, ...]:
-    """The shape of one time step of the inputs, [*batch, ...]."""
+    """Returns the shape of one time step of the inputs, [*batch, ...]."""
     shape, axis = jnp.shape(inputs), time_axis(inputs, features, time_major)
     return shape[:axis] + shape[axis + 1 :]
 
@@ -126,7 +128,7 @@ def _lengths(lengths, batch):
 
 
 def _flip(ys, lengths, features):
-    """Outputs [T, ..., *batch, *features] last step first; padding stays at the end."""
+    """Reverses outputs [T, ..., *batch, *features] in time; padding stays at the end."""
     if lengths is None:
         return jnp.flip(ys, 0)
     steps = len(ys)
@@ -137,13 +139,13 @@ def _flip(ys, lengths, features):
 
 
 def floats(x, params):
-    """x; integers and bools in the dtype of the params, as Flax has it."""
+    """Casts x, integers or bools, to the dtype of the params, as Flax does; returns floats as they are."""
     x = jnp.asarray(x)
     return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jax.tree.leaves(params)[0].dtype)
 
 
 def one_step(cell: Cell, params, state, x, key, alone: bool):
-    """One step on x [*batch, D], with noise where there is a key: (state, y).
+    """Takes one step on x [*batch, D], with noise where there is a key -> (state, y).
 
     alone: the key is of this step and of no other: what is drawn once a sequence cannot be drawn from it.
     """
@@ -155,7 +157,7 @@ def one_step(cell: Cell, params, state, x, key, alone: bool):
 
 
 def predict(model: Model, params, xs, mask=None, reset=None, targets=None, key=None):
-    """A whole model from its initial state: predictions [*batch, T, O] (T = 1 where it predicts once).
+    """Runs a whole model from its initial state -> predictions [*batch, T, O] (T = 1 where it predicts once).
 
     xs [*batch, T, D] floats or [*batch, T] ids; mask and reset bool [*batch, T]; targets [*batch, T, ...];
     key as in `unroll`. Raises: TypeError for floats in place of ids, ValueError for flags that do not fit.
@@ -171,7 +173,7 @@ def predict(model: Model, params, xs, mask=None, reset=None, targets=None, key=N
 
 
 class Bound:
-    """The methods of a module around a `Model`, its attribute `model`, whose params are the module's own.
+    """Gives a module the methods of its attribute `model`, a `Model`, with the module's own params.
 
     `R3NN` of nnx and of linen have theirs from here: a call is batch-major, the others are the Model's.
     """
@@ -181,7 +183,7 @@ class Bound:
         raise NotImplementedError(f"{type(self).__name__}._bound")
 
     def __call__(self, xs, mask=None, reset=None, targets=None, key=None, deterministic=None):
-        """Predictions [*batch, T, O] from the initial state; T is 1 where a model predicts once.
+        """Predicts from the initial state: [*batch, T, O]; T is 1 where a model predicts once.
 
         xs [*batch, T, D] floats or [*batch, T] ids; mask, reset bool [*batch, T] as in `unroll`; targets
         [*batch, T, ...]: teacher forcing of the feedback. key: of the noise, as in `unroll`; None: from the
@@ -192,28 +194,31 @@ class Bound:
         return predict(self.model, params, xs, mask, reset, targets, key)
 
     def start(self, batch_shape: tuple[int, ...] = ()):
-        """`Model.start`: the carry before the first step."""
+        """Returns the carry before the first step, as `Model.start` does."""
         params, _ = self._bound(deterministic=True)
         return self.model.start(params, batch_shape)
 
     def chunk(self, carry, xs, mask=None, reset=None, key=None, deterministic=None):
-        """`Model.chunk`: any number of further steps, time-major -> (carry, predictions [T, *batch, O])."""
+        """Runs any number of further steps, time-major, as `Model.chunk` does -> (carry, predictions [T,
+        *batch, O])."""
         params, key = self._bound(key, deterministic)
         return self.model.chunk(params, carry, xs, mask, reset, key)
 
     def chunk_depths(self, carry, xs, mask=None, reset=None, targets=None, key=None, deterministic=None):
-        """`Model.chunk_depths`: the same with predictions of every depth, [T, L, *batch, O]."""
+        """Does as `Model.chunk_depths`: as `chunk`, with predictions of every depth, [T, L, *batch, O]."""
         params, key = self._bound(key, deterministic)
         return self.model.chunk_depths(params, carry, xs, mask, reset, targets, key)
 
     def generate(self, carry, first, length: int, key=None):
-        """`Model.generate`: each prediction is the next input -> (carry, [length, *batch, ...])."""
+        """Generates as `Model.generate` does: each prediction is the next input -> (carry, [length, *batch,
+        ...])."""
         params, _ = self._bound(deterministic=True)
         return self.model.generate(params, carry, first, length, key)
 
 
 def as_model(model: Model | None, options) -> Model:
-    """The model, or the one that `build` makes of the options. Raises: TypeError for both or neither."""
+    """Returns the model, or the one that `build` makes of the options. Raises: TypeError for both or
+    neither."""
     if model is None:
         return build(**options)
     if options or not isinstance(model, Model):

@@ -1,4 +1,4 @@
-"""Which variables of a Flax cell its step changes."""
+"""Finds which variables of a Flax cell its step changes."""
 
 import jax
 
@@ -6,7 +6,8 @@ CALLS = ("jit", "pjit", "checkpoint", "remat", "remat2")
 
 
 def changed(step, variables, *inputs) -> list[str]:
-    """Names of the leaves that step(variables, *inputs) -> variables gives back as others than it took.
+    """Lists the names of the leaves that step(variables, *inputs) -> variables returns as others than it
+    took.
 
     The step is traced, not run; inputs may be shapes. A leaf that only passes through, also through `jax.jit`
     or `jax.checkpoint`, is unchanged.
@@ -24,7 +25,7 @@ def _names(tree) -> list[str]:
 
 
 def _sources(jaxpr) -> dict[int, int]:
-    """For each value of a program that is one of its arguments, which; both by id."""
+    """Maps each value of a program that is one of its arguments to that argument; both by id."""
     same = {id(var): id(var) for var in jaxpr.invars}
     for equation in jaxpr.eqns:
         if equation.primitive.name not in CALLS:

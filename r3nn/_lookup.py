@@ -1,4 +1,4 @@
-"""From the words and numbers of a config to what they mean, or to one sentence of complaint."""
+"""Looks up what the words and numbers of a config mean; what means nothing is an error of one sentence."""
 
 import ast
 import contextlib
@@ -17,21 +17,22 @@ from typing import Any
 
 
 class FieldError(ValueError):
-    """What is wrong with an option. field: its name, with which sentences begin that are not of `about`."""
+    """Says what is wrong with an option. field: its name. The sentences of other errors begin with it; those
+    that `about` has turned into this error may not."""
 
     def __init__(self, field: str, sentence: str):
         super().__init__(sentence)
         self.field = field
 
     def within(self, group: str) -> str:
-        """The sentence for who knows the option as a field of a group, such as "config.model."."""
+        """Returns the sentence with the option named as a field of a group, such as "config.model."."""
         text = str(self)
         return f"{group}{text}" if text.startswith(self.field) else f"{group}{self.field}: {text}"
 
 
 @contextlib.contextmanager
 def about(field: str) -> Iterator[None]:
-    """Around what one option asks for: what is refused there is a FieldError of that option."""
+    """Turns a TypeError or a ValueError within its block into a FieldError of that option."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -41,7 +42,7 @@ def about(field: str) -> Iterator[None]:
 def lookup(
     kind: str, registry: Mapping[str, Any], name: str, of: type = object, *, allow_code: bool = False
 ) -> Any:
-    """The value called `name`: a row of `registry`, or an attribute of a Python file.
+    """Looks up the value called `name`: a row of `registry`, or an attribute of a Python file.
 
     `lookup("task", TASKS, "adding")` is `TASKS["adding"]`; with allow_code,
     `lookup("task", TASKS, "mine.py:echo", allow_code=True)` runs `mine.py` (once a process: the same path
@@ -71,7 +72,8 @@ def lookup(
 
 
 def in_file(name: str) -> tuple[pathlib.Path, str] | None:
-    """(the file's absolute path, the attribute) of "path/to/file.py:attribute"; None for any other name."""
+    """Divides "path/to/file.py:attribute" into (the file's absolute path, the attribute); None for any other
+    name."""
     path, colon, attribute = name.rpartition(":")
     if not (colon and path.endswith(".py")):
         return None
@@ -79,7 +81,8 @@ def in_file(name: str) -> tuple[pathlib.Path, str] | None:
 
 
 def sha256(file: pathlib.Path) -> str:
-    """Of the content of a Python file: as it ran in this process, or else as it is now. Raises: OSError."""
+    """Hashes the content of a Python file: as it ran in this process, or else as it is now. Raises:
+    OSError."""
     ran = sys.modules.get(_module(file))
     return hashlib.sha256(file.read_bytes()).hexdigest() if ran is None else ran.__sha256__
 
@@ -93,7 +96,7 @@ def evaluate(
     *,
     allow_code: bool = False,
 ) -> Any:
-    """As `lookup`, or what a call says: of a function, or of a row whose fields change.
+    """Does as `lookup`, or evaluates a call: of a function, or of a row whose fields change.
 
     `evaluate("cell", CELLS, {"heads": heads}, "heads(gru, 4)")` is `heads(gru, 4)`, and "lem(dt=0.5)" is
     `dataclasses.replace(lem, dt=0.5)`. Calls nest; their arguments are rows, calls and literals; for a field
@@ -148,7 +151,7 @@ def _replace(kind, name, value, args, keywords, evaluate):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """One sentence for a name that is not among `known`, with the nearest of those that are."""
+    """Writes one sentence for a name that is not among `known`, with the nearest of those that are."""
     known = sorted(known)
     near = " or ".join(map(repr, difflib.get_close_matches(name, known)))
     hint = f"did you mean {near}? It" if near else "it"
@@ -156,7 +159,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
 
 
 def did_you_mean(value: Any) -> str:
-    """The end of a sentence about a class that stands in place of a value of it; about others, nothing."""
+    """Ends a sentence about a class that stands in place of a value of it; adds nothing about others."""
     return f": did you mean {value.__name__}()?" if isinstance(value, type) else ""
 
 
@@ -182,7 +185,7 @@ def check_choice(field: str, value: Any, allowed: Iterable[str]) -> None:
 
 
 def _attribute(kind: str, name: str, file: pathlib.Path, attribute: str, of: type, allow_code: bool) -> Any:
-    """`attribute` of a Python file, which `name` names, and which must be of this class."""
+    """Returns `attribute` of a Python file, which `name` names, and which must be of this class."""
     if not file.is_file():
         raise ValueError(f"{kind} {name!r} needs a file that does not exist: {file}.")
     if not allow_code:
@@ -216,5 +219,5 @@ def _load(file: pathlib.Path) -> types.ModuleType:
 
 
 def _module(file: pathlib.Path) -> str:
-    """The name in sys.modules of a file that has run."""
+    """Returns the name in sys.modules of a file that has run."""
     return f"_r3nn_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"

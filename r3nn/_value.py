@@ -1,8 +1,9 @@
-"""What may be a static argument of `jax.jit`."""
+"""Defines what may be a static argument of `jax.jit`."""
 
 
 class Value:
-    """A frozen dataclass: compared and hashed by all its fields, so that equal values may share a program.
+    """A value is a frozen dataclass, compared and hashed by all its fields, so that equal values may share a
+    program.
 
     A subclass has to be a frozen dataclass itself. One that is not inherits the comparison of the class
     above, which sees none of its own fields: values that differ in these would run each other's programs.
@@ -10,7 +11,7 @@ class Value:
     """
 
     def __new__(cls, *args, **kwargs):
-        """A fresh value. Raises: TypeError unless the class is a frozen dataclass itself."""
+        """Makes a fresh value. Raises: TypeError unless the class is a frozen dataclass itself."""
         made = vars(cls).get("__dataclass_params__")
         if made is None or not (made.frozen and made.eq):
             raise TypeError(

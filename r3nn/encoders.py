@@ -1,4 +1,4 @@
-"""What stands before and after the recurrent body: encoders of inputs, and the readout p of (3.2.3).
+"""Defines what stands before and after the recurrent body: encoders of inputs, and the readout p of (3.2.3).
 
 Parameters are drawn in float32 unless `init` is given another dtype, whatever JAX's default is.
 """
@@ -21,13 +21,13 @@ FEEDS = ("values", "probabilities")
 
 @serializable
 class Affine(NamedTuple):
-    """kernel [in, out] and bias [out]."""
+    """Holds kernel [in, out] and bias [out]."""
 
     kernel: Array
     bias: Array
 
     def __call__(self, x: Array) -> Array:
-        """x @ kernel + bias, [..., in] -> [..., out]."""
+        """Computes x @ kernel + bias, [..., in] -> [..., out]."""
         return plus(x @ self.kernel, self.bias)
 
 
@@ -37,63 +37,63 @@ def _affine(key, in_size: int, out_size: int, dtype) -> Affine:
 
 @dataclasses.dataclass(frozen=True)
 class Identity(Value):
-    """Features as they are, [..., width] floats."""
+    """Leaves features as they are, [..., width] floats."""
 
     width: int
 
     def init(self, key, dtype=jnp.float32):
-        """No parameters."""
+        """Returns None: there are no parameters."""
         return None
 
     def __call__(self, params, x):
-        """x."""
+        """Returns x."""
         return x
 
 
 @dataclasses.dataclass(frozen=True)
 class Linear(Value):
-    """Features [..., in_size] -> [..., width]."""
+    """Maps features [..., in_size] -> [..., width]."""
 
     in_size: int
     width: int
 
     def init(self, key, dtype=jnp.float32) -> Affine:
-        """LeCun-normal kernel, zero bias."""
+        """Draws a LeCun-normal kernel; the bias is zero."""
         return _affine(key, self.in_size, self.width, dtype)
 
     def __call__(self, params: Affine, x):
-        """x @ kernel + bias, in the dtype of the kernel."""
+        """Computes x @ kernel + bias, in the dtype of the kernel."""
         return params(x.astype(params.kernel.dtype))
 
 
 @dataclasses.dataclass(frozen=True)
 class OneHot(Value):
-    """Ids [...] in [0, width) -> [..., width] floats, one of them 1."""
+    """Maps ids [...] in [0, width) -> [..., width] floats, one of them 1."""
 
     width: int
 
     def init(self, key, dtype=jnp.float32):
-        """No parameters."""
+        """Returns None: there are no parameters."""
         return None
 
     def __call__(self, params, x):
-        """The unit vector of each id, in float32."""
+        """Returns the unit vector of each id, in float32."""
         return jax.nn.one_hot(x, self.width, dtype=jnp.float32)
 
 
 @dataclasses.dataclass(frozen=True)
 class Embedding(Value):
-    """Ids [...] in [0, vocab) -> a learned vector each, [..., width]."""
+    """Maps ids [...] in [0, vocab) -> a learned vector each, [..., width]."""
 
     vocab: int
     width: int
 
     def init(self, key, dtype=jnp.float32) -> Array:
-        """Rows of unit expected square norm, [vocab, width]."""
+        """Draws rows of unit expected square norm, [vocab, width]."""
         return jax.random.normal(key, (self.vocab, self.width), dtype) / self.width**0.5
 
     def __call__(self, params: Array, x):
-        """The row of each id."""
+        """Returns the row of each id."""
         return params[x]
 
 
@@ -114,20 +114,21 @@ class Readout(Value):
         check_choice("feedback", self.feeds, FEEDS)
 
     def init(self, key, in_size: int, dtype=jnp.float32) -> Affine:
-        """LeCun-normal kernel, zero bias."""
+        """Draws a LeCun-normal kernel; the bias is zero."""
         return _affine(key, in_size, self.size, dtype)
 
     def __call__(self, params: Affine, output: Array) -> Array:
-        """Predictions [..., O] of outputs [..., H]."""
+        """Predicts from outputs [..., H]: [..., O]."""
         return params(output)
 
     def fed(self, params: Affine, output: Array) -> Array:
-        """What feeds back, [..., O]."""
+        """Returns what feeds back, [..., O]."""
         y = params(output[-1] if self.stacked else output)
         return jax.nn.softmax(y) if self.feeds == "probabilities" else y
 
     def encode(self, targets: Array) -> Array:
-        """Targets in the form in which predictions feed back: one-hot classes (float32), or the values."""
+        """Writes targets in the form in which predictions feed back: one-hot classes (float32), or the
+        values."""
         if self.feeds == "values":
             return targets
         return jax.nn.one_hot(targets, self.size, dtype=jnp.float32)

@@ -1,4 +1,4 @@
-"""How parameters start: input and recurrent weights, and the gate biases that set a cell's time constants.
+"""Initializes parameters: input and recurrent weights, and the gate biases that set a cell's time constants.
 
 Every initializer is `(key, shape, dtype=float32) -> Array`, the form that `jax.nn.initializers` uses, but for
 the default: theirs is float64 where x64 is on.
@@ -17,22 +17,22 @@ unit_uniform = jax.nn.initializers.uniform(1.0, dtype=jnp.float32)
 
 
 def zeros(key, shape, dtype=jnp.float32):
-    """Zeros."""
+    """Returns zeros of this shape."""
     return jnp.zeros(shape, dtype)
 
 
 def orthogonal(key, shape, dtype=jnp.float32):
-    """A random orthogonal matrix, drawn in at least float32: no QR knows bfloat16."""
+    """Draws a random orthogonal matrix, in at least float32: no QR knows bfloat16."""
     return jax.nn.initializers.orthogonal()(key, shape, solvable(dtype)).astype(dtype)
 
 
 def solvable(dtype):
-    """The dtype itself, or float32 for the smaller ones, which no solver of matrices knows."""
+    """Returns the dtype itself, or float32 for the smaller ones, which no solver of matrices knows."""
     return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
 
 
 def chrono(max_time):
-    """Bias of a gate that *keeps*, for time constants spread over 1 .. max_time - 1 steps.
+    """Makes the bias of a gate that *keeps*, for time constants spread over 1 .. max_time - 1 steps.
 
     A gate that keeps with value k forgets over 1 / (1 - k) steps, so b = log U(1, max_time - 1)
     spreads the units over all memory lengths; a gate that *writes* takes -b.
@@ -50,12 +50,13 @@ def chrono(max_time):
 
 
 def diagonal_normal(key, shape, dtype=jnp.float32):
-    """N(0, 1/H) for the diagonal [H] of a matrix [H, H]: Xavier's variance 2 / (fan in + fan out)."""
+    """Draws N(0, 1/H) for the diagonal [H] of a matrix [H, H]: Xavier's variance 2 / (fan in + fan out)."""
     return jax.random.normal(key, shape, dtype) / shape[-1] ** 0.5
 
 
 def uniform(bound):
-    """U(-bound, bound); bound: a number, or None for 1/√H, H the last axis of the shape."""
+    """Makes an initializer that draws U(-bound, bound); bound: a number, or None for 1/√H, H the last axis of
+    the shape."""
 
     def init(key, shape, dtype=jnp.float32):
         limit = shape[-1] ** -0.5 if bound is None else bound

@@ -1,4 +1,4 @@
-"""Masked losses, summed over time.
+"""Sums losses over time, under a mask.
 
 Each function takes predictions [..., T, O], targets and a mask bool [..., T], and returns one sum
 per sequence, float32 [...] (float64 for float64 predictions). Sums, not means: the sum over a long
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 
 def squared_error(predictions: jax.Array, targets: jax.Array, mask: jax.Array) -> jax.Array:
-    """Sum over time of the squared error, averaged over the O features of a step.
+    """Sums the squared error over time, averaged over the O features of a step.
 
     Args:
       predictions: floating [..., T, O].
@@ -35,7 +35,7 @@ def squared_error(predictions: jax.Array, targets: jax.Array, mask: jax.Array) -
 
 
 def cross_entropy(predictions: jax.Array, targets: jax.Array, mask: jax.Array) -> jax.Array:
-    """Sum over time of -log softmax(predictions)[target], in nats.
+    """Sums -log softmax(predictions)[target] over time, in nats.
 
     Args:
       predictions: logits, floating [..., T, O].
@@ -59,13 +59,13 @@ def cross_entropy(predictions: jax.Array, targets: jax.Array, mask: jax.Array) -
 
 
 def mean(total: jax.Array, count: jax.Array) -> jax.Array:
-    """sum(total) / max(sum(count), 1), a floating scalar; integers are summed as float32."""
+    """Computes sum(total) / max(sum(count), 1), a floating scalar; integers are summed as float32."""
     total, count = _floating(total).sum(), _floating(count).sum()
     return total / jnp.maximum(count, 1).astype(total.dtype)
 
 
 def _at_least_float32(x: jax.Array) -> jnp.dtype:
-    """The dtype to sum in: bfloat16 has 8 bits, a sum over time needs more."""
+    """Returns the dtype to sum in: bfloat16 has 8 bits, and a sum over time needs more."""
     return x.dtype if jnp.finfo(x.dtype).bits > 32 else jnp.dtype(jnp.float32)
 
 

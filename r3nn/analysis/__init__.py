@@ -1,4 +1,4 @@
-"""Looking inside models and programs: pure functions that return numbers and arrays."""
+"""Looks inside models and programs: pure functions that return numbers and arrays."""
 
 from r3nn.analysis.cost import matmul_flops
 

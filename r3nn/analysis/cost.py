@@ -1,4 +1,4 @@
-"""What a program costs, read off its jaxpr: nothing is compiled or run."""
+"""Reads what a program costs off its jaxpr: nothing is compiled or run."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 
 
 def matmul_flops(function: Callable, *args: Any) -> int:
-    """Floating-point operations of all matrix products in one call of `function`.
+    """Counts the floating-point operations of all matrix products in one call of `function`.
 
     A product of [m, k] and [k, n] counts 2·m·k·n, the body of a scan as often as it runs, the dearest branch
     of a conditional. A `while` loop counts once: its jaxpr does not say how often it runs.
@@ -37,7 +37,7 @@ def _equation(equation) -> int:
 
 
 def _inner(values) -> Iterator[Jaxpr]:
-    """The jaxprs among an equation's parameters."""
+    """Yields the jaxprs among an equation's parameters."""
     for value in values:
         if isinstance(value, ClosedJaxpr):
             yield value.jaxpr

@@ -8,7 +8,7 @@ from r3nn.cells._gated import Dense, GatedCell, Unread
 
 
 class Affine(NamedTuple):
-    """A step as a map of the state: h -> decay ⊙ h + drive, [..., H] each."""
+    """Holds a step as a map of the state: h -> decay ⊙ h + drive, [..., H] each."""
 
     decay: Array
     drive: Array

@@ -1,4 +1,4 @@
-"""What a cell is: one step of a recurrence, as pure functions and a few facts."""
+"""Defines what a cell is: one step of a recurrence, as pure functions and a few facts."""
 
 import dataclasses
 from typing import Any, ClassVar

@@ -15,7 +15,7 @@ from r3nn.cells._gated import GatedCell
 
 @serializable
 class CoRNNState(NamedTuple):
-    """y [..., H], position and output, and z [..., H], velocity."""
+    """Holds y [..., H], position and output, and z [..., H], velocity."""
 
     y: Array
     z: Array

@@ -1,4 +1,4 @@
-"""What the gated cells have in common: their parameters, and how each gate reads the input and the state."""
+"""Defines what the gated cells share: their parameters, and how each gate reads the input and the state."""
 
 import dataclasses
 import functools

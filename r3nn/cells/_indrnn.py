@@ -1,4 +1,4 @@
-"""The independently recurrent network: each unit sees itself alone."""
+"""Defines the independently recurrent network, in which each unit sees itself alone."""
 
 import dataclasses
 from collections.abc import Callable

@@ -24,7 +24,7 @@ class LEMGates(NamedTuple):
 
 @serializable
 class LEMState(NamedTuple):
-    """y [..., H], the output, and z [..., H]."""
+    """Holds y [..., H], the output, and z [..., H]."""
 
     y: Array
     z: Array

@@ -15,7 +15,7 @@ from r3nn.cells._base import Array, Cell, along, check_sizes
 
 @serializable
 class Complex(NamedTuple):
-    """A complex array as a pair of real ones."""
+    """Holds a complex array as a pair of real ones."""
 
     re: Array
     im: Array
@@ -23,7 +23,7 @@ class Complex(NamedTuple):
 
 @serializable
 class LRUParams(NamedTuple):
-    """ν and θ, γ by its logarithm, B, C and D of the paper; after `prepare`: λ, and B scaled by γ."""
+    """Holds ν and θ, γ by its logarithm, B, C and D of the paper; after `prepare`, λ, and B scaled by γ."""
 
     log_decay: Array | None  # ν^log, [H]
     log_phase: Array | None  # θ^log, [H]

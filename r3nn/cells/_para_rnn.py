@@ -17,7 +17,7 @@ from r3nn.cells._lstm import HiddenAndCell, LSTMState
 
 @dataclasses.dataclass(frozen=True)
 class ParaCell(GatedCell):
-    """A gated cell whose recurrent weights are vectors."""
+    """Has vectors for recurrent weights: a gated cell in which each unit reads itself alone."""
 
     reads: Dense = dataclasses.field(default=Diagonal(), kw_only=True)
 

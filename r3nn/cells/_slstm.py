@@ -43,7 +43,8 @@ class SLSTM(LSTM):
     """
 
     def initial_state(self, params, batch_shape=()):
-        """[*batch_shape, H]: nothing yet (n = 0, m = `NOTHING`), or the learned h and c with n = 1, m = 0."""
+        """Returns the state of nothing yet (n = 0, m = `NOTHING`), [*batch_shape, H], or the learned h and c
+        with n = 1, m = 0."""
         h, c = super().initial_state(params, batch_shape)
         nothing = max(NOTHING, float(jnp.finfo(h.dtype).min) / 2)
         n, m = (0, nothing) if params.initial is None else (1, 0)

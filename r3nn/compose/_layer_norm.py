@@ -34,8 +34,8 @@ class LayerNormParams(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class LayerNorm(Wrapper):
-    """The gated cell with, for each of its gates, LN(W x_t) + LN(U h_{t-1}) + b in place of
-    W x_t + U h_{t-1} + b, and for an LSTM h_t = o_t ⊙ tanh(LN(c_t)) (or its `activation`), where
+    """Computes, for each gate of a gated cell, LN(W x_t) + LN(U h_{t-1}) + b in place of W x_t + U h_{t-1} +
+    b, and for an LSTM h_t = o_t ⊙ tanh(LN(c_t)) (or its `activation`), where
 
         LN(a) = scale ⊙ (a - mean(a)) / √(var(a) + 1e-5), over the H units
 

@@ -33,7 +33,7 @@ class RecurrentDropout(Noisy):
 
     @property
     def bounds(self):
-        """The inner cell's bounds, widened by 1 / (1 - rate), as m widens a candidate."""
+        """Returns the inner cell's bounds, widened by 1 / (1 - rate), as m widens a candidate."""
         inner = self.cell.bounds
         return inner and tuple(bound / (1 - self.rate) for bound in inner)
 

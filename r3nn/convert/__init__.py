@@ -1,4 +1,5 @@
-"""Params by name, and from and to other libraries: pure functions of arrays, without those libraries.
+"""Converts params by name, and from and to other libraries: pure functions of arrays, without those
+libraries.
 
 from_flax, to_flax      Flax's cells, as nested dicts of arrays (r3nn.nnx and r3nn.linen: as modules)
 from_torch, to_torch    torch.nn.RNN, GRU, LSTM of any number of layers, and cells: modules or state dicts

@@ -1,4 +1,4 @@
-"""Params from and to Flax's cells.
+"""Converts params from and to Flax's cells.
 
 Flax keeps a cell's arrays in one of two ways. Linen, and nnx.LSTMCell: a kernel per gate, "i" + letter for
 the input's and "h" + letter for the hidden state's. The other nnx cells: all gates side by side in the
@@ -28,7 +28,7 @@ SIGMOIDS = (jax.nn.sigmoid,)
 
 
 def from_flax(tree: Mapping[str, Any], activation: Callable = jnp.tanh) -> tuple[Cell, GatedParams]:
-    """The params of one of Flax's cells, and the cell here that computes the same.
+    """Converts the params of one of Flax's cells -> (the cell here that computes the same, its params).
 
     GRUCell -> gru, SimpleCell -> elman, LSTMCell and OptimizedLSTMCell -> lstm, MGUCell ->
     mgu_reset_after (without its reset gate: ugrnn).
@@ -67,7 +67,7 @@ def from_flax(tree: Mapping[str, Any], activation: Callable = jnp.tanh) -> tuple
 def to_flax(
     cell: Cell, params: GatedParams, activation: Callable = jnp.tanh
 ) -> dict[str, dict[str, jax.Array]]:
-    """The inverse of `from_flax`, as variables["params"] of a Linen cell; absent biases are zeros.
+    """Undoes `from_flax`: returns variables["params"] of a Linen cell; absent biases are zeros.
 
     Raises: ValueError for a cell that Flax does not have, another activation, and a learned initial state.
     """
@@ -88,7 +88,7 @@ def to_flax(
 
 
 def columns(tree: Mapping[str, Any], name: str) -> dict[str, dict[str, jax.Array]]:
-    """From an array per gate to nnx's `dense_i` and `dense_h`, for the cell called `name`."""
+    """Joins an array per gate to nnx's `dense_i` and `dense_h`, for the cell called `name`."""
 
     def beside(side, part):
         sides = [tree[side + letter] for letter in GATES[name].values()]
@@ -102,17 +102,17 @@ def columns(tree: Mapping[str, Any], name: str) -> dict[str, dict[str, jax.Array
 
 
 def name_of(cell: Cell) -> str:
-    """The name of a cell that Flax has too. Raises: ValueError for one that it has not."""
+    """Returns the name of a cell that Flax has too. Raises: ValueError for one that it has not."""
     return name_among(cell, GATES, "Flax")
 
 
 def state_from_flax(cell: Cell, carry):
-    """Flax's carry as our state: (c, h) -> LSTMState(h, c), others as they are."""
+    """Converts Flax's carry to our state: (c, h) -> LSTMState(h, c), others as they are."""
     return LSTMState(h=carry[1], c=carry[0]) if is_named(cell, "lstm") else carry
 
 
 def carry_to_flax(cell: Cell, state):
-    """The inverse of `state_from_flax`."""
+    """Converts our state to Flax's carry; undoes `state_from_flax`."""
     return (state.c, state.h) if is_named(cell, "lstm") else state
 
 
@@ -135,7 +135,7 @@ def check_options(cell, **allowed) -> None:
 
 
 def _per_gate(tree):
-    """Flax's arrays under Linen's names, whichever way they are kept."""
+    """Returns Flax's arrays under Linen's names, whichever way they are kept."""
     if set(tree) != {"dense_i", "dense_h"}:
         return {name.rstrip("_"): arrays for name, arrays in tree.items()}  # nnx writes if_
     _check_kernels(tree)

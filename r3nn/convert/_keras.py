@@ -1,4 +1,5 @@
-"""Params from and to Keras's SimpleRNN, GRU and LSTM: layers, or the arrays of `layer.get_weights()`.
+"""Converts params from and to Keras's SimpleRNN, GRU and LSTM: layers, or the arrays of
+`layer.get_weights()`.
 
 [kernel [D, G·H], recurrent_kernel [H, G·H], bias], used as x @ W, all gates side by side: z, r, h in the GRU,
 i, f, c, o in the LSTM. In its GRU as in ours z keeps. bias is [G·H]; a GRU with reset_after=True has two, as
@@ -28,12 +29,13 @@ PROBES = np.array([*np.linspace(-10, 10, 41), -1e4, 1e4], np.float32)
 
 
 def exact_gelu(a):
-    """Keras's gelu; that of JAX approximates by default."""
+    """Computes Keras's gelu; that of JAX approximates by default."""
     return jax.nn.gelu(a, approximate=False)
 
 
 def from_keras(layer, cell: Cell | None = None) -> tuple[Cell, GatedParams]:
-    """The params of one layer of Keras's, or of one of its cells, and the cell here that computes the same.
+    """Converts the params of one layer of Keras's, or of one of its cells -> (the cell here that computes the
+    same, its params).
 
     SimpleRNN -> elman, GRU -> gru (reset_after=True) or gru_reset_before, LSTM -> lstm, with the layer's
     activation. Several layers: `stack` of the params of each, for deep(cell, L). How a layer is run is left
@@ -77,7 +79,7 @@ def from_keras(layer, cell: Cell | None = None) -> tuple[Cell, GatedParams]:
 
 
 def to_keras(cell: Cell, params: GatedParams, activation: Callable = jnp.tanh) -> list[np.ndarray]:
-    """The inverse of `from_keras`, for layer.set_weights(); without a bias (use_bias=False) two arrays.
+    """Undoes `from_keras`, for layer.set_weights(); without a bias (use_bias=False) returns two arrays.
 
     activation: the cell's, which arrays cannot say; the layer must have it.
 
@@ -100,7 +102,8 @@ def to_keras(cell: Cell, params: GatedParams, activation: Callable = jnp.tanh) -
 
 
 def _activation_of(layer) -> Callable:
-    """Ours with the same values. Raises: ValueError where there is none, or the gates' is not the sigmoid."""
+    """Returns our activation with the same values. Raises: ValueError where there is none, or the gates' is
+    not the sigmoid."""
     kind = type(layer).__name__
     if not hasattr(layer, "activation"):
         kinds = "SimpleRNN, GRU, LSTM or a cell of these (of Bidirectional: its two layers, one by one)"
@@ -126,13 +129,13 @@ def _array(array):
 
 
 def _from_columns(name, array):
-    """Keras's columns [..., G·H] as one [..., H] for each of our gates."""
+    """Divides Keras's columns [..., G·H] into one [..., H] for each of our gates."""
     columns = jnp.split(jnp.asarray(array), len(GATES[name]), axis=-1)
     return CELLS[name].gates(**dict(zip(GATES[name], columns, strict=True)))
 
 
 def _recognize(shapes) -> list[str]:
-    """The names of the cells whose arrays can have these shapes."""
+    """Returns the names of the cells whose arrays can have these shapes."""
     kernel, recurrent, *bias = shapes
     names = []
     for name, gates in GATES.items() if len(kernel) == len(recurrent) == 2 else ():

@@ -1,4 +1,4 @@
-"""Which cell of ours is which of another library's."""
+"""Says which cell of ours is which of another library's."""
 
 import dataclasses
 from collections.abc import Callable, Iterable
@@ -10,7 +10,8 @@ from r3nn.cells._activations import shown
 
 
 def name_among(cell: Cell, names: Iterable[str], library: str) -> str:
-    """The name of a cell that `library` has too, whatever its activation. Raises: ValueError for others."""
+    """Returns the name of a cell that `library` has too, whatever its activation. Raises: ValueError for
+    others."""
     found = [name for name in names if is_named(cell, name)]
     if not found:
         raise ValueError(f"{cell} is not among {library}'s cells, which are our {', '.join(names)}")
@@ -18,7 +19,7 @@ def name_among(cell: Cell, names: Iterable[str], library: str) -> str:
 
 
 def is_named(cell: Cell, name: str) -> bool:
-    """Whether it is that row of CELLS, whose activation is tanh, but for its activation."""
+    """Says whether the cell is that row of CELLS (whose activation is tanh), apart from its activation."""
     if isinstance(cell, GatedCell) and cell.activation is not None:
         cell = dataclasses.replace(cell, activation=jnp.tanh)
     return cell == CELLS[name]

@@ -1,4 +1,4 @@
-"""Params from and to torch.nn.RNN, GRU, LSTM and their cells: modules, or state dicts of arrays.
+"""Converts params from and to torch.nn.RNN, GRU, LSTM and their cells: modules, or state dicts of arrays.
 
 A layer k keeps all its gates, in the order of ours, one below the other in the rows of `weight_ih_l{k}`
 [G·H, D] and `weight_hh_l{k}` [G·H, H], used as W x, each with a bias of its own. (In RNNCell, GRUCell and
@@ -27,14 +27,15 @@ KINDS = {"elman": ("RNN", ("tanh", "relu")), "gru": ("GRU", ("tanh",)), "lstm": 
 
 
 class Directions(NamedTuple):
-    """The params of a bidirectional layer: of the cell that runs forward, and of the one in reverse."""
+    """Holds the params of a bidirectional layer: of the cell that runs forward, and of the one in reverse."""
 
     forward: GatedParams
     backward: GatedParams
 
 
 def from_torch(module, activation: Callable | None = None) -> tuple[Cell, Any]:
-    """The params of a torch.nn.RNN, GRU, LSTM, or cell of these, and the cell here that computes the same.
+    """Converts the params of a torch.nn.RNN, GRU, LSTM, or cell of these -> (the cell here that computes the
+    same, its params).
 
     RNN -> elman, GRU -> gru, LSTM -> lstm; num_layers > 1 -> params of deep(cell, num_layers). Inputs here
     are time-major, [T, B, D]; dropout between layers is left out, as in evaluation. Of a bidirectional
@@ -84,7 +85,7 @@ def from_torch(module, activation: Callable | None = None) -> tuple[Cell, Any]:
 
 
 def to_torch(cell: Cell, params, activation: Callable = jnp.tanh) -> dict[str, np.ndarray]:
-    """The inverse of `from_torch`, for elman, gru, lstm, and deep(...) of these with whichever tie.
+    """Undoes `from_torch`, for elman, gru, lstm, and deep(...) of these with whichever tie.
 
     Load it with module.load_state_dict({k: torch.from_numpy(v) for k, v in ...}), into a cell such as GRUCell
     under k.removesuffix("_l0"). Both of torch's biases are there unless there is none here (then bias=False);
@@ -156,7 +157,7 @@ def _to_layer(params: GatedParams, biased: bool) -> dict[str, np.ndarray]:
 
 
 def _check_names(state) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
-    """(how the names of each layer's directions end, how the names of their arrays begin)."""
+    """Returns (how the names of each layer's directions end, how the names of their arrays begin)."""
     parts = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if any("bias" in k for k in state) else ()))
     directions = ("", "_reverse") if any(name.endswith("_reverse") for name in state) else ("",)
     depth = max(1, sum(bool(re.fullmatch(r"weight_ih_l\d+", name)) for name in state))
@@ -176,7 +177,7 @@ def _check_names(state) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
 
 
 def _check_recurrence(name, shape) -> tuple[int, int]:
-    """(G, H) of weight_hh [G·H, H]."""
+    """Returns (G, H) of weight_hh [G·H, H]."""
     for gates in (1, 3, 4):
         if len(shape) == 2 and shape[0] == gates * shape[1]:
             return gates, shape[1]

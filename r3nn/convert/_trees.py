@@ -1,4 +1,4 @@
-"""Params by name and by level: nested tuples from and to nested dicts and lists."""
+"""Converts params by name and by level: nested tuples from and to nested dicts and lists."""
 
 from typing import Any
 
@@ -9,25 +9,26 @@ from r3nn.compose import Deep, DeepParams
 
 
 def fields(params) -> dict[str, Any]:
-    """The parts of a NamedTuple by name, of a tuple by position: "0", "1" ..."""
+    """Names the parts of a NamedTuple, or of a tuple by position: "0", "1" ..."""
     names = getattr(params, "_fields", map(str, range(len(params))))
     return dict(zip(names, params, strict=True))
 
 
 def build(kind: type, parts):
-    """The inverse: a tuple of class `kind` from its parts."""
+    """Builds a tuple of class `kind` from its parts; undoes `fields`."""
     return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
 
 
 def to_dict(params):
-    """Params as nested dicts named as in the NamedTuples, {"input": {"update": ...}}; None is left out."""
+    """Converts params to nested dicts named as in the NamedTuples, {"input": {"update": ...}}; None is left
+    out."""
     if not isinstance(params, tuple):
         return params
     return {name: to_dict(value) for name, value in fields(params).items() if value is not None}
 
 
 def from_dict(like, tree):
-    """The inverse of `to_dict`. like: params, or their shapes, of the same structure.
+    """Undoes `to_dict`. like: params, or their shapes, of the same structure.
 
     Raises: ValueError for a name that is missing.
     """
@@ -40,7 +41,8 @@ def from_dict(like, tree):
 
 
 def levels(cell: Deep, params: DeepParams) -> list:
-    """The inner cell's params at each of the L levels, whatever the tie: one stands as often as it serves."""
+    """Lists the inner cell's params at each of the L levels, whatever the tie: a set that serves several
+    levels stands several times."""
     if params.rest is None:
         return [params.first] * cell.depth
     count = len(jax.tree.leaves(params.rest)[0])
@@ -49,7 +51,7 @@ def levels(cell: Deep, params: DeepParams) -> list:
 
 
 def stack(each: list) -> DeepParams:
-    """The inverse: params of deep(cell, len(each)) from those of every level, the first included.
+    """Undoes `levels`: makes params of deep(cell, len(each)) from those of every level, the first included.
 
     Raises: ValueError for no levels, and where levels 2 to L differ in structure or shape.
     """

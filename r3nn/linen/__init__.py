@@ -1,4 +1,5 @@
-"""Cells, RNNs and whole models as Flax Linen modules. Thin: what they compute is in cells, time and model."""
+"""Gives cells, RNNs and whole models as Flax Linen modules. They are thin: what they compute is in cells,
+time and model."""
 
 from r3nn.linen._cell import Cell, variables
 from r3nn.linen._flax_cells import from_flax, to_flax

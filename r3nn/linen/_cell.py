@@ -1,4 +1,4 @@
-"""Params as Linen variables, and any cell as a Flax RNN cell."""
+"""Makes Linen variables of params, and a Flax RNN cell of any cell."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,12 +17,13 @@ from r3nn.model import as_cell
 
 
 def variables(params) -> dict[str, Any]:
-    """The variables of `Cell` or `R3NN` for params: {"params": {"input": {"update": ...}}}, None left out."""
+    """Returns the variables of `Cell` or `R3NN` for params: {"params": {"input": {"update": ...}}}, None left
+    out."""
     return {"params": convert.to_dict(params)}
 
 
 def hold(module: nn.Module, init):
-    """The params of a module within a compact method: init(key) once, then what the variables hold.
+    """Returns the params of a module within a compact method: init(key) once, then what the variables hold.
 
     One top-level param per field; what is nested in it keeps the names of the NamedTuples.
     """
@@ -37,7 +38,8 @@ def hold(module: nn.Module, init):
 
 
 class Cell(nn.RNNCellBase):
-    """A cell of r3nn as a Flax RNN cell: `nn.RNN` and `nn.Bidirectional` take it, and so does `RNN` here.
+    """Wraps a cell of r3nn as a Flax RNN cell: `nn.RNN` and `nn.Bidirectional` take it, and so does `RNN`
+    here.
 
     Its carry is the cell's state. Params are named as in the NamedTuple of the cell's params:
     variables["params"]["input"]["update"] ... Noise: from `make_rng("dropout")`, as of `nn.Dropout`.
@@ -62,11 +64,11 @@ class Cell(nn.RNNCellBase):
 
     @nn.compact
     def params(self, in_features: int):
-        """The NamedTuple of the cell's params, for inputs [..., in_features]."""
+        """Returns the NamedTuple of the cell's params, for inputs [..., in_features]."""
         return hold(self, lambda key: self._init(key, in_features))
 
     def __call__(self, carry, x, key=None, deterministic: bool | None = None):
-        """One step on x [..., D], floats or integers: (carry, y [..., H]).
+        """Takes one step on x [..., D], floats or integers -> (carry, y [..., H]).
 
         key: of the noise, as in `unroll` for one step: `Noise(key, t)` at step t; None: the next of the
         stream. deterministic: None: as set. Raises: ValueError for noise of a whole sequence without key.
@@ -76,7 +78,7 @@ class Cell(nn.RNNCellBase):
 
     @nn.nowrap
     def initialize_carry(self, rng, input_shape: tuple[int, ...]):
-        """The cell's initial state for inputs of `input_shape`, [*batch, D].
+        """Returns the cell's initial state for inputs of `input_shape`, [*batch, D].
 
         Outside of `init` and `apply` there are no params: a learned initial state is then that of fresh
         ones, drawn with rng.
@@ -87,5 +89,5 @@ class Cell(nn.RNNCellBase):
 
     @property
     def num_feature_axes(self) -> int:
-        """1."""
+        """Returns 1: inputs are [..., D]."""
         return 1

@@ -1,4 +1,4 @@
-"""Params from and to Flax's own cells."""
+"""Converts params from and to Flax's own cells."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,8 @@ FLAX_CELLS = {
 
 
 def from_flax(cell: nn.RNNCellBase, variables: Mapping[str, Any]):
-    """One of Flax's cells and its variables as (cell, params): `convert.from_flax` of variables["params"].
+    """Converts one of Flax's cells and its variables to (cell, params), by `convert.from_flax` of
+    variables["params"].
 
     Raises: ValueError, in one sentence, for a cell or an option (another gate_fn, dtype ...) without
     a counterpart here.
@@ -31,7 +32,7 @@ def from_flax(cell: nn.RNNCellBase, variables: Mapping[str, Any]):
 
 
 def to_flax(cell: CellValue, params) -> tuple[nn.RNNCellBase, dict[str, Any]]:
-    """The inverse: (one of Flax's cells, its variables), for the lstm an OptimizedLSTMCell.
+    """Undoes `from_flax` -> (one of Flax's cells, its variables); for the lstm it is an OptimizedLSTMCell.
 
     Raises: ValueError for a cell that Flax does not have, and for a learned initial state.
     """

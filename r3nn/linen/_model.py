@@ -1,4 +1,4 @@
-"""Whole models as modules."""
+"""Wraps whole models as modules."""
 
 import dataclasses
 
@@ -11,11 +11,12 @@ from r3nn.model import Model, ModelParams
 
 
 def _from_options(fill):
-    """A constructor that takes options for `build` in the place of the model, around that of the fields."""
+    """Makes a constructor that takes options for `build` in the place of the model, and then calls `fill`,
+    that of the fields."""
 
     def __init__(self, model: Model | None = None, **options):
-        """model: or else `options` for `r3nn.model.build`. Also `deterministic`, what fields a subclass has,
-        and Flax's `name`, `parent`.
+        """Makes the module of a model, or else of `options` for `r3nn.model.build`. It also takes
+        `deterministic`, what fields a subclass has, and Flax's `name`, `parent`.
 
         Raises: ValueError, TypeError, in one sentence, for what `build` refuses.
         """
@@ -27,15 +28,14 @@ def _from_options(fill):
 
 
 class _R3NN(nn.Module):
-    """The methods of `R3NN`, on the fields that `clone` needs."""
+    """Has the methods of `R3NN`, on the fields that `clone` needs."""
 
     model: Model
     deterministic: bool = False
 
     def __init_subclass__(cls, **options):
-        """Flax makes an __init__ of the fields for each class, that of nn.remat(R3NN) too: one that takes
-        options stands before it, unless the class has its own.
-        """
+        """Puts a constructor that takes options before Flax's, unless the class has its own: Flax makes an
+        __init__ of the fields for each class, that of nn.remat(R3NN) too."""
         given = "__init__" in vars(cls)
         super().__init_subclass__(**options)
         if not given:
@@ -43,11 +43,11 @@ class _R3NN(nn.Module):
 
     @nn.compact
     def params(self) -> ModelParams:
-        """The NamedTuple of the model's params."""
+        """Returns the NamedTuple of the model's params."""
         return hold(self, self.model.init)
 
     def _bound(self, key=None, deterministic=None):
-        """The params, which `init` draws first, and the key of this call's noise."""
+        """Returns the params, which `init` draws first, and the key of this call's noise."""
         return self.params(), noise_key(self, self.model.noisy, key, deterministic)
 
     # Not inherited: Flax wraps the methods of a class's own body alone, for interceptors and the like.
@@ -56,7 +56,7 @@ class _R3NN(nn.Module):
 
 
 class R3NN(_R3NN):
-    """A whole model, encode -> recurrent body -> readout, around an `r3nn.model.Model` (`self.model`).
+    """Wraps a whole model, encode -> recurrent body -> readout, around an `r3nn.model.Model` (`self.model`).
 
     Params are named as in the NamedTuples: `encoder`, `body`, `readout`; `variables(params)` makes them of a
     Model's. Calls are batch-major; `start`, `chunk`, `chunk_depths` and `generate`, by

@@ -1,10 +1,11 @@
-"""Noise by Flax's conventions: `make_rng("dropout")`, and `deterministic`."""
+"""Handles noise by Flax's conventions: `make_rng("dropout")`, and `deterministic`."""
 
 from flax import linen as nn
 
 
 def noise_key(module: nn.Module, noisy: bool, key=None, deterministic: bool | None = None):
-    """What `unroll` gets as key: the given one, or one of the stream "dropout"; None where there is no noise.
+    """Returns the `key` for `unroll`: the given one, or one of the stream "dropout"; None where there is no
+    noise.
 
     deterministic: None: as the module has it. Raises: flax.errors.InvalidRngError where there is noise and
     nothing to draw it from.

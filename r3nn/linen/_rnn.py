@@ -1,4 +1,4 @@
-"""Flax's RNN, run by `unroll`."""
+"""Runs Flax's RNN by `unroll`."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,8 @@ from r3nn.time import MODES
 
 
 class RNN(nn.RNN):
-    """`flax.linen.RNN`, with its constructor, call and variables, run by `r3nn.unroll`: the same numbers.
+    """Runs a cell as `flax.linen.RNN` does, with its constructor, call and variables, by `r3nn.unroll`: the
+    same numbers.
 
     cell: a `Cell`, or one of Flax's. Params of Flax's GRUCell, SimpleCell, LSTMCell, OptimizedLSTMCell,
     MGUCell are mapped onto our cells at each call, carries in and out keep Flax's form; any other cell of

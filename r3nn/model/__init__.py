@@ -1,4 +1,5 @@
-"""A whole model: encode -> recurrent body -> predict; as a value, and built from names and sizes."""
+"""Defines a whole model, encode -> recurrent body -> predict, as a value, and builds it from names and
+sizes."""
 
 from r3nn.model._build import ENCODERS, PREDICT, as_cell, build
 from r3nn.model._model import Model, ModelParams

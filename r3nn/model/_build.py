@@ -1,4 +1,4 @@
-"""A model from names and sizes."""
+"""Builds a model from names and sizes."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -57,7 +57,7 @@ def build(
     init: Mapping[str, Any] = NONE,
     allow_code: bool = False,
 ) -> Model:
-    """A model from names and sizes; every combination is a composition of cells.
+    """Builds a model from names and sizes; every combination of options is a composition of cells.
 
     The options are those of config.model in configs/default.py, by the same names: `build(**sizes,
     **config.model)`. 0 switches a number off, "" leaves a name out, and None is as good as either.
@@ -122,7 +122,7 @@ def build(
 
 
 def _regularized(cell, layer_norm, candidate, x, h, keep_h, keep_c) -> Cell:
-    """The transforms of one cell, the innermost first."""
+    """Wraps a cell in those of the given transforms that are asked for, the innermost first."""
     if layer_norm:
         with about("layer_norm"):
             cell = compose.layer_norm(cell)
@@ -140,7 +140,7 @@ def _refined(cell, sweeps) -> Cell:
 
 
 def _level(cell, norm, residual, delay) -> Cell:
-    """One level of the depth."""
+    """Wraps the cell as one level of the depth: norm, residual, delay."""
     if norm:
         cell = compose.norm(cell, norm)
     if residual:
@@ -168,7 +168,8 @@ def _depth(level, depth, tie, order, every, clock) -> Cell:
 
 
 def as_cell(cell: str | Cell, *, allow_code: bool = False) -> Cell:
-    """A cell by name, by a call such as "heads(gru, 4)" or "lem(dt=0.5)", by "file.py:name", or as it is.
+    """Reads a cell: by name, by a call such as "heads(gru, 4)" or "lem(dt=0.5)", by "file.py:name", or as it
+    is.
 
     allow_code: whether such a file may be run. Raises: ValueError, TypeError.
     """

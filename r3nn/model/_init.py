@@ -1,4 +1,4 @@
-"""The options of the cells' `init`, checked before any of them is called."""
+"""Checks the options of the cells' `init` before any of them is called."""
 
 import inspect
 import math
@@ -17,8 +17,9 @@ GIVEN = ("self", "key", "in_size", "hidden_size", "dtype")  # by us; the dtype i
 
 
 def checked(options: Mapping[str, Any] | None, cell: Cell) -> tuple[tuple[str, Any], ...]:
-    """The options in pairs, for a `Model`. Raises: FieldError, in one sentence, for one that a cell in `cell`
-    does not know, or that is of another kind than its default; TypeError for a dtype that is none."""
+    """Returns the options in pairs, for a `Model`. Raises: FieldError, in one sentence, for one that a
+    cell in `cell` does not know, or that is of another kind than its default; TypeError for a dtype that
+    is none."""
     options = {name: value for name, value in dict(options or {}).items() if (name, value) != ("chrono", 0)}
     known = _known(cell)
     for name, value in options.items():
@@ -32,7 +33,8 @@ def checked(options: Mapping[str, Any] | None, cell: Cell) -> tuple[tuple[str, A
 
 
 def _known(cell: Cell) -> Parameters | None:
-    """What `init` of a cell takes by name, and `init` of all cells in it; None where it may take any."""
+    """Returns what `init` of a cell, and `init` of all cells in it, take by name; None where they may take
+    any name."""
     own: Parameters = {}
     for kind in type(cell).__mro__:
         if "init" not in vars(kind):
@@ -49,7 +51,7 @@ def _known(cell: Cell) -> Parameters | None:
 
 
 def _wanted(parameter: inspect.Parameter, value: Any) -> str:
-    """What the option must be, where the value is something else."""
+    """Says what the option must be, where the value is something else."""
     usual, kinds = parameter.default, (parameter.annotation, type(parameter.default))
     if value is usual:
         return ""
@@ -64,7 +66,8 @@ def _wanted(parameter: inspect.Parameter, value: Any) -> str:
 
 
 def _floating(dtype):
-    """Of parameters. Raises: TypeError for what is no dtype, ValueError for one that is not floating."""
+    """Checks the dtype of parameters. Raises: TypeError for what is no dtype, ValueError for one that is not
+    floating."""
     dtype = jnp.dtype(dtype)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise FieldError("dtype", f"init dtype={dtype}: must be a floating dtype, such as bfloat16")

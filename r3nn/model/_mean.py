@@ -1,4 +1,5 @@
-"""The running mean of a body's outputs: what a model carries that predicts of the mean over a sequence."""
+"""Keeps the running mean of a body's outputs, which a model carries if it predicts from the mean over a
+sequence."""
 
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ Array = jax.Array
 
 @serializable
 class Mean(NamedTuple):
-    """The body's own carry, and its outputs summed over the steps since the start or the last reset."""
+    """Holds the body's own carry, and its outputs summed over the steps since the start or the last reset."""
 
     body: Any
     total: Array  # [*batch, H], or [L, *batch, H]; float32 at least: a sum over many steps needs the bits
@@ -20,12 +21,12 @@ class Mean(NamedTuple):
 
     @classmethod
     def start(cls, body, output: jax.ShapeDtypeStruct, batch_shape: tuple[int, ...]) -> "Mean":
-        """Before the first step. output: of one step."""
+        """Makes the carry before the first step. output: that of one step."""
         dtype = jnp.promote_types(output.dtype, jnp.float32)
         return cls(body, jnp.zeros(output.shape, dtype), jnp.zeros(batch_shape, jnp.int32))
 
     def after(self, body, outputs: Array, mask: Array | None, reset: Array | None) -> "Mean":
-        """Behind further steps, from their outputs [T, *batch, H] or [T, L, *batch, H].
+        """Adds the outputs of further steps, [T, *batch, H] or [T, L, *batch, H].
 
         mask, reset: bool [T, *batch] as in `unroll`: steps without a mask do not count, nor do those before
         a reset.
@@ -42,6 +43,6 @@ class Mean(NamedTuple):
         return Mean(body, total + kept.sum(0), count + counted.sum(0, dtype=jnp.int32))
 
     def value(self) -> Array:
-        """The mean, shaped as `total`; 0 where nothing was summed."""
+        """Returns the mean, shaped as `total`; 0 where nothing was summed."""
         count = jnp.maximum(self.count, 1).astype(self.total.dtype)
         return self.total / count.reshape(*[1] * (self.total.ndim - count.ndim - 1), *count.shape, 1)

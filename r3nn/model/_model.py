@@ -1,4 +1,5 @@
-"""The value: encode -> body -> predict. One carry serves training in pieces, streaming and generation."""
+"""Defines the value `Model`: encode -> body -> predict. One carry serves training in pieces, streaming and
+generation."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ Array = jax.Array
 
 @serializable
 class ModelParams(NamedTuple):
-    """Parameters of the encoder, of the recurrent body and of the readout."""
+    """Holds the parameters of the encoder, of the recurrent body and of the readout."""
 
     encoder: Any
     body: Any
@@ -31,7 +32,8 @@ class ModelParams(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Model(Value):
-    """encode -> body -> readout, as a frozen, hashable value with pure methods. Time-major: [T, *batch, ...].
+    """A model is encode -> body -> readout, as a frozen, hashable value with pure methods. Arrays are time-
+    major: [T, *batch, ...].
 
     cell: the body without its feedback loop. stacked: its outputs come at every depth, [L, ..., H].
     predict: predictions at "every" step; or a single one, [1, ...]: at the "last" step of a chunk, or of the
@@ -56,17 +58,17 @@ class Model(Value):
 
     @property
     def body(self) -> Cell:
-        """The recurrent body: the cell, under feedback where the model is looped."""
+        """Returns the recurrent body: the cell, under feedback where the model is looped."""
         return feedback(self.cell, self.readout) if self.looped else self.cell
 
     @property
     def noisy(self) -> bool:
-        """Whether a cell of it draws noise, given a key."""
+        """Says whether a cell in the model draws noise, given a key."""
         return self.cell.noisy
 
     @property
     def _how(self) -> dict[str, Any]:
-        """The options of `unroll` by which the body runs over time."""
+        """Returns the options of `unroll` by which the body runs over time."""
         sizes = {"chunk": self.block, "memory": self.memory}
         return {"mode": self.mode, **sizes, "compute_dtype": self.compute_dtype}
 
@@ -74,7 +76,7 @@ class Model(Value):
         return FeedbackParams(params.body, params.readout) if self.looped else params.body
 
     def init(self, key: Array) -> ModelParams:
-        """Fresh parameters, of one dtype."""
+        """Draws fresh parameters, all of one dtype."""
         check_key(key)
         encoder, body, readout = jax.random.split(key, 3)
         width = self.encoder.width + (self.readout.size if self.looped else 0)
@@ -87,7 +89,7 @@ class Model(Value):
         )
 
     def start(self, params: ModelParams, batch_shape: tuple[int, ...] = ()):
-        """The carry before the first step: the state of the whole body; a `Mean` of it for "mean"."""
+        """Returns the carry before the first step: the state of the whole body; a `Mean` of it for "mean"."""
         weights = self._body_params(params)
         state = self.body.initial_state(weights, batch_shape)
         if self.predict != "mean":
@@ -95,7 +97,7 @@ class Model(Value):
         return Mean.start(state, output_shape(self.body, weights, state, batch_shape), batch_shape)
 
     def chunk(self, params: ModelParams, carry, xs: Array, mask=None, reset=None, key=None):
-        """Any number of further steps: (carry, predictions [T, *batch, O]), the deepest level's.
+        """Runs any number of further steps -> (carry, predictions [T, *batch, O] of the deepest level).
 
         xs [T, *batch, D] floats, cast to the dtype of params, or [T, *batch] ids; mask, reset and key as in
         `unroll`. Predictions have the dtype of params. A sequence in pieces gives the numbers of the whole
@@ -105,7 +107,7 @@ class Model(Value):
         return carry, ys[:, -1]
 
     def chunk_depths(self, params: ModelParams, carry, xs, mask=None, reset=None, targets=None, key=None):
-        """As `chunk`, with the predictions of every depth: [T, L, *batch, O] (L = 1 unless stacked).
+        """Does as `chunk`, with the predictions of every depth: [T, L, *batch, O] (L = 1 unless stacked).
 
         targets [T, *batch, ...]: teacher forcing; the true y_{t-1} joins the input, not the predicted one.
         """
@@ -113,7 +115,8 @@ class Model(Value):
         return carry, self.predictions(params, carry, outputs)
 
     def predictions(self, params: ModelParams, carry, outputs: Array) -> Array:
-        """[T, L, *batch, O] from what `hidden` returns; [1, L, *batch, O] unless predict="every"."""
+        """Predicts from what `hidden` returns: [T, L, *batch, O]; [1, L, *batch, O] unless
+        predict="every"."""
         if self.predict == "last":
             outputs = outputs[-1:]
         if self.predict == "mean":
@@ -122,7 +125,7 @@ class Model(Value):
         return ys if self.readout.stacked else ys[:, None]
 
     def hidden(self, params: ModelParams, carry, xs, mask=None, reset=None, targets=None, key=None):
-        """As `chunk_depths`, without the readout: (carry, the body's outputs [T, *batch, H]).
+        """Does as `chunk_depths`, without the readout -> (carry, the body's outputs [T, *batch, H]).
 
         [T, L, *batch, H] where predictions come at every depth.
         """
@@ -158,7 +161,7 @@ class Model(Value):
         return FeedbackState(state, last, fed), outputs
 
     def generate(self, params: ModelParams, carry, first: Array, length: int, key=None):
-        """Free-running generation: each prediction is the next input. O(1) state at any length.
+        """Generates freely: each prediction is the next input. The state takes O(1) memory at any length.
 
         first: the first input, [*batch] ids or [*batch, D] values with D = O, cast as in `chunk`. key: sample
         classes from softmax(y); None: take the likeliest (of values: the value itself).
@@ -189,6 +192,6 @@ class Model(Value):
 
 
 def _cast(xs, params: ModelParams) -> Array:
-    """Floats in the dtype of the params; ids as they are."""
+    """Casts floats to the dtype of the params; leaves ids as they are."""
     xs = jnp.asarray(xs)
     return xs.astype(params.readout.kernel.dtype) if jnp.issubdtype(xs.dtype, jnp.floating) else xs

@@ -1,4 +1,4 @@
-"""How large a model is, and the model of a size."""
+"""Measures how large a model is, and finds the model of a size."""
 
 from collections.abc import Callable
 
@@ -9,13 +9,13 @@ from r3nn.model._model import Model
 
 
 def count_params(model: Model) -> int:
-    """The number of trained numbers, without making any."""
+    """Counts the trained numbers, without making any."""
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
 
 def fit_hidden_size(make: Callable[[int], Model], params: int) -> int:
-    """The hidden size for which make(hidden_size) comes nearest to `params` parameters.
+    """Finds the hidden size for which make(hidden_size) comes nearest to `params` parameters.
 
     For comparisons of cells at equal parameters. Raises: ValueError for params below 1.
     """

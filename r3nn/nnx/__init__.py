@@ -1,4 +1,5 @@
-"""Cells, RNNs and whole models as Flax NNX modules. Thin: what they compute is in cells, time and model."""
+"""Gives cells, RNNs and whole models as Flax NNX modules. They are thin: what they compute is in cells, time
+and model."""
 
 from r3nn.nnx._cell import Cell
 from r3nn.nnx._flax_cells import from_flax, to_flax

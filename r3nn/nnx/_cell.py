@@ -1,4 +1,4 @@
-"""Any cell as a Flax RNN cell."""
+"""Makes a Flax RNN cell of any cell."""
 
 from typing import Any
 
@@ -13,7 +13,8 @@ from r3nn.nnx._params import draw_key
 
 
 class Cell(Noisy, nnx.RNNCellBase):
-    """A cell of r3nn as a Flax RNN cell: `nnx.RNN` and `nnx.Bidirectional` take it, and so does `RNN` here.
+    """Wraps a cell of r3nn as a Flax RNN cell: `nnx.RNN` and `nnx.Bidirectional` take it, and so does `RNN`
+    here.
 
     Its carry is the cell's state. One `nnx.Param` per array, named as in the NamedTuple of the cell's params:
     `cell.input.update`, `cell.recurrent.update`, `cell.bias.update` ...; `cell.params` is that NamedTuple.
@@ -30,7 +31,7 @@ class Cell(Noisy, nnx.RNNCellBase):
         deterministic: bool = False,
         **init_options,
     ):
-        """For inputs [..., in_features], and outputs [..., hidden_features].
+        """Makes the module for inputs [..., in_features], and outputs [..., hidden_features].
 
         Args:
           cell: a name in `CELLS`, a call such as "heads(gru, 4)", or a cell.
@@ -50,11 +51,11 @@ class Cell(Noisy, nnx.RNNCellBase):
 
     @property
     def noisy(self) -> bool:
-        """Whether the cell draws noise."""
+        """Says whether the cell draws noise."""
         return self.value.noisy
 
     def __call__(self, carry, x, key=None, deterministic: bool | None = None):
-        """One step on x [..., in_features], floats or integers: (carry, y [..., hidden_features]).
+        """Takes one step on x [..., in_features], floats or integers -> (carry, y [..., hidden_features]).
 
         key: of the noise, as in `unroll` for one step: `Noise(key, t)` at step t; None: the next of the
         stream. deterministic: None: as set. Raises: ValueError for noise of a whole sequence without key.
@@ -63,7 +64,7 @@ class Cell(Noisy, nnx.RNNCellBase):
         return one_step(self.value, self.params, carry, x, drawn, alone=key is None)
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs=None, carry_init=None):
-        """The cell's initial state for inputs of `input_shape`, [*batch, in_features].
+        """Returns the cell's initial state for inputs of `input_shape`, [*batch, in_features].
 
         carry_init: draws each array of the state instead, with rngs. Raises: ValueError without rngs then.
         """
@@ -75,5 +76,5 @@ class Cell(Noisy, nnx.RNNCellBase):
 
     @property
     def num_feature_axes(self) -> int:
-        """1."""
+        """Returns 1: inputs are [..., D]."""
         return 1

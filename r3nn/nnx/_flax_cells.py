@@ -1,4 +1,4 @@
-"""Params from and to Flax's own cells."""
+"""Converts params from and to Flax's own cells."""
 
 import jax
 from flax import nnx
@@ -16,7 +16,7 @@ FLAX_CELLS = {
 
 
 def from_flax(cell: nnx.RNNCellBase):
-    """One of Flax's cells as (cell, params): `convert.from_flax` of its arrays.
+    """Converts one of Flax's cells to (cell, params), by `convert.from_flax` of its arrays.
 
     Raises: ValueError, in one sentence, for a cell or an option (another gate_fn, dtype ...) without
     a counterpart here.
@@ -28,7 +28,7 @@ def from_flax(cell: nnx.RNNCellBase):
 
 
 def to_flax(cell: CellValue, params) -> nnx.RNNCellBase:
-    """The inverse of `from_flax`: one of Flax's cells (for the lstm, OptimizedLSTMCell) with these params.
+    """Undoes `from_flax`: returns one of Flax's cells (for the lstm, OptimizedLSTMCell) with these params.
 
     Raises: ValueError for a cell, or an array of the params, that Flax's have no place for.
     """

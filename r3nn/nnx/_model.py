@@ -1,4 +1,4 @@
-"""Whole models, as modules and without their arrays."""
+"""Wraps whole models, as modules and without their arrays."""
 
 import dataclasses
 import functools
@@ -15,7 +15,7 @@ from r3nn.nnx._params import draw_key
 
 
 class R3NN(Bound, Noisy):
-    """A whole model, encode -> recurrent body -> readout, around an `r3nn.model.Model` (`self.model`).
+    """Wraps a whole model, encode -> recurrent body -> readout, around an `r3nn.model.Model` (`self.model`).
 
     One `nnx.Param` per array, named as in the NamedTuples of its params: `encoder`, `body`, `readout`.
     `nnx.split(module)` gives a hashable graphdef and a state of these arrays alone (and that of its stream,
@@ -35,9 +35,9 @@ class R3NN(Bound, Noisy):
         deterministic: bool = False,
         **options,
     ):
-        """rngs: its "params" stream draws fresh params; "dropout", forked, noise of the cells.
-        model: or else `options` for `r3nn.model.build`, but for its `params`, a number. params: the arrays.
-        deterministic: if True, as after eval(), noise is its expectation.
+        """Makes the module of a model. rngs: its "params" stream draws fresh params; "dropout", forked, noise
+        of the cells. model: or else `options` for `r3nn.model.build`, but for its `params`, a number. params:
+        the arrays. deterministic: if True, as after eval(), noise is its expectation.
 
         Raises: ValueError, TypeError, in one sentence, for what `build` refuses.
         """
@@ -49,14 +49,13 @@ class R3NN(Bound, Noisy):
 
     @classmethod
     def from_params(cls, model: Model, params: ModelParams, **options) -> "R3NN":
-        """The module of a model and its params; the inverse of `.model` and `.params`. options: `rngs` for
-        noise, `deterministic`.
-        """
+        """Makes the module of a model and its params; undoes `.model` and `.params`. options: `rngs` for
+        noise, `deterministic`."""
         return cls(model=model, params=params, **options)
 
     @property
     def noisy(self) -> bool:
-        """Whether the model's cells draw noise."""
+        """Says whether the model's cells draw noise."""
         return self.model.noisy
 
     def _bound(self, key=None, deterministic=None):
@@ -65,7 +64,7 @@ class R3NN(Bound, Noisy):
 
 
 def _of_state(method):
-    """A method of `Model` as one of `Functional`: with an nnx state in the place of its params."""
+    """Makes a method of `Functional` from one of `Model`: it takes an nnx state in the place of params."""
 
     @functools.wraps(method)
     def call(self, params, *given, **options):
@@ -81,11 +80,10 @@ def _of_state(method):
 
 @dataclasses.dataclass(frozen=True)
 class Functional(Value):
-    """An `R3NN` without its arrays: the methods of its `Model`, whose `params` are here its nnx state (no
-    RNG's). A static argument of `jax.jit`, compared and hashed by value. The module is merged while tracing,
-    so a compiled step does not pay for it. Noise goes by `key` alone, as in `unroll`: None is its
-    expectation.
-    """
+    """Stands for an `R3NN` without its arrays: it has the methods of its `Model`, whose `params` are here its
+    nnx state (no RNG's). It is a static argument of `jax.jit`, compared and hashed by value. The module is
+    merged while tracing, so a compiled step does not pay for it. Noise goes by `key` alone, as in `unroll`:
+    None is its expectation."""
 
     graphdef: nnx.GraphDef
     noisy: bool = False  # whether the model's cells draw noise, given a key
@@ -99,9 +97,8 @@ class Functional(Value):
 
     @classmethod
     def split(cls, module: R3NN) -> tuple["Functional", nnx.State]:
-        """(this, params) of a module; `nnx.merge(this.graphdef, params)` is the way back, to one that is in
-        evaluation (`eval()`) and has no stream of noise.
-        """
+        """Returns (this, params) of a module; `nnx.merge(this.graphdef, params)` is the way back, to one that
+        is in evaluation (`eval()`) and has no stream of noise."""
         module = nnx.clone(module)
         module.rngs = nnx.data(None)
         module.eval()

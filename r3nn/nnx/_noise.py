@@ -1,4 +1,4 @@
-"""Noise by Flax's conventions: an RNG stream, and `deterministic`."""
+"""Handles noise by Flax's conventions: an RNG stream, and `deterministic`."""
 
 from flax import nnx
 
@@ -6,29 +6,31 @@ from r3nn.nnx._params import Params, draw_key
 
 
 class Noisy(Params):
-    """Params of what may draw noise, as `nnx.Dropout` does: where `deterministic` is False, which train() and
-    eval() set, from the stream `rngs`. What draws none holds none, so that its state is its params alone.
-    """
+    """Holds the params of what may draw noise, as `nnx.Dropout` does: where `deterministic` is False, which
+    train() and eval() set, from the stream `rngs`. A module that draws none holds none, so that its state is
+    its params alone."""
 
     @property
     def noisy(self) -> bool:
-        """Whether its cells draw noise."""
+        """Says whether the module's cells draw noise."""
         raise NotImplementedError(f"{type(self).__name__}.noisy")
 
     def _listen(self, rngs, deterministic: bool):
-        """Fork the stream "dropout" of rngs: nnx.Rngs, a stream itself, or None."""
+        """Forks the stream "dropout" of rngs: nnx.Rngs, a stream itself, or None."""
         if isinstance(rngs, nnx.Rngs):
             rngs = rngs["dropout"] if "dropout" in rngs or "default" in rngs else None
         self.rngs = nnx.data(rngs.fork() if self.noisy and rngs is not None else None)
         self.deterministic = deterministic
 
     def set_view(self, deterministic: bool | None = None):
-        """For `nnx.view`. deterministic: if True, no noise is drawn: cells take its expectation."""
+        """Sets what `nnx.view` asks for. deterministic: if True, no noise is drawn: cells take its
+        expectation."""
         if deterministic is not None:
             self.deterministic = deterministic
 
     def noise_key(self, key=None, deterministic: bool | None = None):
-        """What `unroll` gets as key: the given one, or the next of the stream; None where there is no noise.
+        """Returns the `key` for `unroll`: the given one, or the next of the stream; None where there is no
+        noise.
 
         Raises: ValueError, in Flax's words, where there is noise and nothing to draw it from.
         """

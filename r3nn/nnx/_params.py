@@ -1,4 +1,4 @@
-"""Params as modules."""
+"""Makes modules of params."""
 
 from flax import nnx
 
@@ -6,9 +6,8 @@ from r3nn import convert
 
 
 class Params(nnx.Module):
-    """A NamedTuple of params as a module: an attribute per field, which is an `nnx.Param`, None where
-    absent, or such a module again. In a tuple the fields are called "0", "1" ...; `module[0]` reads them.
-    """
+    """Wraps a NamedTuple of params as a module: an attribute per field, which is an `nnx.Param`, None where
+    absent, or such a module again. In a tuple the fields are called "0", "1" ...; `module[0]` reads them."""
 
     def __init__(self, params):
         self._hold(params)
@@ -23,7 +22,7 @@ class Params(nnx.Module):
 
     @property
     def params(self):
-        """The NamedTuple, of plain arrays."""
+        """Returns the NamedTuple of params, of plain arrays."""
         return convert.build(self._kind, [_plain(getattr(self, name), name) for name in self._names])
 
     def __getitem__(self, index: int):
@@ -47,7 +46,7 @@ def _plain(held, name):
 
 
 def draw_key(rngs, stream: str = "params"):
-    """The next key of a stream of `nnx.Rngs`, or of a stream itself. Raises: ValueError for None."""
+    """Returns the next key of a stream of `nnx.Rngs`, or of a stream itself. Raises: ValueError for None."""
     if rngs is None:
         raise ValueError(f"rngs is None: needed to draw {stream}, e.g. rngs=nnx.Rngs(0)")
     return rngs[stream]() if isinstance(rngs, nnx.Rngs) else rngs()

@@ -1,4 +1,4 @@
-"""Flax's RNN, run by `unroll`."""
+"""Runs Flax's RNN by `unroll`."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,8 @@ from r3nn.time import MODES
 
 
 class RNN(nnx.RNN):
-    """`flax.nnx.RNN`, with its constructor, call and variables, run by `r3nn.unroll`: the same numbers.
+    """Runs a cell as `flax.nnx.RNN` does, with its constructor, call and variables, by `r3nn.unroll`: the
+    same numbers.
 
     cell: a `Cell`, or one of Flax's. Params of Flax's GRUCell, SimpleCell, LSTMCell, OptimizedLSTMCell are
     mapped onto our cells at each call, carries in and out keep Flax's form; any other cell of Flax, and a

@@ -1,4 +1,4 @@
-"""Synthetic tasks: one file, one task, and `TASKS`, the registry of their values.
+"""Lists the synthetic tasks: each file is one task, and `TASKS` is the registry of their values.
 
 An option is a field: `dataclasses.replace(TASKS["parity"], labels="every")`, or, from the words of
 a config, `get_task("parity", labels="every")`.
@@ -24,7 +24,7 @@ TASKS: dict[str, Task] = {
 
 
 def get_task(name: str, *, allow_code: bool = False, **options: Any) -> Task:
-    """The task called `name`, a row of `TASKS` or "path/to/file.py:value", with options set.
+    """Returns the task called `name`, a row of `TASKS` or "path/to/file.py:value", with options set.
 
     allow_code: whether such a file may be run.
 

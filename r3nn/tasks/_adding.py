@@ -1,4 +1,4 @@
-"""The adding problem: remember two numbers over a long gap."""
+"""Defines the adding problem: remember two numbers over a long gap."""
 
 import dataclasses
 
@@ -43,7 +43,7 @@ class Adding(Regression):
     def example(
         self, key: jax.Array, length: jax.Array, max_length: int
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """See `Task.example`."""
+        """Does what `Task.example` says."""
         key_markers, key_values = jax.random.split(key)
         half = length // 2
         low, high = jnp.stack([jnp.zeros_like(half), half]), jnp.stack([half, length])
@@ -56,10 +56,10 @@ class Adding(Regression):
         return inputs, targets, last
 
     def latent(self, batch: Batch) -> jax.Array:
-        """The sum of the marked numbers so far, float32 [B, T]."""
+        """Returns the sum of the marked numbers so far, float32 [B, T]."""
         return jnp.cumsum(batch.inputs[..., 0] * batch.inputs[..., 1], axis=1)
 
     def baseline(self, length: int) -> dict[str, float]:
-        """Always 1; see the class."""
+        """Guesses 1, the mean of the answer, whatever the length; see the class."""
         del length
         return {"mse": 1 / 6, "within_tolerance": 2 * self.tolerance - self.tolerance**2}

@@ -1,4 +1,4 @@
-"""What a task is: a distribution over sequences, a loss, metrics and a trivial baseline.
+"""Defines what a task is: a distribution over sequences, a loss, metrics and a trivial baseline.
 
 A task is a frozen dataclass, so it can be a static argument of a jitted function. Its
 options are dataclass fields: `dataclasses.replace(task, option=...)` is another task. Its facts
@@ -24,7 +24,7 @@ from r3nn._value import Value
 
 
 class Batch(NamedTuple):
-    """B sequences, padded to T steps; padding is 0 in inputs and targets, False in the masks.
+    """Holds B sequences, padded to T steps; padding is 0 in inputs and targets, False in the masks.
 
     Attributes:
       inputs: float32 [B, T, D], or ids int32 [B, T] in [0, vocab).
@@ -59,7 +59,7 @@ class Tally(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Task(Value):
-    """The protocol; subclass `Regression` or `Classification` instead.
+    """A task is this protocol; subclass `Regression` or `Classification` instead.
 
     Attributes:
       vocab: inputs are ids in [0, vocab); None means float features.
@@ -80,7 +80,7 @@ class Task(Value):
 
     @property
     def in_size(self) -> int:
-        """Features of one input step."""
+        """Returns the number of features of one input step."""
         return self.vocab
 
     def sample(self, key: jax.Array, batch: int, length: Any, max_length: int) -> Batch:
@@ -106,7 +106,8 @@ class Task(Value):
         return _sample(self, key, lengths, max_length)
 
     def draw(self, keys: jax.Array, length: Any, max_length: int) -> Batch:
-        """As `sample`, row i from keys[i] alone: sample(key, B, ...) is that for fold_in(key, i), i < B.
+        """Draws as `sample`, row i from keys[i] alone: sample(key, B, ...) is that for fold_in(key, i), i <
+        B.
 
         keys: PRNG keys [B].
         """
@@ -116,7 +117,7 @@ class Task(Value):
     def example(
         self, key: jax.Array, length: jax.Array, max_length: int
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """One sequence: inputs, targets and mask of [T, D] or [T], [T, O] or [T], and [T].
+        """Draws one sequence: inputs, targets and mask of [T, D] or [T], [T, O] or [T], and [T].
 
         `length` is a traced int32 scalar. Steps from `length` on may hold anything: `sample` clears
         them. For rows that do not depend on `max_length`, let it be only the first axis of draws
@@ -125,7 +126,7 @@ class Task(Value):
         raise NotImplementedError
 
     def latent(self, batch: Batch) -> jax.Array | None:
-        """What has to be remembered after each step, int32 or float32 [B, T]; None if unnamed.
+        """Returns what has to be remembered after each step, int32 or float32 [B, T]; None if unnamed.
 
         Meaningful where `batch.valid`. For probes, automaton extraction and figures, not for
         training.
@@ -134,31 +135,31 @@ class Task(Value):
         return None
 
     def decode(self, ids: np.ndarray) -> str:
-        """Ids [T] as people read them: numbers, unless a task knows what its ids stand for."""
+        """Writes ids [T] as people read them: as numbers, unless a task knows what its ids stand for."""
         return " ".join(map(str, ids.tolist()))
 
     def tally(self, predictions: jax.Array, batch: Batch) -> Tally:
-        """The sums of a batch, or of a chunk of its time axis, from predictions [B, T, O].
+        """Returns the sums of a batch, or of a chunk of its time axis, from predictions [B, T, O].
 
         A subclass may return a pytree of more [B] sums, with these three fields in it.
         """
         raise NotImplementedError
 
     def loss(self, predictions: jax.Array, batch: Batch) -> jax.Array:
-        """The mean over all counted steps of the batch, the scalar that training minimises."""
+        """Returns the mean over all counted steps of the batch, the scalar that training minimises."""
         tally = self.tally(predictions, batch)
         return losses.mean(tally.loss, tally.count)
 
     def metrics(self, tally: Tally) -> dict[str, jax.Array]:
-        """Floating scalars by name, from a tally; 0 where nothing counted."""
+        """Computes floating scalars by name, from a tally; 0 where nothing counted."""
         raise NotImplementedError
 
     def baseline(self, length: int) -> dict[str, float]:
-        """Each of `metrics` for the best predictor that sees time and length but no input."""
+        """Returns each of `metrics` for the best predictor that sees time and length but no input."""
         raise NotImplementedError
 
     def _lengths(self, length: Any, batch: int, max_length: int) -> jax.Array:
-        """`length` as int32 [B], checked as far as it is known."""
+        """Returns `length` as int32 [B], checked as far as it is known."""
         length = length if isinstance(length, jax.Array) else np.asarray(length)
         if length.shape not in ((), (batch,)) or not jnp.issubdtype(length.dtype, jnp.integer):
             raise ValueError(

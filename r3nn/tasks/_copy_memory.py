@@ -1,4 +1,4 @@
-"""Copy memory: keep ten symbols over a long gap, then say them again."""
+"""Defines copy memory: keep ten symbols over a long gap, then say them again."""
 
 import dataclasses
 import math
@@ -15,7 +15,7 @@ from r3nn.tasks._kinds import Classification
 
 
 class RecallTally(NamedTuple):
-    """A `Tally` of the steps that train, and one of the recalled symbols alone."""
+    """Holds a `Tally` of the steps that train, and one of the recalled symbols alone."""
 
     loss: jax.Array
     correct: jax.Array
@@ -65,23 +65,23 @@ class CopyMemory(Classification):
 
     @property
     def vocab(self) -> int:
-        """Blank, symbols, delimiter."""
+        """Counts the ids: blank, symbols and delimiter."""
         return self.symbols + 2
 
     @property
     def out_size(self) -> int:
-        """Blank and symbols."""
+        """Counts the classes: blank and symbols."""
         return self.symbols + 1
 
     @property
     def min_length(self) -> int:
-        """T = 1: the delimiter right behind the symbols."""
+        """Returns the length for T = 1: the delimiter stands right behind the symbols."""
         return 2 * self.recall + 1
 
     def example(
         self, key: jax.Array, length: jax.Array, max_length: int
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """See `Task.example`."""
+        """Does what `Task.example` says."""
         data = jax.random.randint(key, (self.recall,), 1, self.symbols + 1, jnp.int32)
         blanks = jnp.zeros(max_length, jnp.int32)
         answer = length - self.recall
@@ -92,20 +92,20 @@ class CopyMemory(Classification):
         return inputs, targets, t >= (0 if self.loss_over == "all" else answer)
 
     def tally(self, predictions: jax.Array, batch: Batch) -> RecallTally:
-        """See `Task.tally`."""
+        """Does what `Task.tally` says."""
         recalled = batch._replace(mask=batch.mask & (batch.targets > 0))
         trained = super().tally(predictions, batch)
         return RecallTally(*trained, recall=super().tally(predictions, recalled))
 
     def metrics(self, tally: RecallTally) -> dict[str, jax.Array]:
-        """Those of `Classification`, over recalled symbols; see the class."""
+        """Computes those of `Classification`, over recalled symbols; see the class."""
         result = super().metrics(tally.recall)
         if self.loss_over == "all":
             result["diluted_cross_entropy"] = losses.mean(tally.loss, tally.count)
         return result
 
     def baseline(self, length: int) -> dict[str, float]:
-        """Blanks in their places, then a guess; see the class."""
+        """Puts blanks in their places, and guesses the symbols; see the class."""
         result = {
             "cross_entropy": math.log(self.symbols),
             "accuracy": 1 / self.symbols,

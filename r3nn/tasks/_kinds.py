@@ -1,4 +1,4 @@
-"""The two kinds of task: float targets under squared error, classes under cross-entropy."""
+"""Defines the two kinds of task: float targets under squared error, classes under cross-entropy."""
 
 import dataclasses
 from typing import ClassVar
@@ -12,7 +12,7 @@ from r3nn.tasks._base import Batch, Tally, Task
 
 @dataclasses.dataclass(frozen=True)
 class Regression(Task):
-    """Squared error against float targets.
+    """A regression has a squared error against float targets.
 
     Attributes:
       tolerance: an output this close to its target counts as correct, and `metrics` then has the
@@ -25,14 +25,14 @@ class Regression(Task):
     tolerance: ClassVar[float | None] = None
 
     def tally(self, predictions: jax.Array, batch: Batch) -> Tally:
-        """See `Task.tally`; the loss of a step is the mean over O of the squared errors."""
+        """Does what `Task.tally` says; the loss of a step is the mean over O of the squared errors."""
         loss = losses.squared_error(predictions, batch.targets, batch.mask)
         error = jnp.abs(predictions.astype(loss.dtype) - batch.targets.astype(loss.dtype))
         hit = (error < (self.tolerance or 0)).all(axis=-1)
         return Tally(loss, _count(hit & batch.mask), _count(batch.mask))
 
     def metrics(self, tally: Tally) -> dict[str, jax.Array]:
-        """mse, and within_tolerance where the task has a tolerance."""
+        """Computes mse, and within_tolerance where the task has a tolerance."""
         result = {"mse": losses.mean(tally.loss, tally.count)}
         if self.tolerance is not None:
             result["within_tolerance"] = losses.mean(tally.correct, tally.count)
@@ -41,21 +41,21 @@ class Regression(Task):
 
 @dataclasses.dataclass(frozen=True)
 class Classification(Task):
-    """Softmax cross-entropy against class ids."""
+    """A classification has the cross-entropy of a softmax against class ids."""
 
     kind = "classification"
     metric = "accuracy"
     higher_is_better = True
 
     def tally(self, predictions: jax.Array, batch: Batch) -> Tally:
-        """See `Task.tally`; predictions are logits. A step with a NaN logit is never correct."""
+        """Does what `Task.tally` says; predictions are logits. A step with a NaN logit is never correct."""
         loss = losses.cross_entropy(predictions, batch.targets, batch.mask)
         hit = predictions.argmax(axis=-1).astype(batch.targets.dtype) == batch.targets
         hit &= ~jnp.isnan(predictions).any(axis=-1)
         return Tally(loss, _count(hit & batch.mask), _count(batch.mask))
 
     def metrics(self, tally: Tally) -> dict[str, jax.Array]:
-        """cross_entropy (nats) and accuracy per counted step; sequence_accuracy: all steps right.
+        """Computes cross_entropy (nats) and accuracy per counted step; sequence_accuracy: all steps right.
 
         A sequence of which nothing counted does not enter sequence_accuracy.
         """

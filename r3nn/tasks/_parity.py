@@ -1,4 +1,4 @@
-"""Parity: one bit of state that every input can flip."""
+"""Defines parity: one bit of state that every input can flip."""
 
 import dataclasses
 import math
@@ -44,18 +44,18 @@ class Parity(Classification):
     def example(
         self, key: jax.Array, length: jax.Array, max_length: int
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """See `Task.example`."""
+        """Does what `Task.example` says."""
         bits = jax.random.bernoulli(key, shape=(max_length,)).astype(jnp.int32)
         t = jnp.arange(max_length, dtype=jnp.int32)
         mask = t < length if self.labels == "every" else t == length - 1
         return bits, jnp.cumsum(bits, dtype=jnp.int32) % 2, mask
 
     def latent(self, batch: Batch) -> jax.Array:
-        """The running parity, int32 [B, T]."""
+        """Returns the running parity, int32 [B, T]."""
         return batch.targets
 
     def baseline(self, length: int) -> dict[str, float]:
-        """Even odds at every step; see the class."""
+        """Gives even odds at every step; see the class."""
         counted = length if self.labels == "every" else 1
         return {
             "cross_entropy": math.log(2),

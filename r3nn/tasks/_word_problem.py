@@ -1,4 +1,4 @@
-"""Group word problems: the running product of a sequence of group elements."""
+"""Defines group word problems: the running product of a sequence of group elements."""
 
 import dataclasses
 import functools
@@ -51,28 +51,28 @@ class WordProblem(Classification):
 
     @property
     def vocab(self) -> int:
-        """|G|."""
+        """Returns |G|, the number of ids."""
         return len(multiplication_table(self.group))
 
     @property
     def out_size(self) -> int:
-        """|G|."""
+        """Returns |G|, the number of classes."""
         return self.vocab
 
     def example(
         self, key: jax.Array, length: jax.Array, max_length: int
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """See `Task.example`."""
+        """Does what `Task.example` says."""
         word = jax.random.randint(key, (max_length,), 0, self.vocab, jnp.int32)
         mask = jnp.arange(max_length, dtype=jnp.int32) < length
         return word, prefix_products(self.group, word), mask
 
     def latent(self, batch: Batch) -> jax.Array:
-        """The running product, int32 [B, T]."""
+        """Returns the running product, int32 [B, T]."""
         return batch.targets
 
     def baseline(self, length: int) -> dict[str, float]:
-        """Even odds for every element; see the class."""
+        """Gives even odds for every element; see the class."""
         return {
             "cross_entropy": math.log(self.vocab),
             "accuracy": 1 / self.vocab,
@@ -81,14 +81,14 @@ class WordProblem(Classification):
 
 
 def prefix_products(group: str, word: jax.Array) -> jax.Array:
-    """x[0], x[0] * x[1], ... for a word of element ids, int32 [T]; O(T) work, O(log T) depth."""
+    """Computes x[0], x[0] * x[1], ... for a word of element ids, int32 [T]; O(T) work, O(log T) depth."""
     table = jnp.asarray(multiplication_table(group))
     return lax.associative_scan(lambda a, b: table[a, b], word)
 
 
 @functools.cache
 def multiplication_table(group: str) -> np.ndarray:
-    """The id of a * b at [a, b], int32 [|G|, |G|], read-only.
+    """Returns the id of a * b at [a, b], int32 [|G|, |G|], read-only.
 
     Raises:
       ValueError: `group` is not S, A or Z and a number, or has more than 720 elements.
@@ -102,7 +102,7 @@ def multiplication_table(group: str) -> np.ndarray:
 
 
 def _permutations(group: str) -> list[tuple[int, ...]]:
-    """The elements of a named group, in lexicographic order."""
+    """Lists the elements of a named group, in lexicographic order."""
     match = re.fullmatch(r"([SAZ])([1-9]\d{0,2})", str(group))
     family, n = match.groups() if match else ("", "0")
     n = int(n)

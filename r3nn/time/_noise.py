@@ -1,4 +1,4 @@
-"""Makes noise data: PRNG keys go with the inputs, and a cell's `project` draws from them.
+"""Draws noise by keys that are data: they go with the inputs, and a cell's `project` draws from them.
 
 So a step stays deterministic: recomputation, Newton's iterations, blocks, orders of depth and any number of
 devices all see the same noise.

@@ -1,4 +1,4 @@
-"""Training as pure functions: what is trained, one update, many updates in one call, evaluation.
+"""Trains by pure functions: what is trained, one update, many updates in one call, evaluation.
 
 A `Learner` says what is trained: parameters, data, loss, metrics (`Supervised`: a model on a task). A `Spec`
 is all that is static about a run, and hashable; what can be swept stands in `HParams`, a tree of traced

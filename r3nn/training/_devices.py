@@ -1,4 +1,4 @@
-"""The batch over devices: each runs the program on its rows, and one sum joins them.
+"""Splits the batch over devices: each runs the program on its rows, and one sum joins them.
 
 The devices are those of this host, or of all processes where several run.
 
@@ -19,7 +19,7 @@ SAME, ROWS = PartitionSpec(), PartitionSpec(AXIS)  # the same on every device; s
 
 
 def over(devices: int, function: Callable, ins: Any, outs: Any) -> Callable:
-    """`function` on so many devices; ins, outs: trees of PartitionSpecs, as in `shard_map`."""
+    """Runs `function` on so many devices; ins, outs: trees of PartitionSpecs, as in `shard_map`."""
     if devices == 1:
         return function
     # Without `check_vma`: each device's gradients are its own until `total` joins them, and what is drawn may
@@ -28,7 +28,8 @@ def over(devices: int, function: Callable, ins: Any, outs: Any) -> Callable:
 
 
 def mesh(devices: int) -> Mesh:
-    """The first `devices` devices of this host, or as many of each process where several run.
+    """Makes a mesh of the first `devices` devices of this host, or of as many of each process where several
+    run.
 
     Raises: ValueError where there are fewer.
     """
@@ -39,7 +40,7 @@ def mesh(devices: int) -> Mesh:
 
 
 def _of_each_process(devices: int) -> list[jax.Device]:
-    """An equal share of so many from each process, in the order of the processes."""
+    """Takes an equal share of so many devices from each process, in the order of the processes."""
     processes = jax.process_count()
     if devices % processes:
         raise ValueError(f"devices={devices}: must be a multiple of {processes}, the number of processes.")
@@ -48,24 +49,25 @@ def _of_each_process(devices: int) -> list[jax.Device]:
 
 
 def rows(devices: int, batch: int) -> jax.Array:
-    """The numbers of this device's rows of a batch, int32 [batch / devices]."""
+    """Returns the numbers of this device's rows of a batch, int32 [batch / devices]."""
     share = batch // devices
     first = lax.axis_index(AXIS) * share if devices > 1 else 0
     return first + jnp.arange(share, dtype=jnp.int32)
 
 
 def total(devices: int, tree: Any) -> Any:
-    """The sum over the devices, leaf by leaf."""
+    """Sums over the devices, leaf by leaf."""
     return lax.psum(tree, AXIS) if devices > 1 else tree
 
 
 def least(devices: int, x: jax.Array) -> jax.Array:
-    """The least over the devices."""
+    """Takes the least over the devices."""
     return lax.pmin(x, AXIS) if devices > 1 else x
 
 
 def spread(devices: int, tree: Any) -> Any:
-    """Leaves [batch / devices] of this device among zeros, [batch]: their `total` is the whole batch's."""
+    """Puts leaves [batch / devices] of this device among zeros, [batch]: their `total` is the whole
+    batch's."""
     if devices == 1:
         return tree
 
@@ -78,7 +80,7 @@ def spread(devices: int, tree: Any) -> Any:
 
 
 def placed(devices: int, shapes: Any, specs: Any) -> Any:
-    """Shapes with the shardings that arrays of them have; specs: a prefix tree of PartitionSpecs."""
+    """Gives shapes the shardings that arrays of them have; specs: a prefix tree of PartitionSpecs."""
     if devices == 1:
         here = SingleDeviceSharding(jax.local_devices()[0])
         shardings = jax.tree.map(lambda _: here, specs)

@@ -1,4 +1,4 @@
-"""Metrics on fixed rows of held-out or test data."""
+"""Measures a learner on fixed rows of held-out or test data."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ Array = jax.Array
 
 
 def evaluate(spec: Spec, params, shared, batch: int, split: Split, arrays=None) -> dict[str, Array]:
-    """The learner's metrics on the `batch` rows of a split, an equal share on each device.
+    """Computes the learner's metrics on the `batch` rows of a split, an equal share on each device.
 
     shared: `Carry.shared` of the state. The rows are the same whatever the seed. A finite split's rows are
     each measured once, whatever `batch` is.

@@ -1,4 +1,4 @@
-"""The gradients of an update, and what is learned from them, as one device does it.
+"""Computes the gradients of an update, and what is learned from them, as one device does it.
 
     objective = sum over terms of  weight * (sum over all rows) / (count over all rows)
 
@@ -26,7 +26,7 @@ Array = jax.Array
 
 
 class Sums(NamedTuple):
-    """What an update adds up over rows."""
+    """Holds what an update adds up over rows."""
 
     terms: dict[str, tuple[Any, Array, Array]]  # name: (weight, sum [], count [])
     grads: Any  # of the sum where there is one term; of the objective where there are several
@@ -34,7 +34,7 @@ class Sums(NamedTuple):
 
 
 def sums(spec: Spec, hparams: HParams, state: TrainState, arrays, total: Callable) -> tuple[Sums, Any]:
-    """(sums over this device's rows, their carry behind) of the next update.
+    """Computes (sums over this device's rows, their carry behind the update) of the next update.
 
     total: what makes this device's counts those of all rows that the update is of.
     """
@@ -60,18 +60,19 @@ def sums(spec: Spec, hparams: HParams, state: TrainState, arrays, total: Callabl
 
 
 def my_rows(spec: Spec) -> Array:
-    """The numbers of this device's rows, int32 [b]."""
+    """Returns the numbers of this device's rows, int32 [b]."""
     return devices.rows(spec.devices, spec.batch)
 
 
 def drawn(spec: Spec, hparams: HParams, state: TrainState, arrays, rows: Array, carried) -> tuple[Carry, Any]:
-    """(what these rows go on from, their batch) of the next update."""
+    """Draws the next update's data -> (what these rows go on from, their batch)."""
     carry = Carry(carried, state.carry.shared)
     return carry, spec.learner.draw("train", hparams.seed, state.step, rows, carry, arrays)
 
 
 def kept(spec: Spec, hparams: HParams, state: TrainState, arrays=None) -> int:
-    """Bytes that an update on one device keeps for its backward pass, its batch and parameters among them.
+    """Counts the bytes that an update on one device keeps for its backward pass, its batch and parameters
+    among them.
 
     state, arrays: these, or their shapes: nothing is computed. What XLA needs on the way comes to it.
     """
@@ -110,7 +111,7 @@ def _counts(spec, hparams, state: TrainState, arrays, rows, carried) -> dict[str
 
 
 def mean(found: Sums) -> tuple[Array, Any, Array]:
-    """(objective, its gradient, count of all terms) of sums over all rows."""
+    """Computes (objective, its gradient, count of all terms) from sums over all rows."""
     whole = [
         weight * value / _at_least_1(count, value.dtype) for weight, value, count in found.terms.values()
     ]
@@ -126,7 +127,8 @@ def _at_least_1(count: Array, dtype) -> Array:
 
 
 def gradients(spec: Spec, hparams: HParams, state: TrainState, arrays=None):
-    """(sums over the whole batch, the carry of this device's rows behind) of the next update.
+    """Computes (sums over the whole batch, the carry of this device's rows behind the update) of the next
+    update.
 
     One sum over the devices, behind all loops, and of several terms one more of their counts. On several
     devices this stands inside `shard_map`, where `update` calls it.
@@ -140,9 +142,8 @@ def gradients(spec: Spec, hparams: HParams, state: TrainState, arrays=None):
 
 
 def metrics(spec: Spec, found: Sums, norm: Array) -> dict[str, Array]:
-    """Of one update, from its sums over the whole batch: loss, grad_norm, the learner's, and counted; where
-    the objective has several terms, the mean of each as loss_NAME.
-    """
+    """Computes the metrics of one update, from its sums over the whole batch: loss, grad_norm, the learner's,
+    and counted; where the objective has several terms, the mean of each as loss_NAME."""
     loss, _, counted = mean(found)
     each = {f"loss_{name}": v / _at_least_1(n, v.dtype) for name, (_, v, n) in found.terms.items()}
     each = each if len(each) > 1 else {}
@@ -150,7 +151,8 @@ def metrics(spec: Spec, found: Sums, norm: Array) -> dict[str, Array]:
 
 
 def learn(spec: Spec, hparams: HParams, state: TrainState, found: Sums, carry: Carry):
-    """(the state behind an update, its gradient's norm); where a number is not finite, the state before."""
+    """Makes an update -> (the state behind it, its gradient's norm); where a number is not finite, the state
+    before."""
     value, grads, counted = mean(found)
     norm = optax.tree.norm(grads)
     ok = state.ok & jnp.isfinite(value) & jnp.isfinite(norm)
@@ -162,12 +164,12 @@ def learn(spec: Spec, hparams: HParams, state: TrainState, found: Sums, carry: C
 
 
 def where(condition: Array, tree: Any, other: Any) -> Any:
-    """One tree or the other, as a bool [] says."""
+    """Selects one tree or the other, by a bool []."""
     return jax.tree.map(partial(jnp.where, condition), tree, other)
 
 
 class Finite(NamedTuple):
-    """Which numbers of an update are finite."""
+    """Says which numbers of an update are finite."""
 
     looked: dict[str, Array]  # bool [B, T, L], of what `Learner.look` shows
     gradients: Any  # bool [] for each parameter
@@ -175,7 +177,7 @@ class Finite(NamedTuple):
 
 
 def looked(spec: Spec, hparams: HParams, state: TrainState, arrays) -> dict[str, Array]:
-    """Where what the learner shows of this device's rows is finite, by name: bool [b, T, L]."""
+    """Says where what the learner shows of this device's rows is finite, by name: bool [b, T, L]."""
     carry, batch = drawn(spec, hparams, state, arrays, my_rows(spec), state.carry.rows)
 
     def finite(leaf):

@@ -1,4 +1,4 @@
-"""Random numbers of a run: streams under one seed, and a key for each row."""
+"""Makes the random numbers of a run: streams under one seed, and a key for each row."""
 
 import jax
 import jax.numpy as jnp
@@ -9,18 +9,19 @@ INIT, TRAIN, LENGTHS, HELD_OUT, TEST, NOISE = range(6)  # streams of random numb
 
 
 def stream(seed, name: int) -> Array:
-    """The PRNG key of one stream (INIT, TRAIN, LENGTHS, HELD_OUT, TEST, NOISE) under a seed."""
+    """Returns the PRNG key of one stream (INIT, TRAIN, LENGTHS, HELD_OUT, TEST, NOISE) under a seed."""
     return jax.random.fold_in(jax.random.key(seed), name)
 
 
 def row_keys(key: Array, numbers, rows: Array) -> Array:
-    """A PRNG key for each row, [b]: of (number, row). numbers: int [], one for all rows, or [b]."""
+    """Makes a PRNG key for each row, [b]: of (number, row). numbers: int [], one for all rows, or [b]."""
     of_row = lambda number, row: jax.random.fold_in(jax.random.fold_in(key, number), row)
     return jax.vmap(of_row, in_axes=(0 if jnp.ndim(numbers) else None, 0))(numbers, rows)
 
 
 def shuffled(key: Array, index: Array, size: int) -> Array:
-    """Where a permutation of range(size), which follows from the key, takes an index: int32 [].
+    """Returns the place, int32 [], to which a random permutation of range(size) takes an index. The key
+    decides the permutation.
 
     Each place is computed by itself, so that an epoch of a large data set needs no sorted array of its rows:
     a Feistel network permutes the numbers below a power of 4, and what lands at `size` or above is sent on.
@@ -40,7 +41,7 @@ def shuffled(key: Array, index: Array, size: int) -> Array:
 
 
 def _mixed(x: Array) -> Array:
-    """A hash of uint32: the finaliser of MurmurHash3 (Appleby, public domain)."""
+    """Hashes uint32: the finaliser of MurmurHash3 (Appleby, public domain)."""
     x = (x ^ x >> 16) * jnp.uint32(0x85EBCA6B)
     x = (x ^ x >> 13) * jnp.uint32(0xC2B2AE35)
     return x ^ x >> 16

@@ -1,4 +1,5 @@
-"""Local updates: each device trains a replica of its own, and every so often their parameters are averaged.
+"""Makes local updates: each device trains a replica of its own, and every so often their parameters are
+averaged.
 
     k times, on replica r's share of the batch:  theta_r <- theta_r - optimizer_r(gradient)
     then, of all R:  d = theta - mean_r theta_r;  theta <- theta - outer(d);  theta_r <- theta
@@ -30,7 +31,8 @@ Array = jax.Array
 
 
 def round_of(spec: Spec, hparams: HParams, arrays, state: TrainState) -> tuple[TrainState, dict[str, Array]]:
-    """`spec.sync_every` local updates and their average, as each device does it -> metrics of each, [k].
+    """Makes `spec.sync_every` local updates and their average, as each device does it -> (state, metrics of
+    each, [k]).
 
     Metrics are those of the whole batch, each row seen by its own replica; grad_norm is a mean over replicas.
     What is shared is held during the round. Where a number was not finite on any replica, the whole round is
@@ -52,17 +54,18 @@ def round_of(spec: Spec, hparams: HParams, arrays, state: TrainState) -> tuple[T
 
 
 def summed(tally: Any) -> Any:
-    """Its leaves, summed over the first axis."""
+    """Sums the leaves of a tally over their first axis."""
     return jax.tree.map(lambda leaf: leaf.sum(0), tally)
 
 
 def _replica(state: TrainState) -> TrainState:
-    """This device's own state at the start of a round."""
+    """Returns this device's own state at the start of a round."""
     return state._replace(opt_state=jax.tree.map(lambda leaf: leaf[0], state.opt_state.inner))
 
 
 def _update(spec: Spec, hparams: HParams, arrays, replica: TrainState):
-    """One update of a replica, whose rows are its own -> (its state, (terms, tally, gradient's norm))."""
+    """Makes one update of a replica, whose rows are its own -> (its state, (terms, tally, gradient's
+    norm))."""
     found, rows = sums(spec, hparams, replica, arrays, lambda counts: counts)
     new, norm = learn(spec, hparams, replica, found, Carry(rows, replica.carry.shared))
     terms = {name: (jnp.asarray(weight), *rest) for name, (weight, *rest) in found.terms.items()}
@@ -70,7 +73,8 @@ def _update(spec: Spec, hparams: HParams, arrays, replica: TrainState):
 
 
 def _joined(spec: Spec, hparams: HParams, state: TrainState, replica: TrainState, params: Any, ok: Array):
-    """The state behind a round, from this replica and the average `params`; `state` where it is not ok."""
+    """Returns the state behind a round, from this replica and the average `params`; `state` where it is not
+    ok."""
     inner = jax.tree.map(lambda leaf: leaf[None], replica.opt_state)
     back = jax.tree.map(jnp.subtract, state.params, params)
     changes, momentum = outer(hparams).update(back, state.opt_state.outer, state.params)
@@ -80,7 +84,8 @@ def _joined(spec: Spec, hparams: HParams, state: TrainState, replica: TrainState
 
 
 def diagnose(spec: Spec, hparams: HParams, arrays, state: TrainState) -> Finite:
-    """What was finite in the first bad update of the round that `state` is frozen before, on each device.
+    """Says what was finite in the first bad update of the round that `state` is frozen before, on each
+    device.
 
     It goes through the round again: each replica stops before its first bad update.
     """

@@ -1,4 +1,4 @@
-"""Many runs of one architecture side by side in one program.
+"""Trains many runs of one architecture side by side in one program.
 
 Members share a `Spec` and differ in `HParams` alone, the seed among them. All that is theirs has a leading
 axis [M]: split over devices, so that each member lies on one of them, and within a device taken all at once
@@ -35,7 +35,7 @@ def member_updates(
     at_once: bool = False,
     arrays: Any = None,
 ) -> tuple[TrainState, dict[str, Array]]:
-    """`updates` of each member that is active: (states [M], metrics [M, count]).
+    """Makes `updates` of each member that is active -> (states [M], metrics [M, count]).
 
     active: bool [M]; the others keep their state, have metrics of zeros, and cost nothing where members are
     taken one after another. devices: of this host, which must divide M. arrays: the same for all members.
@@ -57,7 +57,7 @@ def member_evaluate(
     at_once: bool = False,
     arrays: Any = None,
 ) -> dict[str, Array]:
-    """`evaluate` of the parameters of each member that is active, on the same rows: metrics [M].
+    """Does as `evaluate`, for the parameters of each member that is active, on the same rows -> metrics [M].
 
     Those of the others are zeros. devices, at_once, arrays: as of `member_updates`. Raises: ValueError.
     """
@@ -70,7 +70,7 @@ def member_evaluate(
 def member_probe(
     spec: Spec, hparams: HParams, states: TrainState, active: Array, devices=1, at_once=False, arrays=None
 ) -> dict[str, Any]:
-    """`probe` of each member that is active, leaves [M, ...]; those of the others are zeros.
+    """Does as `probe`, for each member that is active: leaves [M, ...]; those of the others are zeros.
 
     devices, at_once, arrays: as of `member_updates`. Raises: ValueError.
     """
@@ -81,7 +81,8 @@ def member_probe(
 
 
 def member_sharding(devices: int) -> NamedSharding:
-    """Of arrays [M, ...] over the first devices of this host. Raises: ValueError where it has fewer."""
+    """Returns the sharding of arrays [M, ...] over the first devices of this host. Raises: ValueError where
+    it has fewer."""
     return NamedSharding(_mesh(devices), PartitionSpec(AXIS))
 
 
@@ -93,7 +94,8 @@ def _mesh(devices: int) -> Mesh:
 
 
 def _each(spec: Spec, one: Callable, keep: Callable, devices: int, at_once: bool) -> Callable:
-    """(arrays, active [M], *arguments [M]) -> what `one` says of each active member, `keep` of each other."""
+    """Makes a function (arrays, active [M], *arguments [M]) -> what `one` returns for each active member,
+    `keep` for each other."""
     if spec.devices != 1:
         raise ValueError(f"spec.devices={spec.devices}: a member lies on one device; it must be 1.")
 

@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules by name."""
+"""Makes optimizers and learning-rate schedules by name."""
 
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,8 @@ OPTIMIZERS = {
 
 
 def optimizer(spec: "Spec", hparams: "HParams") -> optax.GradientTransformation:
-    """The learner's own; or else clipping by global norm, then the spec's optimizer under its schedule."""
+    """Returns the learner's own; or else clipping by global norm, then the spec's optimizer under its
+    schedule."""
     if own := spec.learner.optimizer(hparams):
         return own
 
@@ -36,12 +37,13 @@ def optimizer(spec: "Spec", hparams: "HParams") -> optax.GradientTransformation:
 
 
 def outer(hparams: "HParams") -> optax.GradientTransformation:
-    """Of the average of local updates: SGD with Nesterov's momentum on what the average is away from."""
+    """Makes the outer optimizer of local updates: SGD with Nesterov's momentum, on the difference d between
+    the parameters and the replicas' average."""
     return optax.sgd(hparams.outer_lr, momentum=hparams.outer_momentum, nesterov=True)
 
 
 def schedule(spec: "Spec", count):
-    """The fraction of the peak rate at an update: linear warm-up, then the named fall."""
+    """Returns the fraction of the peak rate at an update: linear warm-up, then the named fall."""
     rise = jnp.minimum(1.0, (count + 1) / max(1, spec.warmup)) if spec.warmup else 1.0
     done = jnp.clip((count - spec.warmup) / max(1, spec.updates - spec.warmup), 0.0, 1.0)
     falls = {"constant": 0.0, "linear": done, "cosine": 0.5 * (1 - jnp.cos(jnp.pi * done))}

@@ -1,4 +1,4 @@
-"""A task's sequences of any length, through a model piece by piece."""
+"""Takes a task's sequences of any length through a model, piece by piece."""
 
 import dataclasses
 
@@ -13,23 +13,23 @@ Array = jax.Array
 
 @dataclasses.dataclass(frozen=True)
 class Pieces(Streamed):
-    """Those of a `Supervised`, free-running and without noise."""
+    """Streams the sequences of a `Supervised`, free-running and without noise."""
 
     def draw(self, arrays, key: Array, rows: Array, length: Array, steps: int) -> Batch:
-        """Fresh sequences, [B, steps, ...]."""
+        """Draws fresh sequences, [B, steps, ...]."""
         one = lambda row: self.learner.task.sample(jax.random.fold_in(key, row), 1, length, steps)
         return jax.tree.map(lambda leaf: leaf[:, 0], jax.vmap(one)(rows))
 
     def start(self, params, shared, size: int):
-        """The model's carry before the first step of `size` sequences."""
+        """Returns the model's carry before the first step of `size` sequences."""
         return self.learner.model.start(params, (size,))
 
     def measure(self, params, carry, piece: Batch):
-        """(the task's tally, the model's carry behind) of a piece [B, C, ...]."""
+        """Measures a piece [B, C, ...] -> (the task's tally, the model's carry behind it)."""
         xs, valid = (jnp.swapaxes(leaf, 0, 1) for leaf in (piece.inputs, piece.valid))
         carry, ys = self.learner.model.chunk_depths(params, carry, xs, valid, None, None)
         return self.learner.task.tally(jnp.swapaxes(ys[:, -1], 0, 1), self.learner.counted(piece)), carry
 
     def baseline(self, length: int) -> dict[str, float]:
-        """The task's metrics for the best guess without the inputs, at this length."""
+        """Returns the task's metrics for the best guess without the inputs, at this length."""
         return self.learner.task.baseline(length)

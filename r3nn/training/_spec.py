@@ -1,4 +1,4 @@
-"""What a training run is: the static half, and the numbers that can be swept."""
+"""Says what a training run is: the static half, and the numbers that can be swept."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from r3nn.training.learner import Learner
 
 
 class HParams(NamedTuple):
-    """Traced scalars: float32, the seed uint32."""
+    """Holds traced scalars: float32, the seed uint32."""
 
     seed: Any = 0
     lr: Any = 1e-3  # learning rate, at the schedule's peak
@@ -28,7 +28,7 @@ class HParams(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Spec(Value):
-    """All that is static about a training run.
+    """Holds all that is static about a training run.
 
     learner: what is trained. batch: rows per update. updates: how many at most. optimizer: by name, or a
     function (rate, hparams) -> optax transformation. schedule: by name; it rises over `warmup` updates and
@@ -70,5 +70,5 @@ class Spec(Value):
         check_choice("schedule", self.schedule, SCHEDULES)
 
     def hparams(self, **scalars) -> HParams:
-        """HParams with the learner's own defaults."""
+        """Makes `HParams` with the learner's own defaults."""
         return HParams(own=self.learner.own)._replace(**scalars)

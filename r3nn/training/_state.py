@@ -1,4 +1,4 @@
-"""What a run carries from update to update, and where it lies on several devices."""
+"""Defines what a run carries from update to update, and where it lies on several devices."""
 
 from typing import Any, NamedTuple
 
@@ -14,14 +14,15 @@ Array = jax.Array
 
 
 class Local(NamedTuple):
-    """The optimizers' states where each device trains a replica of its own (`Spec.sync_every` above 1)."""
+    """Holds the optimizers' states where each device trains a replica of its own (`Spec.sync_every` above
+    1)."""
 
     inner: Any  # of each replica, [devices, ...]
     outer: Any  # of the average
 
 
 class TrainState(NamedTuple):
-    """What a run carries from update to update, and what a checkpoint holds."""
+    """Holds what a run carries from update to update, and what a checkpoint saves."""
 
     params: Any
     opt_state: Any  # the optimizer's, or `Local`
@@ -31,7 +32,7 @@ class TrainState(NamedTuple):
 
 
 def start(spec: Spec, hparams: HParams, params) -> TrainState:
-    """The state before the first update."""
+    """Returns the state before the first update."""
     opt_state = optimizer(spec, hparams).init(params)
     if spec.sync_every > 1:
         each = lambda leaf: jnp.broadcast_to(leaf, (spec.devices, *jnp.shape(leaf)))
@@ -41,12 +42,13 @@ def start(spec: Spec, hparams: HParams, params) -> TrainState:
 
 
 def placed(spec: Spec, shapes: TrainState) -> TrainState:
-    """Shapes of a state with the shardings that it has on `spec.devices` devices."""
+    """Gives shapes of a state the shardings that it has on `spec.devices` devices."""
     return devices.placed(spec.devices, shapes, specs(spec))
 
 
 def specs(spec: Spec) -> TrainState:
-    """PartitionSpecs of a state, a prefix tree: what rows or replicas have is split, the rest everywhere."""
+    """Returns PartitionSpecs of a state, a prefix tree: what rows or replicas have is split, the rest
+    everywhere."""
     opt_state = Local(devices.ROWS, devices.SAME) if spec.sync_every > 1 else devices.SAME
     carry = Carry(devices.ROWS, devices.SAME)
     return TrainState(devices.SAME, opt_state, devices.SAME, carry, devices.SAME)

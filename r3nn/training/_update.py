@@ -1,4 +1,4 @@
-"""One update, and many in one call."""
+"""Makes one update, and many in one call."""
 
 import dataclasses
 from functools import partial
@@ -20,7 +20,7 @@ Array = jax.Array
 
 
 def _update(spec: Spec, hparams: HParams, arrays, state: TrainState) -> tuple[TrainState, dict[str, Array]]:
-    """`update`, as each device does it."""
+    """Makes one update, as each device does it."""
     found, rows = gradients(spec, hparams, state, arrays)
     new, norm = learn(spec, hparams, state, found, Carry(rows, state.carry.shared))
     shared = spec.learner.after(hparams.own, state.carry.shared, new.params, local.summed(found.tally))
@@ -29,7 +29,7 @@ def _update(spec: Spec, hparams: HParams, arrays, state: TrainState) -> tuple[Tr
 
 
 def _over(spec: Spec, function):
-    """A function (hparams, arrays, state) -> (state, metrics) on all devices."""
+    """Runs a function (hparams, arrays, state) -> (state, metrics) on all devices."""
     placed = specs(spec)
     return devices.over(spec.devices, function, (devices.SAME, devices.SAME, placed), (placed, devices.SAME))
 
@@ -37,7 +37,8 @@ def _over(spec: Spec, function):
 def update(
     spec: Spec, hparams: HParams, state: TrainState, arrays=None
 ) -> tuple[TrainState, dict[str, Array]]:
-    """One update; from the first non-finite loss or gradient on, none: `ok` is False and `step` names it.
+    """Makes one update; from the first non-finite loss or gradient on, none: `ok` is False and `step` names
+    it.
 
     arrays: the learner's finite data, `spec.learner.arrays()`. Where nothing counts (a piece of truncated
     backpropagation may have no step that does), the carry goes on and `step` too, but the optimizer does not
@@ -51,7 +52,7 @@ def update(
 
 
 def updates(spec: Spec, hparams: HParams, state: TrainState, count: int, arrays=None):
-    """`count` updates in one scan -> (state, metrics of each, [count]).
+    """Makes `count` updates in one scan -> (state, metrics of each, [count]).
 
     Raises: ValueError where `count` is no multiple of `Spec.sync_every`.
     """
@@ -68,7 +69,8 @@ def updates(spec: Spec, hparams: HParams, state: TrainState, count: int, arrays=
 
 
 def probe(spec: Spec, hparams: HParams, state: TrainState, arrays=None) -> dict[str, Any]:
-    """What each of the learner's probes says of the update that `state` stands before; it is not made.
+    """Computes what each of the learner's probes says of the next update, the one that `state` stands before;
+    does not make it.
 
     The gradients are taken over the devices, the batch is whole; where each device trains a replica of its
     own, the optimizer is the first one's.
@@ -90,7 +92,8 @@ def probe(spec: Spec, hparams: HParams, state: TrainState, arrays=None) -> dict[
 
 
 def diagnose(spec: Spec, hparams: HParams, state: TrainState, arrays=None) -> Finite:
-    """What was finite in the update that `state` is frozen before: its batch follows from (seed, step)."""
+    """Says what was finite in the update that `state` is frozen before: its batch follows from (seed,
+    step)."""
     ins, outs = (devices.SAME, devices.SAME, specs(spec)), Finite(devices.ROWS, devices.SAME, devices.SAME)
     one = local.diagnose if spec.sync_every > 1 else _diagnose
     return devices.over(spec.devices, partial(one, spec), ins, outs)(hparams, arrays, state)

@@ -1,4 +1,4 @@
-"""What is trained: a `Learner`, and what it carries from update to update.
+"""Defines what is trained: a `Learner`, and what it carries from update to update.
 
 The update (`r3nn.training.update`) knows no task. It draws a learner's batch, takes the gradient of its loss,
 adds up over the devices, and moves the parameters. Everything else is the learner's: what the data are, what
@@ -23,7 +23,7 @@ Term = tuple[Any, Array, Array]
 
 
 class Carry(NamedTuple):
-    """What a learner carries from update to update; either may be ()."""
+    """Holds what a learner carries from update to update; either may be ()."""
 
     rows: Any = ()  # leaves [b, ...], one entry a row: split over the devices
     shared: Any = ()  # the same on every device
@@ -31,9 +31,9 @@ class Carry(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Learner(Value):
-    """What is trained, as a frozen, hashable value of pure functions: paths and sizes are its fields, arrays
-    are not. A subclass is a frozen dataclass, and gives `metric`, `higher_is_better`, `init`, `draw`, `loss`,
-    `measure` and `metrics`; the rest have defaults.
+    """A learner is what is trained, as a frozen, hashable value of pure functions: paths and sizes are its
+    fields, arrays are not. A subclass is a frozen dataclass, and gives `metric`, `higher_is_better`, `init`,
+    `draw`, `loss`, `measure` and `metrics`; the rest have defaults.
 
     The objective is, over the names of its terms, the sum of weight * sum / count, where sums and counts are
     those of all rows on all devices.
@@ -47,16 +47,17 @@ class Learner(Value):
     higher_is_better: ClassVar[bool]
 
     def init(self, key: Array) -> Any:
-        """Fresh parameters, a tree of arrays."""
+        """Draws fresh parameters, a tree of arrays."""
         raise NotImplementedError(f"{type(self).__name__}.init")
 
     def start(self, params: Any, seed: Array, rows: Array) -> Carry:
-        """What is carried before the first update. seed: uint32 []. rows: int32 [b], numbers of the rows."""
+        """Returns what is carried before the first update. seed: uint32 []. rows: int32 [b], numbers of the
+        rows."""
         return Carry()
 
     def draw(self, split: Split, seed: Array, at: Array, rows: Array, carry: Carry, arrays: Any) -> Any:
-        """The batch of these rows, a tree of leaves [b, ...]. All that is random is in it, as arrays or as
-        keys.
+        """Draws the batch of these rows, a tree of leaves [b, ...]. All that is random is in it, as arrays or
+        as keys.
 
         A row's entry follows from (split, seed, at, row) and what is carried for it, not from the other rows:
         so any number of devices draws the same data.
@@ -65,63 +66,67 @@ class Learner(Value):
         raise NotImplementedError(f"{type(self).__name__}.draw")
 
     def loss(self, own: Any, params: Any, carry: Carry, batch: Any) -> tuple[dict[str, Term], Any, Any]:
-        """(terms, tally, carry.rows behind) of these rows. own: traced, as `own`. tally: leaves [b, ...]."""
+        """Computes (terms, tally, carry.rows behind the batch) of these rows. own: traced, as `own`. tally:
+        leaves [b, ...]."""
         raise NotImplementedError(f"{type(self).__name__}.loss")
 
     def measure(self, params: Any, carry: Carry, batch: Any) -> tuple[Any, Any]:
-        """(tally, carry.rows behind), free-running and without noise: of held-out and test data."""
+        """Measures held-out and test data, free-running and without noise -> (tally, carry.rows behind
+        them)."""
         raise NotImplementedError(f"{type(self).__name__}.measure")
 
     def metrics(self, tally: Any) -> dict[str, Array]:
-        """Floating scalars by name, from a tally of leaves [N, ...] of any N rows."""
+        """Computes floating scalars by name, from a tally of leaves [N, ...] of any N rows."""
         raise NotImplementedError(f"{type(self).__name__}.metrics")
 
     def arrays(self) -> Any:
-        """Finite data, a tree of NumPy arrays: read once on the host of each process, an operand of the
-        programs (no constant in them), the same on all devices. None: the data are drawn.
-        """
+        """Returns finite data, a tree of NumPy arrays: read once on the host of each process, an operand of
+        the programs (no constant in them), the same on all devices. None: the data are drawn."""
         return None
 
     def size(self, split: Split) -> int | None:
-        """Rows of a finite split, each measured once; None: as many as are asked for."""
+        """Counts the rows of a finite split, each measured once; None: as many as are asked for."""
         return None
 
     def baseline(self) -> dict[str, float]:
-        """By metric, what the best guess gets that does not see the inputs; {} where none is known."""
+        """Returns, by metric, what the best guess gets that does not see the inputs; {} where none is
+        known."""
         return {}
 
     @property
     def width(self) -> int | None:
-        """Numbers of a row's state at a time step, by which a CPU's cores are given out; None: all are."""
+        """Counts the numbers of a row's state at a time step, by which a CPU's cores are given out; None: all
+        are."""
         return None
 
     def after(self, own: Any, shared: Any, params: Any, sums: Any) -> Any:
-        """`Carry.shared` behind an update that led to `params`; sums: the tally, summed over all rows."""
+        """Returns `Carry.shared` behind an update that led to `params`; sums: the tally, summed over all
+        rows."""
         return shared
 
     def judged(self, shared: Any, metrics: dict[str, Any]) -> Any:
-        """`Carry.shared` behind an evaluation on held-out data, before its checkpoint is saved."""
+        """Returns `Carry.shared` behind an evaluation on held-out data, before its checkpoint is saved."""
         return shared
 
     @property
     def judges(self) -> bool:
-        """Whether `judged` changes anything."""
+        """Says whether `judged` changes anything."""
         return type(self).judged is not Learner.judged
 
     def streamed(self) -> "Streamed | None":
-        """Its sequences of any length, in pieces: what `experiments/evaluate.py --lengths` measures. None:
-        there are none.
-        """
+        """Returns the learner's sequences of any length, in pieces, which `experiments/evaluate.py --lengths`
+        measures. None: there are none."""
         return None
 
     def look(self, params: Any, carry: Carry, batch: Any) -> dict[str, Array]:
-        """What is searched for numbers that are not finite, by name: [b, T] or [b, T, L, ...]."""
+        """Returns, by name, the arrays that are searched for numbers that are not finite: [b, T] or [b, T, L,
+        ...]."""
         return {}
 
     @property
     def probes(self) -> tuple[tuple[str, Callable], ...]:
-        """(name, function) of what is to be looked at after every `log_every` updates, by a second program:
-        the one that trains stays as it is, and nothing of it feeds back.
+        """Lists (name, function) of what is to be looked at after every `log_every` updates, by a second
+        program: the one that trains stays as it is, and nothing of it feeds back.
 
         function(params, grads, changes, batch, tally) -> a tree of scalars, of the update that comes next;
         changes: what the optimizer would add to the parameters. batch, tally: of all rows, leaves [B, ...].
@@ -129,13 +134,14 @@ class Learner(Value):
         return ()
 
     def optimizer(self, hparams: Any) -> Any:
-        """An optax transformation in place of the one that is configured; None: that one."""
+        """Returns an optax transformation in place of the one that is configured; None: that one."""
         return None
 
 
 @dataclasses.dataclass(frozen=True)
 class Streamed(Value):
-    """Sequences of any length for what a learner has trained, taken piece by piece with the state carried.
+    """Draws sequences of any length for what a learner has trained, taken piece by piece with the state
+    carried.
 
     A frozen, hashable value of pure functions, as a learner is. It is no learner of a length: what is static
     makes programs of its own, and a draw makes a whole batch. Here a length is a traced number and a piece is
@@ -150,8 +156,8 @@ class Streamed(Value):
     min_length: int = 1
 
     def draw(self, arrays: Any, key: Array, rows: Array, length: Array, steps: int) -> Any:
-        """Sequences number `rows`, int32 [B], of a length, int32 []: a tree of leaves [B, steps, ...], which
-        an evaluation cuts into pieces [B, C, ...].
+        """Draws sequences number `rows`, int32 [B], of a length, int32 []: a tree of leaves [B, steps, ...],
+        which an evaluation cuts into pieces [B, C, ...].
 
         A sequence follows from key, its number and the length alone; nothing counts from `length` on.
         arrays: those of `Learner.arrays`.
@@ -159,13 +165,14 @@ class Streamed(Value):
         raise NotImplementedError(f"{type(self).__name__}.draw")
 
     def start(self, params: Any, shared: Any, size: int) -> Any:
-        """What is carried before the first piece of `size` sequences. shared: `Carry.shared` of the run."""
+        """Returns what is carried before the first piece of `size` sequences. shared: `Carry.shared` of the
+        run."""
         raise NotImplementedError(f"{type(self).__name__}.start")
 
     def measure(self, params: Any, carry: Any, piece: Any) -> tuple[Any, Any]:
-        """(tally of leaves [B, ...], what is then carried) of a piece; tallies of pieces add up."""
+        """Measures a piece -> (tally of leaves [B, ...], what is then carried); tallies of pieces add up."""
         raise NotImplementedError(f"{type(self).__name__}.measure")
 
     def baseline(self, length: int) -> dict[str, float]:
-        """As `Learner.baseline`, at this length."""
+        """Does as `Learner.baseline`, at this length."""
         return {}

@@ -1,4 +1,4 @@
-"""The learner that trains a model on a task: whole sequences, or truncated backpropagation through time.
+"""Trains a model on a task, as a learner: on whole sequences, or by truncated backpropagation through time.
 
 Row b of the batch is a stream of sequences, number 0, 1, ...; what number n holds follows from (seed, n, b)
 alone. Whole sequences: update n takes number n of every row. Truncated backpropagation: an update takes the
@@ -27,37 +27,37 @@ Array = jax.Array
 
 
 class Trainable(Protocol):
-    """What `Supervised` trains: `r3nn.model.Model`, or anything with these methods.
+    """What `Supervised` trains is `r3nn.model.Model`, or anything with these methods.
 
     A true attribute `noisy`: training also passes key=, a `Noise` of keys [B]. predict="last" or "mean":
     predictions [1, L, B, O] come for the sequence, or what there is of it so far, as one.
     """
 
     def init(self, key: Array) -> Any:
-        """Fresh parameters, a tree of arrays, drawn with a PRNG key."""
+        """Draws fresh parameters, a tree of arrays, with a PRNG key."""
 
     def start(self, params, batch_shape: tuple[int, ...]):
-        """The carry before the first step."""
+        """Returns the carry before the first step."""
 
     def chunk_depths(self, params, carry, xs, mask=None, reset=None, targets=None):
-        """(carry, predictions at every depth [T, L, B, O])."""
+        """Runs further steps, time-major -> (carry, predictions at every depth [T, L, B, O])."""
 
 
 class Own(NamedTuple):
-    """Traced scalars of `Supervised`."""
+    """Holds traced scalars of `Supervised`."""
 
     depth_weight: Any = 1.0  # of each shallower depth's loss, where the deepest's weighs 1
 
 
 class Position(NamedTuple):
-    """Where the rows stand in their streams."""
+    """Says where the rows stand in their streams."""
 
     sequence: Array  # int32 [b], the number of the sequence
     done: Array  # int32 [b], steps of it that updates have taken
 
 
 class Piece(NamedTuple):
-    """What an update takes of each row."""
+    """Holds what an update takes of each row."""
 
     batch: Batch  # [b, T, ...], or [b, K, ...] of truncated backpropagation
     fresh: Array | None = None  # bool [b], the rows at the start of a sequence; None: all of them
@@ -67,7 +67,7 @@ class Piece(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Supervised(Learner):
-    """A model on a task.
+    """Trains a model on a task.
 
     model: what is trained. task: what on. length: T, steps of a sequence. min_length: above 0, lengths are
     drawn uniformly from min_length .. length, those of all `batch` rows at once. tbptt: above 0, steps of an
@@ -92,41 +92,41 @@ class Supervised(Learner):
 
     @property
     def metric(self) -> str:
-        """The task's headline metric, by name."""
+        """Names the task's headline metric."""
         return self.task.metric
 
     @property
     def higher_is_better(self) -> bool:
-        """Whether more of the task's metric is better."""
+        """Says whether more of the task's metric is better."""
         return self.task.higher_is_better
 
     @property
     def shortest(self) -> int:
-        """The least length that is drawn."""
+        """Returns the least length that is drawn."""
         return self.min_length or self.length
 
     @property
     def piece(self) -> int:
-        """K, the steps of one update at most."""
+        """Returns K, the steps of one update at most."""
         return min(self.tbptt or self.length, self.length)
 
     def init(self, key: Array):
-        """The model's fresh parameters."""
+        """Draws the model's fresh parameters."""
         return self.model.init(key)
 
     @property
     def width(self) -> int | None:
-        """H of the model, where it says so."""
+        """Returns H of the model, where it says so."""
         return getattr(self.model, "hidden_size", None)
 
     def baseline(self) -> dict[str, float]:
-        """The task's, at this length."""
+        """Returns the task's baseline, at this length."""
         return self.task.baseline(self.length)
 
     # What is carried: under truncated backpropagation alone, positions and the model's carry.
 
     def start(self, params, seed, rows: Array) -> Carry:
-        """Nothing, or every row at the start of its first sequence."""
+        """Puts every row at the start of its first sequence; whole sequences carry nothing."""
         if not self.tbptt:
             return Carry()
         zeros = jnp.zeros(len(rows), jnp.int32)
@@ -135,17 +135,17 @@ class Supervised(Learner):
         )
 
     def _batch_axes(self, params) -> Any:
-        """The batch axis of each leaf of the model's carry: the one that grows with the batch."""
+        """Finds the batch axis of each leaf of the model's carry: the one that grows with the batch."""
         shapes = lambda size: jax.eval_shape(lambda params: self.model.start(params, (size,)), params)
         axis = lambda two, three: next(i for i, n in enumerate(two.shape) if n != three.shape[i])
         return jax.tree.map(axis, shapes(2), shapes(3))
 
     def _rows_first(self, params, body):
-        """The model's carry with its batch axis in front, as `Carry.rows` has it."""
+        """Moves the batch axis of the model's carry to the front, where `Carry.rows` has it."""
         return jax.tree.map(lambda axis, leaf: jnp.moveaxis(leaf, axis, 0), self._batch_axes(params), body)
 
     def _begin(self, params, carry: Carry, piece: Piece):
-        """The model's carry before a piece: the initial state, or what the piece before left."""
+        """Returns the model's carry before a piece: the initial state, or what the piece before left."""
         body = self.model.start(params, (len(piece.batch.valid),))
         if piece.fresh is None:
             return body
@@ -159,7 +159,7 @@ class Supervised(Learner):
     # Data.
 
     def draw(self, split, seed, at, rows: Array, carry: Carry, arrays) -> Piece:
-        """The rows' next pieces in training; elsewhere whole sequences, all of the full length."""
+        """Draws the rows' next pieces in training; elsewhere whole sequences, all of the full length."""
         if split != "train":
             key = stream(seed, {"held_out": HELD_OUT, "test": TEST}[split])
             keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows)
@@ -174,7 +174,8 @@ class Supervised(Learner):
         return Piece(batch, position.done == 0, Noise(keys, position.done) if noisy else None, behind)
 
     def batch_at(self, seed, numbers, rows: Array) -> Batch:
-        """Whole sequences [b, T, ...], of each row the one of its number: a function of (seed, number, row).
+        """Draws whole sequences [b, T, ...], of each row the one of its number: a function of (seed, number,
+        row).
 
         numbers: int [], one for all rows, such as the updates completed; or [b].
         """
@@ -192,7 +193,7 @@ class Supervised(Learner):
         return jax.vmap(of_row, in_axes=(0 if jnp.ndim(numbers) else None, 0))(numbers, rows)
 
     def piece_at(self, seed, at: Position, rows: Array) -> tuple[Batch, Position]:
-        """The next piece [b, K, ...] of each row's sequence, and where the rows then stand.
+        """Draws the next piece [b, K, ...] of each row's sequence -> (it, where the rows then stand).
 
         Draws the sequences whole, [b, T, ...], and cuts: time and memory for b x T steps.
         """
@@ -211,7 +212,7 @@ class Supervised(Learner):
     # Loss and metrics.
 
     def run(self, params, carry: Carry, piece: Piece, teacher_forcing: bool = False):
-        """(the model's carry behind, predictions [L, b, T, O]) of a piece."""
+        """Runs the model on a piece -> (its carry behind the piece, predictions [L, b, T, O])."""
         batch, body = piece.batch, self._begin(params, carry, piece)
         xs, targets, valid = (jnp.swapaxes(leaf, 0, 1) for leaf in (batch.inputs, batch.targets, batch.valid))
         padded = self.shortest < self.length or self.length % self.piece > 0
@@ -222,11 +223,12 @@ class Supervised(Learner):
         return body, jnp.transpose(ys, (1, 2, 0, 3))
 
     def predictions(self, params, batch: Batch, teacher_forcing: bool = False) -> Array:
-        """Predictions at every depth, [L, b, T, O], from the start of each sequence, without noise."""
+        """Predicts at every depth, [L, b, T, O], from the start of each sequence, without noise."""
         return self.run(params, Carry(), Piece(batch), teacher_forcing)[1]
 
     def counted(self, batch: Batch) -> Batch:
-        """The steps that predictions are judged by: all, or each sequence's last, where there is but one.
+        """Marks the steps that predictions are judged by: all, or each sequence's last, where there is but
+        one.
 
         Of a piece, that is its last valid step, which counts where the sequence ends with it: for tasks that
         count their last step alone. A mean is then that of the whole sequence, its gradient the last piece's.
@@ -234,7 +236,7 @@ class Supervised(Learner):
         return batch if getattr(self.model, "predict", "every") == "every" else last_step(batch)
 
     def loss(self, own: Own, params, carry: Carry, piece: Piece):
-        """One term: the deepest prediction's loss and, weighted, that of every other depth.
+        """Computes one term: the deepest prediction's loss and, weighted, that of every other depth.
 
         own: a subclass's may be without a depth_weight, which is 1 then.
         """
@@ -247,26 +249,26 @@ class Supervised(Learner):
         return {"loss": (1.0, summed, deepest.count.sum())}, deepest, rows
 
     def measure(self, params, carry: Carry, piece: Piece):
-        """The tally of the deepest predictions, free-running."""
+        """Tallies the deepest predictions, free-running."""
         _, ys = self.run(params, carry, piece)
         return self.task.tally(ys[-1], self.counted(piece.batch)), carry.rows
 
     def metrics(self, tally) -> dict[str, Array]:
-        """The task's metrics, floating scalars by name, of a tally of leaves [N]."""
+        """Computes the task's metrics, floating scalars by name, of a tally of leaves [N]."""
         return self.task.metrics(tally)
 
     def streamed(self) -> Pieces:
-        """The task's sequences of any length that it has."""
+        """Returns the task's sequences, of any length that it has."""
         return Pieces(self, (self.shortest, self.length), self.task.min_length)
 
     def look(self, params, carry: Carry, piece: Piece) -> dict[str, Array]:
-        """The predictions, [b, T, L, O]."""
+        """Returns the predictions, [b, T, L, O]."""
         _, ys = self.run(params, carry, piece, self.teacher_forcing)
         return {"predictions": jnp.transpose(ys, (1, 2, 0, 3))}
 
 
 def last_step(batch: Batch) -> Batch:
-    """Each sequence's last step alone, [b, 1, ...]."""
+    """Takes each sequence's last step alone, [b, 1, ...]."""
     last = batch.valid.sum(axis=1) - 1
 
     def pick(leaf):

@@ -32,7 +32,7 @@ class Weight:
 
     @property
     def mT(self):
-        """The matrix with its last two axes exchanged."""
+        """Returns the matrix with its last two axes exchanged."""
         return dataclasses.replace(self, array=jnp.swapaxes(self.array, -1, -2))
 
     shape = property(lambda self: self.array.shape)
