@@ -1,4 +1,4 @@
-"""Programs that launch and inspect runs. `experiments.load` reads what a run has learned."""
+"""Launches and inspects runs, by its programs. `experiments.load` reads what a run has learned."""
 
 import os
 from typing import Any
@@ -7,7 +7,7 @@ from typing import Any
 def load(
     workdir: str | os.PathLike, step: int | None = None, *, form: str = "pure", allow_code: bool = False
 ) -> tuple[Any, Any, Any]:
-    """(model, params, config) of a run, from a verified checkpoint.
+    """Reads (model, params, config) of a run, from a verified checkpoint.
 
         model, params, config = experiments.load("runs/quickstart")
         carry = model.start(params, (B,))

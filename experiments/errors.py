@@ -1,4 +1,4 @@
-"""How a program ends when it does not finish: one sentence on stderr, and an exit status.
+"""Says how a program ends when it does not finish: one sentence on stderr, and an exit status.
 
     0    finished (or there was nothing left to do)
     1    an unforeseen error, with its traceback; another process has gone; no run of a sweep succeeded
@@ -24,13 +24,13 @@ _leaving = threading.Lock()
 
 
 class Ending(Exception):
-    """An end that one sentence explains."""
+    """Ends a program; one sentence explains why."""
 
     status = 1
 
 
 class BadInput(Ending, ValueError):
-    """A field, a file or a folder that cannot be used; the sentence says what is allowed."""
+    """A field, a file or a folder cannot be used; the sentence says what is allowed."""
 
     status = 2
 

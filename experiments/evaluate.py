@@ -1,4 +1,4 @@
-"""The metrics of what was learned at lengths far beyond the training length, from a run's checkpoint.
+"""Measures what was learned at lengths far beyond the training length, from a run's checkpoint.
 
     scripts/run experiments/evaluate.py --workdir=runs/quickstart --lengths=64,128,256,512,1024
     scripts/run experiments/evaluate.py --workdir=runs/waves --generate=500
@@ -45,7 +45,7 @@ from r3nn._lookup import check_int
 
 
 class CommandLine(NamedTuple):
-    """What was asked for."""
+    """Holds what the command line asks for."""
 
     workdir: str
     lengths: list[int]
@@ -56,7 +56,7 @@ class CommandLine(NamedTuple):
 
 
 def parse(argv: list[str]) -> CommandLine:
-    """--workdir=DIR --lengths=64,128 and what --help names. Raises: BadInput, in one sentence."""
+    """Reads --workdir=DIR --lengths=64,128 and what --help names. Raises: BadInput, in one sentence."""
     values = flags.FlagValues()
     integer = functools.partial(flags.DEFINE_integer, flag_values=values)
     flags.DEFINE_string("workdir", None, "the folder of a run of experiments/train.py", flag_values=values)
@@ -150,7 +150,7 @@ def _at_lengths(place: Workdir, learned: Learned, subject: Subject, asked: Comma
 
 
 def _subject(learned: Learned, asked: CommandLine) -> Subject:
-    """What is measured. Raises: BadInput where the learner has no sequences of these lengths."""
+    """Makes what is measured. Raises: BadInput where the learner has no sequences of these lengths."""
     streamed = learned.experiment.learner.streamed()
     if streamed is None:
         raise BadInput(
@@ -164,13 +164,13 @@ def _subject(learned: Learned, asked: CommandLine) -> Subject:
 
 
 def _name(learned: Learned) -> str:
-    """What was learned, in a word."""
+    """Says in a word what was learned."""
     config = learned.experiment.config
     return config.task.name if config.learner.name == OURS else os.path.basename(config.learner.name)
 
 
 def _about(learned: Learned, argv: list[str]) -> dict[str, Any]:
-    """What any report says."""
+    """Collects what any report says: of the run and of this command."""
     learner = learned.experiment.learner
     return {
         "task": _name(learned),
@@ -203,7 +203,7 @@ def _check_lengths(subject: Subject, asked: CommandLine) -> None:
 
 
 def _rows(learned: Learned, subject: Subject, asked: CommandLine):
-    """(length, {metric: Estimate}) of each length, printed as it comes."""
+    """Yields (length, {metric: Estimate}) of each length, printed as it comes."""
     trained, sequences = trained_at(*subject.streamed.trained), asked.options.sequences
     print(
         f"{_name(learned)}, {asked.workdir} after update {learned.step}, trained at {trained} steps: "
@@ -218,7 +218,8 @@ def _rows(learned: Learned, subject: Subject, asked: CommandLine):
 
 
 def _leave(place: Workdir, name: str, report: dict[str, Any], figure: Figure | None) -> None:
-    """The report and its figure, each whole or not at all, and where they are. Raises: NotSaved."""
+    """Writes the report and its figure, each whole or not at all, and says where they are. Raises:
+    NotSaved."""
     picture, numbers = (place.path / f"{name}.{kind}" for kind in ("png", "json"))
     if figure:
         plots.save(figure, picture)

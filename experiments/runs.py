@@ -34,7 +34,7 @@ PARTS = {"checkpoints", "tensorboard", "profile"}  # of a run's folder, which ho
 
 
 class Run(NamedTuple):
-    """What a folder says of its run."""
+    """Holds what a folder says of its run."""
 
     path: Path
     fields: dict[str, Any]  # of its config
@@ -74,7 +74,7 @@ def _main(argv: list[str]) -> None:
 
 
 def gathered(tops: list[Path]) -> tuple[list[Run], dict[Path, str]]:
-    """(the runs at or below these folders, in order; why others are unreadable). Raises: BadInput."""
+    """Finds (the runs at or below these folders, in order; why others are unreadable). Raises: BadInput."""
     runs, unreadable = {}, {}
     for top in tops:
         if not top.is_dir():
@@ -96,7 +96,7 @@ def gathered(tops: list[Path]) -> tuple[list[Run], dict[Path, str]]:
 
 
 def read(path: Path) -> Run:
-    """The run of a folder. Raises: BadInput, NotRead.
+    """Reads the run of a folder. Raises: BadInput, NotRead.
 
     Whether one that has not finished is stopped or under way, its folder does not say.
     """
@@ -120,7 +120,8 @@ def read(path: Path) -> Run:
 
 
 def _headline(config: ConfigDict, result: dict[str, Any], lines: list[dict[str, Any]]) -> tuple[str, bool]:
-    """(the metric, whether higher is better): as the result says, or else the task, if it is one of ours.
+    """Returns (the metric, whether higher is better): as the result says, or else the task, if it is one of
+    ours.
 
     Of a learner or task in a file, whose code is not run, the first metric that was measured.
     """
@@ -135,13 +136,13 @@ def _headline(config: ConfigDict, result: dict[str, Any], lines: list[dict[str, 
 
 
 def points(lines: list[dict[str, Any]], kind: str, name: str) -> list[tuple[float, float]]:
-    """(update, value) of the lines of a kind that have a finite number of this name."""
+    """Returns (update, value) of the lines of a kind that have a finite number of this name."""
     pairs = [(number(line["update"]), number(line.get(name))) for line in lines if line["kind"] == kind]
     return [pair for pair in pairs if not any(map(math.isnan, pair))]
 
 
 def number(value: Any) -> float:
-    """What JSON gave, NaN where it is no finite number."""
+    """Converts what JSON gave; NaN where it is no finite number."""
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300:
         return float(value)
     return math.nan
@@ -151,25 +152,25 @@ def number(value: Any) -> float:
 
 
 def differing(runs: list[Run]) -> list[str]:
-    """The fields in which configs differ, in their order."""
+    """Lists the fields in which configs differ, in their order."""
     names = dict.fromkeys(name for run in runs for name in run.fields)
     return [name for name in names if len({json.dumps(run.fields.get(name)) for run in runs}) > 1]
 
 
 def values_of(run: Run, columns: list[str]) -> list[str]:
-    """Its own values of these fields, "" for one that it has not."""
+    """Lists a run's own values of these fields, "" for one that it has not."""
     short = lambda value: f"{value:.6g}" if isinstance(value, float) else f"{value}"
     return [f"{name}={short(run.fields[name])}" if name in run.fields else "" for name in columns]
 
 
 def table(rows: list[list[str]]) -> list[str]:
-    """Rows of cells as lines, in columns."""
+    """Writes rows of cells as lines, in columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def printable(text: str) -> str:
-    """Without what would steer a terminal: a folder may be anybody's."""
+    """Removes what would steer a terminal: a folder may be anybody's."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 

@@ -51,7 +51,8 @@ def work() -> int:
 
 
 def parse(argv: list[str]) -> CommandLine:
-    """--config=FILE[:VARIANT] --workdir=DIR and what --help names. Raises: BadInput, in one sentence."""
+    """Reads --config=FILE[:VARIANT] --workdir=DIR and what --help names. Raises: BadInput, in one
+    sentence."""
     values = _flags()
     try:
         rest = values(argv, known_only=True)[1:]

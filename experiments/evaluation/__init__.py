@@ -1,1 +1,1 @@
-"""What was learned, measured: long sequences in chunks, intervals, and free-running generation."""
+"""Measures what was learned: long sequences in chunks, intervals, and free-running generation."""

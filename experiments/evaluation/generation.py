@@ -1,4 +1,4 @@
-"""Free-running generation: a model goes on by itself behind prompts of test data, each output its next input.
+"""Generates freely: a model goes on by itself behind prompts of test data, each output its next input.
 
 That makes sense where a task continues its sequences: where each target is the input of the next step. No
 task has to say so: the sizes must fit (of ids, as many classes as ids; of values, O = D), and the data must.
@@ -25,19 +25,20 @@ NOT = "--generate: the run's task does not continue its sequences: "
 
 
 class Prompts(NamedTuple):
-    """Test sequences of T steps, as NumPy arrays."""
+    """Holds test sequences of T steps, as NumPy arrays."""
 
     inputs: np.ndarray  # [B, T, D], or ids [B, T]
     lengths: np.ndarray  # int [B], steps of the prompts
     true: np.ndarray | None  # what follows in truth, [B, N, D] or [B, N]; None where the task ends there
 
     def last(self, row: int, steps: int) -> np.ndarray:
-        """The last steps of a prompt, so many at most."""
+        """Returns the last steps of a prompt, so many at most."""
         return self.inputs[row, : self.lengths[row]][-steps:]
 
 
 def prompts(learned: Learned, count: int, seed: int) -> Prompts:
-    """Of the trained length, with the `count` steps behind them where the task's sequences are so long.
+    """Draws prompts of the trained length, with the `count` steps behind them where the task's sequences are
+    so long.
 
     Raises: BadInput where nothing can go on.
     """
@@ -73,7 +74,7 @@ def _check_sizes(task: Task) -> None:
 
 @partial(jax.jit, static_argnums=(0, 5))
 def free(model, params, inputs, lengths, key, count: int):
-    """What follows the prompts, [B, count, ...]. Classes are drawn by the key from softmax(y)."""
+    """Generates what follows the prompts, [B, count, ...]. Classes are drawn by the key from softmax(y)."""
     xs, rows = jnp.swapaxes(inputs, 0, 1), jnp.arange(len(inputs))
     before = jnp.arange(len(xs))[:, None] < lengths - 1  # generation begins with the last step of a prompt
     carry, _ = model.chunk(params, model.start(params, rows.shape), xs, before)
@@ -81,7 +82,8 @@ def free(model, params, inputs, lengths, key, count: int):
 
 
 def run(learned: Learned, given: Prompts, count: int, seed: int) -> tuple[dict[str, Any], Figure | None]:
-    """(what was generated, for JSON; of values also a figure). Prints the ids, or the error of the values."""
+    """Returns (what was generated, for JSON; of values also a figure), and prints the ids, or the error of
+    the values."""
     task, model = learned.experiment.learner.task, learned.experiment.learner.model
     key = training.stream(seed, training.NOISE)
     found = np.asarray(free(model, learned.params, given.inputs, given.lengths, key, count))
@@ -101,12 +103,12 @@ def run(learned: Learned, given: Prompts, count: int, seed: int) -> tuple[dict[s
 
 
 def _listed(numbers: np.ndarray):
-    """For JSON, which has no NaN."""
+    """Converts numbers for JSON, which has no NaN."""
     return np.where(np.isfinite(numbers), numbers, None).tolist()
 
 
 def _figure(given: Prompts, found: np.ndarray) -> Figure:
-    """A panel for each sequence: the end of its prompt, then the true signal and the free run."""
+    """Draws a panel for each sequence: the end of its prompt, then the true signal and the free run."""
     figure, panels = plots.axes(SEQUENCES, width=5.0, height=3.4)
     for row, ax in enumerate(panels):
         known, end = given.last(row, found.shape[1]), given.lengths[row]

@@ -1,4 +1,4 @@
-"""What a sample of sequences says about a metric: its value, and a 95% interval."""
+"""Estimates a metric from a sample of sequences: its value, and a 95% interval."""
 
 import functools
 import math
@@ -11,7 +11,7 @@ from r3nn.training import Learner, Streamed
 
 
 class Estimate(NamedTuple):
-    """A metric over sequences, its 95% interval, and what the best guess without the inputs gets."""
+    """Holds a metric over sequences, its 95% interval, and what the best guess without the inputs gets."""
 
     value: float
     low: float
@@ -20,7 +20,8 @@ class Estimate(NamedTuple):
 
 
 def estimates(streamed: Streamed, tally, length: int) -> dict[str, Estimate]:
-    """The metrics of a tally [N], the headline first, each with its 95% interval over the N sequences."""
+    """Estimates the metrics of a tally [N], the headline first, each with its 95% interval over the N
+    sequences."""
     learner = streamed.learner
     values, each = _metrics(learner, tally)
     trivial = streamed.baseline(length)
@@ -37,13 +38,13 @@ def estimates(streamed: Streamed, tally, length: int) -> dict[str, Estimate]:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _metrics(learner: Learner, tally):
-    """The metrics of all sequences together, and those of each alone, [N]."""
+    """Returns the metrics of all sequences together, and those of each alone, [N]."""
     alone = lambda row: learner.metrics(jax.tree.map(lambda leaf: leaf[None], row))
     return learner.metrics(tally), jax.vmap(alone)(tally)
 
 
 def interval(name: str, value: float, each: np.ndarray) -> tuple[float, float]:
-    """95% interval of a mean over sequences, from each sequence's own value [N].
+    """Computes the 95% interval of a mean over sequences, from each sequence's own value [N].
 
     Fractions (accuracies): Wilson's for N trials. The steps of one sequence hang together, so they are no
     trials of their own; for a fraction of steps this errs to the wide side. Others: normal.
@@ -55,7 +56,7 @@ def interval(name: str, value: float, each: np.ndarray) -> tuple[float, float]:
 
 
 def wilson(fraction: float, trials: int, z: float = 1.96) -> tuple[float, float]:
-    """The score interval of a fraction. Source: Wilson 1927."""
+    """Computes the score interval of a fraction. Source: Wilson 1927."""
     middle = fraction + z * z / (2 * trials)
     margin = z * math.sqrt(max(0.0, fraction * (1 - fraction)) / trials + (z / (2 * trials)) ** 2)
     scale = 1 + z * z / trials

@@ -1,4 +1,4 @@
-"""Metrics over sequences of any length, taken chunk by chunk."""
+"""Measures sequences of any length, taken chunk by chunk."""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from r3nn import training
 
 
 class Options(NamedTuple):
-    """How much to evaluate, and in what pieces."""
+    """Says how much to evaluate, and in what pieces."""
 
     sequences: int = 1024  # N, of each length
     batch: int = 128  # sequences at a time; the numbers do not depend on it
@@ -26,7 +26,7 @@ add = jax.jit(lambda tally, other: jax.tree.map(jnp.add, tally, other))
 
 
 class Subject(NamedTuple):
-    """What is measured at several lengths: learned parameters, and the sequences they are tried on."""
+    """Holds what is measured at several lengths: learned parameters, and the sequences they are tried on."""
 
     streamed: training.Streamed
     params: Any
@@ -35,7 +35,8 @@ class Subject(NamedTuple):
 
 
 def measure(subject: Subject, length: int, longest: int, options: Options) -> dict[str, Estimate]:
-    """Every metric of the learner over N sequences of one length. longest: the greatest length to come."""
+    """Computes every metric of the learner over N sequences of one length. longest: the greatest length to
+    come."""
     key = jax.random.fold_in(training.stream(options.seed, training.TEST), length)
     steps = room(length, longest, options.chunk)
     tallies = []
@@ -48,7 +49,7 @@ def measure(subject: Subject, length: int, longest: int, options: Options) -> di
 
 
 def stream(subject: Subject, data: Any, length: int, chunk: int):
-    """The tally [B] of sequences [B, T, ...], T whole chunks, taken chunk by chunk up to their length."""
+    """Tallies sequences [B, T, ...], T whole chunks, chunk by chunk up to their length -> leaves [B]."""
     streamed, params, shared, _ = subject
     carry, tally = start(streamed, params, shared, len(jax.tree.leaves(data)[0])), None
     for first in range(0, length, chunk):
@@ -59,7 +60,7 @@ def stream(subject: Subject, data: Any, length: int, chunk: int):
 
 
 def room(length: int, longest: int, chunk: int) -> int:
-    """Steps to draw for a length: whole chunks, and few different numbers of them.
+    """Counts the steps to draw for a length: whole chunks, and few different numbers of them.
 
     Every number is a program to compile (random numbers take long to); every step too many is wasted.
     """
@@ -70,7 +71,8 @@ def room(length: int, longest: int, chunk: int) -> int:
 
 
 def bytes_drawn(subject: Subject, steps: int) -> int:
-    """To draw so many steps: for the data, and, as measured, up to twice as much on the way."""
+    """Counts the bytes that drawing so many steps takes: the data, and, as measured, up to twice as much on
+    the way."""
     few = subject.streamed.min_length
     one = lambda key: subject.streamed.draw(subject.arrays, key, jnp.arange(1), jnp.int32(few), few)
     drawn = jax.eval_shape(one, jax.random.key(0))

@@ -1,4 +1,4 @@
-"""Estimates at several lengths as lines of a table, and as JSON."""
+"""Writes estimates at several lengths as lines of a table, and as JSON."""
 
 import math
 
@@ -6,14 +6,14 @@ from experiments.evaluation.intervals import Estimate
 
 
 def heading(row: dict[str, Estimate]) -> str:
-    """The names of the columns: of the length, and of each metric, the headline first."""
+    """Names the columns: the length, and each metric, the headline first."""
     headline, *others = row
     words = [f"{'length':>8}", f"{headline:>18}", f"{'95% interval':>22}", f"{'trivial':>10}"]
     return "  ".join(words + [f"{name:>{max(len(name), 8)}}" for name in others])
 
 
 def line(length: int, row: dict[str, Estimate]) -> str:
-    """The estimates at one length, under the heading."""
+    """Writes the estimates at one length, under the heading."""
     headline, *others = row.values()
     within = f"{headline.low:.4g} to {headline.high:.4g}"
     words = [f"{length:8}", f"{headline.value:18.4g}", f"{within:>22}", f"{headline.baseline:10.4g}"]
@@ -22,5 +22,5 @@ def line(length: int, row: dict[str, Estimate]) -> str:
 
 
 def as_json(estimate: Estimate) -> dict[str, float | None]:
-    """For JSON, which has no NaN."""
+    """Converts an estimate for JSON, which has no NaN."""
     return {name: x if math.isfinite(x) else None for name, x in estimate._asdict().items()}

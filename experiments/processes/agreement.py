@@ -1,4 +1,4 @@
-"""Small collectives of the processes of a run: broadcast, gather and barrier, by JAX's key-value store.
+"""Runs small collectives of the processes of a run: broadcast, gather and barrier, by JAX's key-value store.
 
 All processes come to the same collectives in the same order, so a running number names each of them.
 """
@@ -74,14 +74,15 @@ def barrier() -> None:
 
 
 class Agreed:
-    """The signals of all processes: what one of them receives, all of them read at the same update."""
+    """Joins the signals of all processes: what one of them receives, all of them read at the same update."""
 
     def __init__(self, signals: Any):
         self._signals, self._received = signals, None
 
     @property
     def received(self) -> Any:
-        """The largest signal that any process received, None if none did; a collective: all must read it."""
+        """Returns the largest signal that any process received, None if none did; a collective: all must read
+        it."""
         if self._received is None and several():
             own = np.int32(self._signals.received or 0)
             largest = int(multihost_utils.process_allgather(own).max())

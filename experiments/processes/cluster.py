@@ -1,4 +1,4 @@
-"""Which processes train a run together: by flags, or as a launcher says in the environment."""
+"""Says which processes train a run together: by flags, or as a launcher says in the environment."""
 
 import dataclasses
 import os
@@ -16,7 +16,8 @@ LAUNCHERS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "TPU_WORKER_HOSTNAM
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """The processes of a run. None: what JAX finds out from the environment (SLURM, Open MPI, TPU pods)."""
+    """Names the processes of a run. None: what JAX finds out from the environment (SLURM, Open MPI, TPU
+    pods)."""
 
     coordinator: str | None = None  # HOST:PORT, where process 0 listens
     processes: int | None = None

@@ -1,4 +1,4 @@
-"""How the processes of a run end together, whatever each is doing."""
+"""Ends the processes of a run together, whatever each is doing."""
 
 import contextlib
 import json
@@ -31,7 +31,7 @@ def lost() -> None:
 
 
 def end(reason: Ending) -> None:
-    """Called before this process ends with a sentence: tells the others, or waits until process 0 says it."""
+    """Tells the others, before this process ends with a sentence, or waits until process 0 says the same."""
     if not first():
         threading.Event().wait(PATIENCE)  # as soon as process 0 ends, `follow` ends this one
     _part(reason.status, str(reason))

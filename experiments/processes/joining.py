@@ -1,4 +1,4 @@
-"""How the processes of a run find each other, and leave."""
+"""Lets the processes of a run find each other, and leave."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Which of the processes of a run this one is, and what JAX knows of the others."""
+"""Says which of the processes of a run this one is, and what JAX knows of the others."""
 
 from typing import Any
 

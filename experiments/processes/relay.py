@@ -1,4 +1,4 @@
-"""The way of a process to the coordinator, on which the end of process 0 is heard before JAX hears of it.
+"""Relays a process's bytes to the coordinator, and so hears of the end of process 0 before JAX does.
 
 JAX aborts its process, with a stack of C++, as soon as its connection to the coordinator breaks, and takes no
 Python function to call instead. So its client connects to a socket here, and its bytes are passed on; where

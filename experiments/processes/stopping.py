@@ -1,4 +1,4 @@
-"""How a process that may be one of several of a run takes SIGINT and SIGTERM."""
+"""Takes SIGINT and SIGTERM in a process that may be one of several of a run."""
 
 import functools
 

@@ -1,1 +1,1 @@
-"""Training: the one loop, the devices and the screen, the result; one run, or many side by side."""
+"""Trains: the one loop, the devices and the screen, the result; one run, or many side by side."""

@@ -1,4 +1,4 @@
-"""Over how many devices, of this host or of all processes, a run splits its batch."""
+"""Decides over how many devices, of this host or of all processes, a run splits its batch."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ SHARE = 512
 
 
 def choose(config: ConfigDict, width: int | None, recorded: int = 0) -> int:
-    """The number of devices, of those that `make_all` made. width: `Learner.width`.
+    """Chooses the number of devices, of those that `make_all` made. width: `Learner.width`.
 
     config.devices; or else `recorded`, that of the run so far, where there are so many; or else the largest
     divisor of the batch that is not above these: of a CPU, the cores that this process may use, as long as
@@ -51,7 +51,8 @@ def _of(processes: int) -> str:
 
 
 def make_all(wanted: int = 0) -> int:
-    """Those of this host, of a CPU one for each core that this process may use -> how many they are.
+    """Makes the devices of this host, of a CPU one for each core that this process may use -> how many they
+    are.
 
     Called before any array exists; a process whose backend has started keeps the devices that it has.
     Processes of one host share its cores, unless more are wanted of all.
@@ -65,7 +66,7 @@ def make_all(wanted: int = 0) -> int:
 
 
 def divisor(batch: int, most: int) -> int:
-    """The largest divisor of the batch that is not above `most`."""
+    """Returns the largest divisor of the batch that is not above `most`."""
     return next(n for n in range(min(batch, most), 0, -1) if batch % n == 0)
 
 
@@ -80,5 +81,5 @@ def describe(count: int) -> str:
 
 
 def _cores() -> int:
-    """That this process may use."""
+    """Counts the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Where numbers stopped being finite, in words."""
+"""Says in words where numbers stopped being finite."""
 
 import jax
 import numpy as np
@@ -12,7 +12,8 @@ _diagnose = jax.jit(training.diagnose, static_argnums=0)
 
 
 def blame(experiment: Experiment, state: training.TrainState, arrays) -> str:
-    """The update that `state` is frozen before, and where in it: its batch follows from (seed, step)."""
+    """Names the update that `state` is frozen before, and the place in it: its batch follows from (seed,
+    step)."""
     finite = exchange.gathered(_diagnose(experiment.spec, experiment.hparams, state, arrays))
     return (
         f"update {int(finite.step) + 1}: the loss or a gradient is not finite: "

@@ -1,4 +1,4 @@
-"""What a run would cost, measured without creating anything."""
+"""Measures what a run would cost, without creating anything."""
 
 import dataclasses
 import functools
@@ -39,13 +39,13 @@ def dry_run(config: ConfigDict) -> None:
 
 
 def _count(experiment: Experiment) -> int:
-    """UPDATES, or the next multiple of what comes at a time."""
+    """Returns UPDATES, or the next multiple of the updates that come at a time."""
     every = experiment.spec.sync_every
     return -(-UPDATES // every) * every
 
 
 def _seconds_per_update(experiment: Experiment, state, arrays, program) -> float:
-    """The least of three: what else the machine does only adds."""
+    """Takes the least of three measurements: what else the machine does only adds."""
     times = []
     for _ in range(3):
         began = time.perf_counter()

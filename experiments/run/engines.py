@@ -1,4 +1,4 @@
-"""The states of runs on the devices, and the programs that move and measure them.
+"""Holds the states of runs on the devices, and the programs that move and measure them.
 
 An engine holds the state of each member, a run, by its number. The loop (`loop`) sees no more of it than
 
@@ -47,7 +47,8 @@ _compiled: dict[Any, Callable] = {}
 
 
 def begin(experiment: Experiment) -> training.TrainState:
-    """The state before the first update, computed on one device: the same bits on any number of them."""
+    """Returns the state before the first update, computed on one device: the same bits on any number of
+    them."""
     state = _start(experiment.spec, experiment.hparams)
     if experiment.source is not None:
         state = state._replace(params=experiment.source)
@@ -58,7 +59,7 @@ def begin(experiment: Experiment) -> training.TrainState:
 
 
 def placed_arrays(experiment: Experiment, sharding: jax.sharding.Sharding) -> Any:
-    """The learner's finite data on the devices of a sharding, which has them whole on each."""
+    """Puts the learner's finite data on the devices of a sharding, whole on each."""
 
     def place(array):
         array = np.asarray(array, jax.dtypes.canonicalize_dtype(array.dtype))
@@ -68,9 +69,8 @@ def placed_arrays(experiment: Experiment, sharding: jax.sharding.Sharding) -> An
 
 
 class Alone:
-    """One run, on its config's devices, which may be those of several processes. Its state is donated to each
-    call of the device.
-    """
+    """Trains one run, on its config's devices, which may be those of several processes. Its state is donated
+    to each call of the device."""
 
     copies = False
 
@@ -81,34 +81,34 @@ class Alone:
         self._programs: dict[Any, Callable] = {}
 
     def compile(self, count: int) -> None:
-        """The programs of `count` updates, and of an evaluation."""
+        """Compiles the programs of `count` updates, and of an evaluation."""
         self._program(count)
         self._evaluator("held_out")
 
     def advance(self, members: Sequence[int], count: int) -> Waiting:
-        """`count` updates of the run."""
+        """Makes `count` updates of the run."""
         self._state, metrics = self._program(count)(self._experiment.hparams, self._state, self.arrays)
         (member,) = members
         return lambda: {member: (jax.device_get(metrics), bool(self._state.ok))}
 
     def measure(self, members: Sequence[int], split: training.Split, states=None) -> dict[int, Numbers]:
-        """The learner's metrics on the rows of a split, which are the same ones for every seed."""
+        """Computes the learner's metrics on the rows of a split, which are the same ones for every seed."""
         (member,) = members
         state = self._state if states is None else states[member]
         numbers = self._evaluator(split)(state.params, state.carry.shared, self.arrays)
         return {member: {name: float(value) for name, value in numbers.items()}}
 
     def probe(self, members: Sequence[int]) -> dict[int, Numbers]:
-        """What the learner's probes say."""
+        """Computes what the learner's probes say of the next update."""
         found = _probe(self._experiment.spec, self._experiment.hparams, self._state, self.arrays)
         return dict.fromkeys(members, _numbers(found))
 
     def state(self, member: int) -> training.TrainState:
-        """The run's, until the next `advance`."""
+        """Returns the run's state, which holds until the next `advance`."""
         return self._state
 
     def put(self, member: int, state: training.TrainState) -> None:
-        """Goes on from this state."""
+        """Puts a state on the devices; the run goes on from it."""
         self._state = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), state, self._state)
 
     def trace(self, count: int, folder: Path) -> None:
@@ -121,14 +121,14 @@ class Alone:
             jax.block_until_ready(updates(self.arrays))
 
     def _program(self, count: int) -> Callable:
-        """(hparams, state, arrays) -> (state, metrics of each update)."""
+        """Compiles (hparams, state, arrays) -> (state, metrics of each update)."""
         if count not in self._programs:
             arguments = (self._experiment.hparams, self._state, count, self.arrays)
             self._programs[count] = _updates.lower(self._experiment.spec, *arguments).compile()
         return self._programs[count]
 
     def _evaluator(self, split: training.Split) -> Callable:
-        """(params, shared, arrays) -> metrics."""
+        """Compiles (params, shared, arrays) -> metrics."""
         if split not in self._programs:
             arguments = (self._state.params, self._state.carry.shared)
             sizes = (self._experiment.config.train.eval_batch, split)
@@ -138,7 +138,7 @@ class Alone:
 
 
 class SideBySide:
-    """Many runs of one architecture, each on one of the devices of this host.
+    """Trains many runs of one architecture, each on one of the devices of this host.
 
     Every device has as many lanes; those that are left over repeat a member and are never active.
     """
@@ -161,12 +161,12 @@ class SideBySide:
         self.arrays = placed_arrays(self._first, everywhere)
 
     def compile(self, count: int) -> None:
-        """The programs of `count` updates, and of an evaluation."""
+        """Compiles the programs of `count` updates, and of an evaluation."""
         self._program(count)
         self._evaluator("held_out")
 
     def advance(self, members: Sequence[int], count: int) -> Waiting:
-        """`count` updates of these members."""
+        """Makes `count` updates of these members."""
         self._balance(members)
         program = self._program(count)
         self._states, metrics = program(self._hparams, self._states, self._active(members), self.arrays)
@@ -184,7 +184,7 @@ class SideBySide:
         split: training.Split,
         states: dict[int, training.TrainState] | None = None,
     ) -> dict[int, Numbers]:
-        """By member, the learner's metrics on the rows of a split."""
+        """Computes, by member, the learner's metrics on the rows of a split."""
         measured = self._states.params, self._states.carry.shared
         if states is not None:
             some = states[members[0]]
@@ -194,30 +194,30 @@ class SideBySide:
         return {m: {name: float(x) for name, x in self._of(m, numbers).items()} for m in members}
 
     def probe(self, members: Sequence[int]) -> dict[int, Numbers]:
-        """By member, what its learner's probes say."""
+        """Computes, by member, what its learner's probes say."""
         arguments = (self._hparams, self._states, self._active(members), self.devices, self._at_once)
         found = jax.device_get(_member_probe(self._first.spec, *arguments, self.arrays))
         return {member: _numbers(self._of(member, found)) for member in members}
 
     def state(self, member: int) -> training.TrainState:
-        """A copy of a member's state, on the first device, where a run alone has it."""
+        """Copies a member's state to the first device, where a run alone has it."""
         device, index = divmod(self._order.index(member), self._share)
         part = jax.tree.map(lambda leaf: _shard(leaf, device * self._share), self._states)
         return jax.device_put(_pick(part, index), jax.local_devices()[0])
 
     def put(self, member: int, state: training.TrainState) -> None:
-        """A member goes on from this state."""
+        """Puts a member's state into its lane; the member goes on from it."""
         lane = self._order.index(member)
         put = lambda leaf, new: jax.device_put(leaf.at[lane].set(np.asarray(new)), self._sharding)
         self._states = jax.tree.map(put, self._states, state)
 
     def _of(self, member: int, tree: Any) -> Any:
-        """A member's part of what has a leading axis of lanes."""
+        """Takes a member's part of what has a leading axis of lanes."""
         lane = self._order.index(member)
         return jax.tree.map(lambda leaf: leaf[lane], tree)
 
     def _put(self, trees: Sequence[Any]) -> Any:
-        """A tree for each lane as one, on the devices."""
+        """Stacks a tree for each lane into one, on the devices."""
         whole = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *trees)
         return jax.device_put(whole, self._sharding)
 
@@ -254,7 +254,7 @@ class SideBySide:
         return self._find("evaluate", sizes, lambda: _member_evaluate.lower(self._first.spec, *arguments))
 
     def _find(self, name: str, sizes: Any, lower: Callable) -> Callable:
-        """A compiled program, which is kept until another architecture comes."""
+        """Returns a compiled program, which is kept until another architecture comes."""
         spec = self._first.spec
         if any(other != spec for other, *_ in _compiled):
             _compiled.clear()
@@ -265,15 +265,15 @@ class SideBySide:
 
 
 def _numbers(probes: dict[str, Any]) -> Numbers:
-    """The scalars of trees, by path."""
+    """Returns the scalars of trees, by path."""
     return {name: float(leaf) for name, leaf in flatten(probes).items()}
 
 
 def _cut(order: list[int], share: int) -> list[list[int]]:
-    """The members of each device."""
+    """Divides the order of members into those of each device."""
     return [order[first : first + share] for first in range(0, len(order), share)]
 
 
 def _shard(leaf: jax.Array, first: int) -> jax.Array:
-    """The part of a split array that begins with this lane, on its device."""
+    """Takes the part of a split array that begins with this lane, on its device."""
     return next(part.data for part in leaf.addressable_shards if (part.index[0].start or 0) == first)

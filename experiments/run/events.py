@@ -1,4 +1,4 @@
-"""The numbers of a run as TensorBoard reads them."""
+"""Writes the numbers of a run as TensorBoard reads them."""
 
 import contextlib
 import itertools
@@ -17,7 +17,7 @@ SHOWN = 10.0  # seconds at most until an event that is followed by another one c
 
 
 class Events:
-    """TensorBoard events; those after `step`, left by a killed process, are to be ignored.
+    """Writes TensorBoard events; those after `step`, left by a killed process, are to be ignored.
 
     Written here and now: tensorboardX's own writer does so in a thread, which dies of a full disk, or of a
     clock that is set back, whereupon the run waits for it. TensorBoard takes a folder's files in the order of
@@ -35,7 +35,7 @@ class Events:
             self._write(step=step + 1, session_log=SessionLog(status=SessionLog.START))
 
     def add(self, kind: str, step: int, numbers: dict[str, Any]) -> None:
-        """Numbers of one line of metrics.jsonl, as kind/name."""
+        """Writes the numbers of one line of metrics.jsonl, as kind/name."""
         for name, value in numbers.items():
             if isinstance(value, (int, float)):
                 self._write(step=step, summary=scalar(f"{kind}/{name}", value))
@@ -49,7 +49,7 @@ class Events:
         self._synced = time.monotonic()
 
     def close(self) -> None:
-        """Closes the file."""
+        """Closes the file of events."""
         with contextlib.suppress(OSError):  # `sync` has told of it
             self._writer.close()
 
@@ -59,7 +59,7 @@ class Events:
 
 
 def _new(folder: Path) -> Path:
-    """A file of events behind those that are there, made here: no file and no link had its name."""
+    """Makes a file of events behind those that are there: no file and no link had its name."""
     for number in itertools.count(len(os.listdir(folder))):
         path = folder / f"events.out.tfevents.{number:010}"
         with contextlib.suppress(FileExistsError):

@@ -1,4 +1,4 @@
-"""Which runs train side by side: configs of one program, and how many of them."""
+"""Says which runs train side by side: configs of one program, and how many of them."""
 
 import json
 
@@ -15,19 +15,21 @@ from r3nn import training
 
 
 def alike(config: ConfigDict) -> str:
-    """What all members of one program have in common: configs go together where this is equal."""
+    """Returns what all members of one program have in common: configs go together where this is equal."""
     traced = free(config)
     return json.dumps({k: v for k, v in fields(complete(config)) if k not in traced}, sort_keys=True)
 
 
 def free(config: ConfigDict) -> tuple[str, ...]:
-    """The fields in which members of this config may differ: the traced ones, and the learner's scalars."""
+    """Lists the fields in which members of this config may differ: the traced ones, and the learner's
+    scalars."""
     own = (f"learner.options.{name}" for name in own_names(config))
     return (*(name for name, field in FIELDS.items() if field.traced), *own)
 
 
 def together(config: ConfigDict, devices: int) -> int:
-    """How many members of this config to train side by side on so many devices of this host; 1: `run` it.
+    """Decides how many members of this config to train side by side on so many devices of this host; 1: `run`
+    it.
 
     On a CPU, where the time grows with each of them, enough to share out what a program costs once, and to
     keep every core at work when some end early; elsewhere as many as fill a device, as long as what their
@@ -48,6 +50,6 @@ def together(config: ConfigDict, devices: int) -> int:
 
 
 def alone(config: ConfigDict) -> str:
-    """The field that wants several devices for one run, with its value; "" where none does."""
+    """Names the field that wants several devices for one run, with its value; "" where none does."""
     wanted = {"devices": config.devices, "train.sync_every": config.train.get("sync_every", 1)}
     return next((f"{name}={value}" for name, value in wanted.items() if value > 1), "")

@@ -1,4 +1,4 @@
-"""JAX set up as a config wants it, before any array exists."""
+"""Sets JAX up as a config wants it, before any array exists."""
 
 import os
 import tempfile
@@ -15,7 +15,8 @@ DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
 
 def configure(config: ConfigDict, cache: bool = True) -> None:
-    """Precision of products, deterministic GPUs, and, where `cache` says so, that. Raises: BadInput."""
+    """Sets the precision of products, deterministic GPUs, and, where `cache` says so, the cache. Raises:
+    BadInput."""
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_gpu_deterministic_ops" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {DETERMINISTIC}".strip()
@@ -41,7 +42,8 @@ def use_cache(config: ConfigDict) -> None:
 
 
 def check_cache(config: ConfigDict) -> Path | None:
-    """The cache's folder, not made yet, or None where none is wanted. Raises: BadInput where it cannot be."""
+    """Returns the cache's folder, not made yet, or None where none is wanted. Raises: BadInput where it
+    cannot be."""
     if not config.cache_dir:
         return None
     folder = Path(expanded("config.cache_dir", _auto() if config.cache_dir == "auto" else config.cache_dir))
@@ -61,5 +63,5 @@ def _unusable(folder: Path, reason: str) -> BadInput:
 
 
 def _auto() -> str:
-    """The user's own: a shared one would run programs that others wrote."""
+    """Names the user's own cache: a shared one would run programs that others wrote."""
     return os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "r3nn", "jax")

@@ -1,4 +1,4 @@
-"""The folder of a run in several processes: process 0 has it, the others act as if they had one."""
+"""Shares the folder of a run among several processes: process 0 has it, the others act as if they had one."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -18,7 +18,8 @@ from r3nn.training import TrainState
 
 @contextlib.contextmanager
 def claimed(place: Workdir, config: ConfigDict) -> Iterator[Workdir]:
-    """The folder, claimed by process 0 for all. Raises: BadInput, also where another has another config."""
+    """Claims the folder, in process 0 for all. Raises: BadInput, also where another process has another
+    config."""
     first, *others = agreement.gather_all(named_code.record(config))
     for number, other in enumerate(others, 1):  # each looks at all, so that nothing is made where one differs
         if field := named_code.apart(first, other):
@@ -28,14 +29,15 @@ def claimed(place: Workdir, config: ConfigDict) -> Iterator[Workdir]:
 
 
 def checkpoints(folder: Path, **options: Any) -> "Checkpoints | Together":
-    """Of a run in one process, or in several. options: of `Checkpoints`."""
+    """Opens the checkpoints of a run in one process, or in several. options: of `Checkpoints`."""
     if not membership.several():
         return Checkpoints(folder, **options)
     return Together(Checkpoints(folder, **options) if membership.first() else None)
 
 
 class Together:
-    """`Checkpoints` in several processes, all of which call the same methods: process 0 reads and writes."""
+    """Stands for `Checkpoints` in several processes, all of which call the same methods: process 0 reads and
+    writes."""
 
     def __init__(self, own: Checkpoints | None):
         self._own = own
@@ -46,7 +48,7 @@ class Together:
             self._own.close()
 
     def save(self, state: TrainState, counters: Counters, config: dict[str, Any]) -> None:
-        """As `Checkpoints.save`, of arrays that may be split over processes."""
+        """Saves as `Checkpoints.save` does; the arrays may be split over processes."""
         state = exchange.gathered(state)
         if self._own:
             self._own.save(state, counters, config)
@@ -61,7 +63,7 @@ class Together:
         return self._read(like, lambda here: self._own.read(step, here))
 
     def _read(self, like: TrainState, reading: Callable) -> tuple[TrainState, Counters] | None:
-        """What process 0 reads, with the shardings of `like`. Raises: Damaged."""
+        """Returns what process 0 reads, with the shardings of `like`. Raises: Damaged."""
         state = None
 
         def read() -> dict[str, Any]:

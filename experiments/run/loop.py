@@ -1,4 +1,4 @@
-"""The one loop of training: runs that share an engine train, are judged and saved, and end.
+"""Runs the one loop of training: runs that share an engine train, are judged and saved, and end.
 
 A run is a group of one. It differs from many side by side in its engine, and in that what ends it is raised.
 """
@@ -36,7 +36,7 @@ Ended = Callable[[int, Outcome], None]
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """One run: its config, its folder, the command that repeats it alone, and who watches it.
+    """Describes one run: its config, its folder, the command that repeats it alone, and who watches it.
 
     watch(updates made, held-out metric) is called after each evaluation; it may raise an `Ending`, such as
     Pruned, which ends this member alone.
@@ -49,7 +49,8 @@ class Member:
 
 
 class Loop:
-    """Members 0 .. M-1: the sessions of those that are not through, and the outcomes of the others.
+    """Trains members 0 .. M-1: it holds the sessions of those that are not through, and the outcomes of the
+    others.
 
     What only the host does after a call of the device (saving, drawing) waits in `_later` until the next call
     is under way, where the engine's states outlive that.
@@ -93,7 +94,7 @@ class Loop:
     # The ends of members.
 
     def _attempt(self, number: int, job: Callable[[], Any]) -> Any:
-        """Does what may end a member, which is its outcome then, and no trouble of the others."""
+        """Does a job that may end a member: the `Ending` is then its outcome, and the others go on."""
         try:
             return job()
         except Ending as end:
@@ -110,7 +111,7 @@ class Loop:
             self._ended(number, outcome)
 
     def _part(self, number: int) -> Screen:
-        """The screen of a member, which says its name where there are others."""
+        """Returns the screen of a member, which says its name where there are others."""
         return self._screen if self._alone else Part(self._screen, self._place(number).path.name)
 
     def _place(self, number: int) -> Workdir:
@@ -131,7 +132,7 @@ class Loop:
     # Before the first call of the device.
 
     def _begin(self) -> None:
-        """Claims all folders, has all states on the devices, and the programs compiled."""
+        """Claims all folders, puts all states on the devices, and compiles the programs."""
         states: dict[int, TrainState] = {}
         for number in range(len(self._members)):
             self._attempt(number, partial(self._open, number, states))
@@ -181,7 +182,8 @@ class Loop:
     # Calls of the device.
 
     def _round(self) -> None:
-        """One call for the members with the most updates to make in it, and all that follows from it."""
+        """Makes one call for the members with the most updates to make in it, and all that follows from
+        it."""
         counts = {number: self._sessions[number].next_count for number in self._going()}
         count = max(counts.values())
         going = [number for number, own in counts.items() if own == count]
@@ -198,7 +200,7 @@ class Loop:
         self._conclude()
 
     def _advance(self, going: list[int], count: int) -> None:
-        """`count` updates of these members in one call, and their lines in the logs."""
+        """Makes `count` updates of these members in one call, and writes their lines in the logs."""
         began = time.perf_counter()
         wait = self._engine.advance(going, count)
         self._catch_up()
@@ -239,7 +241,8 @@ class Loop:
         return {number: self._attempt(number, partial(self._hear, number, numbers[number])) for number in due}
 
     def _hear(self, number: int, numbers: dict[str, float]) -> bool:
-        """A member hears of its evaluation, and who watches it. Raises: what that does, once it is saved."""
+        """Tells a member, and who watches it, of its evaluation. Raises: what the watcher raises, once the
+        member is saved."""
         try:
             return self._sessions[number].judged(numbers, self._members[number].watch)
         except Ending:
@@ -250,7 +253,7 @@ class Loop:
         self._sessions[number].save(self._engine.state(number) if state is None else state)
 
     def _wait(self, number: int, job: Callable[[], None]) -> None:
-        """Has this done while the devices are at work again, or at once where that would be too late."""
+        """Does a job while the devices are at work again, or at once where that would be too late."""
         self._later.append((number, job))
         if not self._engine.copies:
             self._catch_up()
@@ -262,7 +265,7 @@ class Loop:
                 self._attempt(number, job)
 
     def _conclude(self) -> None:
-        """Tests the best states of members that are through, and has their results written."""
+        """Tests the best states of members that are through, and writes their results."""
         if len(self._going()) < len(self._sessions):
             self._catch_up()  # the best state may not be saved yet
         tested = {}
@@ -285,14 +288,15 @@ class Loop:
 
 
 def _judged(learner, state: TrainState, numbers: dict[str, float]) -> TrainState:
-    """The state behind an evaluation of these numbers on held-out data, which may change what is shared."""
+    """Returns the state behind an evaluation of these numbers on held-out data, which may change what is
+    shared."""
     place = lambda new, old: jnp.asarray(new, old.dtype)
     shared = jax.tree.map(place, learner.judged(state.carry.shared, numbers), state.carry.shared)
     return state._replace(carry=state.carry._replace(shared=shared))
 
 
 def _other_devices(session: Session) -> str:
-    """A remark where the run began on another number of devices."""
+    """Remarks that the run began on another number of devices, where it did."""
     begun, now = session.place.devices(), session.config.devices
     same = begun in (0, now)
     return "" if same else f" (begun on {begun} devices, now {now}: the same numbers, not the same bits)"

@@ -1,4 +1,4 @@
-"""result.json: what a run came to, and by what it can be repeated."""
+"""Writes result.json: what a run came to, and by what it can be repeated."""
 
 import importlib.metadata
 import platform
@@ -21,7 +21,8 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "ml_c
 def collect(
     experiment: Experiment, counters: Counters, metrics: dict[str, float], tested: int, command: str
 ) -> dict[str, Any]:
-    """All that a table of results needs. metrics: on the test sequences; tested: after which update."""
+    """Collects all that a table of results needs. metrics: on the test sequences; tested: after which
+    update."""
     config, learner = experiment.config, experiment.learner
     baselines = learner.baseline()
     device = jax.devices()[0]
@@ -55,7 +56,7 @@ def collect(
 
 
 def versions() -> dict[str, str]:
-    """Of Python, of the packages that decide the numbers, and of this repository."""
+    """Names the versions of Python, of the packages that decide the numbers, and of this repository."""
     here = Path(__file__).parent
     git = ["git", "-C", here, "describe", "--always", "--dirty", "--abbrev=12"]
     try:

@@ -1,4 +1,4 @@
-"""What a program that tries many configs may ask of runs: is a config good, what measures it, training.
+"""Answers a program that tries many configs: is a config good, what measures it; and trains its runs.
 
 A sweep is handed this module as its `experiments.sweeps.trainer.Trainer`; what is below it does not import.
 """
@@ -49,12 +49,12 @@ __all__ = [
 
 
 def base(config: str, overrides: Iterable[str]) -> ConfigDict:
-    """The config of a file, with --config.FIELD=VALUE. Raises: BadInput."""
+    """Reads the config of a file, with --config.FIELD=VALUE. Raises: BadInput."""
     return command_line.parse(["sweep", f"--config={config}", "--dry_run", *overrides], "").config
 
 
 def takes(words: list[str]) -> bool:
-    """Whether experiments/train.py takes a command line."""
+    """Says whether experiments/train.py takes a command line."""
     try:
         complete(command_line.parse(words, "").config)
     except BadInput:
@@ -63,12 +63,12 @@ def takes(words: list[str]) -> bool:
 
 
 def with_values(config: Mapping[str, Any], values: Mapping[str, Any]) -> ConfigDict:
-    """`config` with some fields set. Raises: BadInput for a name or type that is no config's."""
+    """Sets some fields of `config`. Raises: BadInput for a name or type that is no config's."""
     return merge(ConfigDict(nested({**dict(fields(ConfigDict(config))), **values})))
 
 
 def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
-    """The first field, of those that change results, in which two configs differ."""
+    """Returns the first field, of those that change results, in which two configs differ."""
     return first_difference(*(merge(ConfigDict(config)) for config in (one, other)))
 
 
@@ -76,17 +76,18 @@ def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
 
 
 def build(config: ConfigDict) -> Experiment:
-    """What a config of a command line describes, which names the files. Raises: BadInput."""
+    """Builds what a config of a command line describes, which names the files. Raises: BadInput."""
     return assembly.build(config, allow_code=True)
 
 
 def free(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The fields that no compiled program depends on."""
+    """Lists the fields that no compiled program depends on."""
     return grouping.free(ConfigDict(config))
 
 
 def measured(config: ConfigDict, allow_code: bool) -> tuple[float | None, float | None]:
-    """(the metric of trivial predictions, where that is known; the metric at which training stops, if any).
+    """Returns (the metric of trivial predictions, where that is known; the metric at which training stops, if
+    any).
 
     allow_code: whether the file that a task is in may be run. Raises: BadInput.
     """
@@ -105,5 +106,5 @@ def run_members(members: Sequence[dict[str, Any]], ended: Ended | None = None) -
 
 
 def in_use(workdir: Path) -> bool:
-    """Whether a process trains there."""
+    """Says whether a process trains in a work folder."""
     return (workdir / LOCK).exists() and not unlocked(workdir / LOCK)

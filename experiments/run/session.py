@@ -1,4 +1,5 @@
-"""A run in progress: its counters, and the files that it writes. The state of its training is an engine's."""
+"""Keeps a run in progress: its counters, and the files that it writes. The state of its training is an
+engine's."""
 
 import contextlib
 import dataclasses
@@ -27,7 +28,7 @@ EvaluationCallback = Callable[[int, float], None]  # (updates made, held-out met
 
 @dataclasses.dataclass
 class Session:
-    """What the loop knows of a run; `opened` makes one."""
+    """Holds what the loop knows of a run; `opened` makes one."""
 
     experiment: Experiment
     place: Workdir
@@ -40,12 +41,12 @@ class Session:
 
     @property
     def config(self) -> ConfigDict:
-        """The whole, checked config of this run."""
+        """Returns the whole, checked config of this run."""
         return self.experiment.config
 
     @property
     def done(self) -> bool:
-        """Whether all updates are made, the target is reached, or patience is at its end."""
+        """Says whether all updates are made, the target is reached, or patience is at its end."""
         patience, counters = self.config.train.patience, self.counters
         return (
             counters.reached or counters.step >= self.config.train.updates or 0 < patience <= counters.stale
@@ -53,22 +54,22 @@ class Session:
 
     @property
     def next_count(self) -> int:
-        """Updates of the next call of the device."""
+        """Counts the updates of the next call of the device."""
         return min(self.config.train.log_every, self.config.train.updates - self.counters.step)
 
     def due(self, every: int, count: int) -> bool:
-        """Whether the last `count` updates passed a multiple of `every`, or are the last of all."""
+        """Says whether the last `count` updates passed a multiple of `every`, or are the last of all."""
         return self.done or _passed(every, self.counters.step - count, self.counters.step)
 
     def trained(self, count: int, metrics: dict[str, Any]) -> float:
-        """`count` more updates, of these metrics [count], and their line in the log -> the mean loss."""
+        """Counts `count` more updates, of these metrics [count], and logs their line -> the mean loss."""
         self.counters.step += count
         means = mean(metrics)
         self.record("train", means)
         return means["loss"]
 
     def judged(self, numbers: dict[str, float], watch: EvaluationCallback | None) -> bool:
-        """These held-out metrics, and their line in the log -> whether they are the best so far.
+        """Logs the line of these held-out metrics -> whether they are the best so far.
 
         Raises: what `watch` raises.
         """
@@ -87,14 +88,14 @@ class Session:
         return better
 
     def record(self, kind: str, numbers: dict[str, float]) -> None:
-        """A line of metrics.jsonl, and the same as events."""
+        """Writes a line of metrics.jsonl, and the same as events."""
         numbers = {**numbers, "seconds": round(self.counters.seconds, 3)}
         known = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
         self.log.add({"kind": kind, "update": self.counters.step, **known})
         self.events.add(kind, self.counters.step, numbers)
 
     def save(self, state: TrainState) -> None:
-        """A checkpoint of now, unless there is one."""
+        """Saves a checkpoint of now, unless there is one."""
         if self.counters.step > self.saved:
             self.log.sync()
             self.events.sync()
@@ -102,7 +103,7 @@ class Session:
             self.saved = self.counters.step
 
     def to_test(self, last: TrainState) -> TrainState:
-        """The best state, which is tested; the last one where that is damaged."""
+        """Returns the best state, which is tested; the last one where that is damaged."""
         best = self.counters.best_step
         if best in (None, self.counters.step):
             return last
@@ -128,7 +129,8 @@ class Session:
 
 @contextlib.contextmanager
 def opened(experiment: Experiment, place: Workdir, screen: Screen) -> Iterator[tuple[Session, TrainState]]:
-    """The session of a claimed folder, and its state: from its newest good checkpoint, or from the start."""
+    """Opens the session of a claimed folder, with its state: from its newest good checkpoint, or from the
+    start."""
     with contextlib.ExitStack() as stack:
         closing = lambda part: stack.enter_context(contextlib.closing(part))
         options = {"data": sums(experiment.arrays), "marks": _marks(experiment.config.train)}
@@ -142,7 +144,7 @@ def opened(experiment: Experiment, place: Workdir, screen: Screen) -> Iterator[t
 
 
 def mean(metrics: dict[str, Any]) -> dict[str, float]:
-    """Of each metric [count], over the updates in which a step counted at all; NaN where there is none.
+    """Averages each metric [count] over the updates in which a step counted at all; NaN where there is none.
 
     Of whole sequences that is every update; a piece of truncated backpropagation may hold no counted step.
     """
@@ -153,7 +155,7 @@ def mean(metrics: dict[str, Any]) -> dict[str, float]:
 
 
 def _marks(train: ConfigDict) -> tuple[float, ...]:
-    """Numbers of updates, evenly in their logarithm, at or behind which a checkpoint stays."""
+    """Lists numbers of updates, evenly in their logarithm, at or behind which a checkpoint stays."""
     return tuple(train.updates ** (number / train.keep) for number in range(1, train.keep + 1))
 
 
@@ -176,11 +178,11 @@ def _tell_gaps(place: Workdir, train: ConfigDict, step: int, screen: Screen) -> 
 
 
 def _passed(every: int, before: int, now: int) -> bool:
-    """Whether a multiple of `every` lies behind `before`, and not behind `now`."""
+    """Says whether a multiple of `every` lies behind `before`, and not behind `now`."""
     return now // every > before // every
 
 
 def _stretches(steps: list[int], some: set[int]) -> str:
-    """Some of the steps in words: 4, 12 to 20."""
+    """Writes some of the steps in words: 4, 12 to 20."""
     runs = [list(run) for among, run in itertools.groupby(steps, some.__contains__) if among]
     return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)

@@ -1,4 +1,4 @@
-"""From configs and folders to trained models and their results: one run, or many side by side."""
+"""Leads from configs and folders to trained models and their results: one run, or many side by side."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -66,7 +66,7 @@ def run_members(members: Sequence[Member], ended: Ended | None = None) -> list[O
 
 
 def _experiments(members: Sequence[Member]) -> list[Experiment]:
-    """What the configs mean; JAX has its devices then. Raises: BadInput, ValueError."""
+    """Builds what the configs mean; JAX has its devices then. Raises: BadInput, ValueError."""
     configs = [complete(member.config) for member in members]
     if len({alike(config) for config in configs}) > 1:
         raise ValueError(

@@ -1,1 +1,1 @@
-"""What a run saves in its folder, and how that is read again: config, log, checkpoints, what was learned."""
+"""Saves what a run leaves in its folder, and reads it again: config, log, checkpoints, what was learned."""

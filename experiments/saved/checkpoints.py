@@ -1,4 +1,5 @@
-"""Checkpoints, verified when read: Orbax writes them, and SHA-256 sums of each array stand beside."""
+"""Saves checkpoints, and verifies them when they are read: Orbax writes them, and SHA-256 sums of each array
+stand beside."""
 
 import contextlib
 import dataclasses
@@ -31,7 +32,7 @@ logging.getLogger("absl").addFilter(lambda record: "orbax" not in Path(record.pa
 
 @dataclasses.dataclass
 class Counters:
-    """What a run knows beside its `TrainState`; it stands in every checkpoint."""
+    """Holds what a run knows beside its `TrainState`; it stands in every checkpoint."""
 
     step: int = 0  # updates completed
     seconds: float = 0.0  # of training, over all resumes
@@ -46,7 +47,7 @@ class Damaged(Exception):
 
 
 class Checkpoints:
-    """The folder of a run's checkpoints: those that are `retained`. Nothing else removes any.
+    """Keeps the folder of a run's checkpoints: those that are `retained`. Nothing else removes any.
 
     say: takes the sentences about damage that was got around. read_only: changes nothing, so that it may look
     at a run that goes on. data: SHA-256 sums of the arrays that are trained on, by name; checkpoints of a run
@@ -120,12 +121,12 @@ class Checkpoints:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def steps(self) -> list[int]:
-        """The updates after which there is a checkpoint, in order. Raises: NotRead."""
+        """Lists the updates after which there is a checkpoint, in order. Raises: NotRead."""
         with reading(self.folder):  # Orbax takes what it cannot look at for absent
             return sorted(int(name) for name in os.listdir(self.folder) if name.isdecimal())
 
     def restore(self, like: TrainState) -> tuple[TrainState, Counters] | None:
-        """The newest good checkpoint, None if there is none at all.
+        """Reads the newest good checkpoint; None if there is none at all.
 
         Sets damaged ones behind it aside; or, where none is, deletes what a killed `save` had yet to delete.
         like: the state's shapes, with shardings where it shall lie on several devices.
@@ -164,7 +165,7 @@ class Checkpoints:
         self._say(f"checkpoint {step} is set aside as {aside}.")
 
     def read(self, step: int, like: TrainState) -> tuple[TrainState, Counters]:
-        """A checkpoint, verified, in the dtypes of `like`, on its devices or else on the first one.
+        """Reads a checkpoint, verified, in the dtypes of `like`, on its devices or else on the first one.
 
         Raises: Damaged; BadInput where it is sound and another format's, or another model's; NotRead.
         """
@@ -173,14 +174,15 @@ class Checkpoints:
         return self._fitted(step, leaves, like), Counters(**about["counters"])
 
     def read_params(self, step: int, like: Any) -> Any:
-        """The parameters alone, whatever optimizer moved them. Raises: as `read`."""
+        """Reads the parameters alone, whatever optimizer moved them. Raises: as `read`."""
         _, leaves = self._verified(step)
         group = "params/"
         named = {name.removeprefix(group): x for name, x in leaves.items() if name.startswith(group)}
         return self._fitted(step, named, like)
 
     def _verified(self, step: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """(what a checkpoint says of itself, its arrays by name). Raises: Damaged, BadInput, NotRead."""
+        """Reads (what a checkpoint says of itself, its arrays by name). Raises: Damaged, BadInput,
+        NotRead."""
         with self._verifying(step):
             about, leaves = self._about(step), self._leaves(step)
             saved = about["sha256"]
@@ -190,20 +192,22 @@ class Checkpoints:
             return about, {name: leaves[name] for name in saved}
 
     def _fitted(self, step: int, leaves: dict[str, np.ndarray], like: Any) -> Any:
-        """Arrays by name as a tree such as `like`. Raises: BadInput where they are another model's."""
+        """Makes a tree such as `like` of arrays by name. Raises: BadInput where they are another model's."""
         wanted = flatten(like)
         self._check_fit(step, leaves, wanted)
         placed = [_placed(leaves[name], leaf) for name, leaf in wanted.items()]
         return jax.tree.unflatten(jax.tree.structure(like), placed)
 
     def counters(self, step: int) -> Counters:
-        """What a checkpoint says beside its arrays. Raises: Damaged; BadInput for another format; NotRead."""
+        """Reads what a checkpoint says beside its arrays. Raises: Damaged; BadInput for another format;
+        NotRead."""
         with self._verifying(step):
             return Counters(**self._about(step)["counters"])
 
     @contextlib.contextmanager
     def _verifying(self, step: int) -> Iterator[None]:
-        """Around what reads a checkpoint: any byte may be wrong, so what is raised may be anything."""
+        """Turns what reading a checkpoint raises into Damaged or NotRead: any byte may be wrong, so it may be
+        anything."""
         try:
             with reading(self.folder / str(step)):
                 _read_all(self.folder / str(step))
@@ -226,8 +230,8 @@ class Checkpoints:
         return about
 
     def _leaves(self, step: int) -> dict[str, np.ndarray]:
-        """The arrays as they were saved, by name: what this process wants of them has no say in whether they
-        are sound."""
+        """Reads the arrays as they were saved, by name: what this process wants of them has no say in whether
+        they are sound."""
         saved = self._manager.item_metadata(step).state
         like = {name: np.broadcast_to(np.empty((), x.dtype), x.shape) for name, x in saved.items()}
         return self._manager.restore(
@@ -261,7 +265,8 @@ class Checkpoints:
 
 
 def _read_all(folder: Path) -> None:
-    """Every byte, once: what the system refuses is heard of here, before Orbax's threads complain of it."""
+    """Reads every byte, once: what the system refuses is heard of here, before Orbax's threads complain of
+    it."""
 
     def refused(error: OSError) -> None:
         raise error
@@ -274,7 +279,7 @@ def _read_all(folder: Path) -> None:
 
 
 def _placed(leaf: np.ndarray, like: Any) -> jax.Array:
-    """An array where `like` has its sharding; where it has none, on the first device."""
+    """Puts an array where `like` has its sharding; where it has none, on the first device."""
     place = getattr(like, "sharding", None) or jax.sharding.SingleDeviceSharding(jax.devices()[0])
     return jax.device_put(leaf.astype(like.dtype), place)
 

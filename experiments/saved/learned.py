@@ -1,4 +1,4 @@
-"""From the folder of a run to its model and parameters."""
+"""Reads the model and the parameters of a run from its folder."""
 
 import contextlib
 import dataclasses
@@ -23,7 +23,7 @@ FORMS = ("pure", "nnx", "linen")
 
 
 class Learned(NamedTuple):
-    """What a checkpoint holds, and of what experiment."""
+    """Holds what a checkpoint does, and of what experiment it is."""
 
     experiment: Experiment
     params: Any
@@ -53,7 +53,7 @@ def load(workdir: str | os.PathLike, step: int | None, form: str, allow_code: bo
 
 
 def restore(workdir: str | os.PathLike, step: int | None = None, allow_code: bool = False) -> Learned:
-    """As `experiments.load`, with all that is known."""
+    """Does as `experiments.load`, and returns all that is known."""
     place = Workdir(workdir)
     experiment = _described(place, allow_code)
     if not place.checkpoints.is_dir():
@@ -77,7 +77,8 @@ def restore(workdir: str | os.PathLike, step: int | None = None, allow_code: boo
 
 
 def sourced(experiment: Experiment, place: Workdir) -> Experiment:
-    """With the parameters that a run which begins at `place` starts from, where its config names some.
+    """Gives the experiment the parameters that a run which begins at `place` starts from, where its config
+    names some.
 
     Of the folder of another run checkpoints are read and nothing else: no code that its config names.
     Raises: BadInput, NotRead.
@@ -101,7 +102,7 @@ def _best_params(workdir: str, like: Any) -> Any:
 
 
 def _described(place: Workdir, allow_code: bool) -> Experiment:
-    """What config.json describes. Raises: BadInput, also where it names code that may not be run."""
+    """Builds what config.json describes. Raises: BadInput, also where it names code that may not be run."""
     record = place.read_record()
     config = named_code.read(record)
     if not allow_code:
@@ -118,7 +119,7 @@ def _described(place: Workdir, allow_code: bool) -> Experiment:
 def _candidates(
     checkpoints: Checkpoints, place: Workdir, step: int | None, damaged: dict[int, str]
 ) -> list[int]:
-    """Steps to try: the one that was asked for; or the best, and then from the newest on.
+    """Lists the steps to try: the one that was asked for; or the best, and then from the newest on.
 
     damaged: takes those whose word on which is the best could not be had.
     """

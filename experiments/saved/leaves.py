@@ -1,4 +1,4 @@
-"""The arrays of a tree by name, and the checksums by which they are known again."""
+"""Names the arrays of a tree, and makes the checksums by which they are known again."""
 
 import hashlib
 from typing import Any
@@ -8,17 +8,17 @@ import numpy as np
 
 
 def flatten(tree: Any) -> dict[str, Any]:
-    """Leaves by path, such as params/body/bias/update/value, in the tree's order."""
+    """Lists leaves by path, such as params/body/bias/update/value, in the tree's order."""
     name = lambda path: jax.tree_util.keystr(path, simple=True, separator="/")
     return {name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def sums(tree: Any) -> dict[str, str]:
-    """SHA-256 of each array of a tree, by name; {} for None."""
+    """Computes the SHA-256 of each array of a tree, by name; {} for None."""
     return {name: digest(leaf) for name, leaf in flatten(tree).items()}
 
 
 def digest(leaf) -> str:
-    """Of dtype, shape and bytes."""
+    """Hashes an array's dtype, shape and bytes."""
     array = np.asarray(leaf)
     return hashlib.sha256(f"{array.dtype}{array.shape}".encode() + array.tobytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""metrics.jsonl: the lines that a run adds, and what is read of them."""
+"""Adds lines to metrics.jsonl, and reads them."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from experiments.program.files import append, reading, writing
 
 
 class Log:
-    """metrics.jsonl: lines that are added, and cut back to those of a checkpoint on resume.
+    """Adds lines to metrics.jsonl, and on resume cuts it back to those of a checkpoint.
 
     step: what the checkpoint's updates come to. Lines that cannot be read stay where they are.
     Raises: NotSaved.
@@ -37,12 +37,12 @@ class Log:
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Closes the file."""
+        """Closes the file of the log."""
         self._file.close()
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl, without those that cannot be read. Raises: NotRead."""
+    """Reads the lines of metrics.jsonl, without those that cannot be read. Raises: NotRead."""
     try:
         with reading(path):
             lines = path.read_bytes().split(b"\n")
@@ -60,7 +60,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 
 def _until(data: bytes, step: int) -> bytes:
-    """As far as the last line of an update that is not beyond `step`."""
+    """Cuts the data behind the last line of an update that is not beyond `step`."""
     end = at = 0
     for line in data.split(b"\n"):
         at += len(line) + 1

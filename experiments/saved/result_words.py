@@ -1,4 +1,4 @@
-"""A result in words: a line, the last words on the screen, and what they are made of."""
+"""Says a result in words: a line, the last words on the screen, and what they are made of."""
 
 import os
 import shlex
@@ -10,14 +10,14 @@ from experiments.saved.workdir import Workdir
 
 
 def line(result: dict[str, Any]) -> str:
-    """The result beside the trivial baseline."""
+    """Writes the result beside the trivial baseline."""
     early = _early(result)
     test = f"test {result['metric']} {result['value']:.4g} ({trivial(result)}{better(result)})"
     return f"{test} after {result['updates']} updates{early}"
 
 
 def summary(result: dict[str, Any], place: Workdir, code: bool) -> str:
-    """The result beside the trivial baseline, where the files are, and what to type next.
+    """Writes the result beside the trivial baseline, where the files are, and what to type next.
 
     code: whether the run's config names Python files.
     """
@@ -48,18 +48,18 @@ def summary(result: dict[str, Any], place: Workdir, code: bool) -> str:
 
 
 def of(result: dict[str, Any]) -> str:
-    """What was trained, in words."""
+    """Says in words what was trained."""
     ours = result["learner"] == OURS
     return f"{result['task']}, T={result['length']}" if ours else os.path.basename(result["learner"])
 
 
 def trivial(result: dict[str, Any]) -> str:
-    """What a guess without the inputs gets, where that is known."""
+    """Says what a guess without the inputs gets, where that is known."""
     return "" if result["baseline"] is None else f"trivial baseline {result['baseline']:.4g}; "
 
 
 def _early(result: dict[str, Any]) -> str:
-    """Why fewer updates were made than the config has."""
+    """Says why fewer updates were made than the config has."""
     if result["reached_target"]:
         return ", stopped early at the target"
     return ", stopped early for want of gain" if result["out_of_patience"] else ""

@@ -1,4 +1,4 @@
-"""Which checkpoints of a run stay."""
+"""Decides which checkpoints of a run stay."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from orbax.checkpoint import checkpoint_managers
 
 
 def retained(steps: list[int], best: int | None, marks: tuple[float, ...] = ()) -> set[int]:
-    """The retention rule: of checkpoints after so many updates, in order, those that stay.
+    """Applies the retention rule: of checkpoints after so many updates, in order, returns those that stay.
 
     The last two, the best, and of each mark the first that is not before it.
     """
@@ -17,7 +17,8 @@ def retained(steps: list[int], best: int | None, marks: tuple[float, ...] = ()) 
 
 @dataclasses.dataclass
 class Retained(checkpoint_managers.PreservationPolicy):
-    """The retention rule, as Orbax asks for it. best: the step of the best checkpoint, as it is now."""
+    """Gives the retention rule the form in which Orbax asks for it. best: the step of the best checkpoint, as
+    it is now."""
 
     best: Callable[[], int | None]
     marks: tuple[float, ...]

@@ -1,4 +1,4 @@
-"""The folder of one run: who may write there, and how its files are written."""
+"""Keeps the folder of one run: who may write there, and how its files are written."""
 
 import contextlib
 import fcntl
@@ -23,7 +23,7 @@ LOCK = ".lock"
 
 
 class Workdir:
-    """Paths of a run's files, and the few ways to write them.
+    """Knows the paths of a run's files, and the few ways to write them.
 
     config.json       the whole config, and the path and SHA-256 of each Python file that it names
     metrics.jsonl     a line for each log interval, and for each evaluation
@@ -43,7 +43,7 @@ class Workdir:
 
     @contextlib.contextmanager
     def claimed(self, config: ConfigDict) -> Iterator["Workdir"]:
-        """This folder, for this process alone, and for this config alone once anything is trained.
+        """Claims this folder, for this process alone, and for this config alone once anything is trained.
 
         Raises: BadInput where another process has it, or it holds something else; nothing is then changed.
         NotSaved, NotRead.
@@ -57,7 +57,7 @@ class Workdir:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """The folder, made where it has to be, while no other process is in it."""
+        """Locks the folder, made where it has to be, while no other process is in it."""
         lock = self.path / LOCK
         make(self.path)
         with writing(lock):
@@ -71,7 +71,8 @@ class Workdir:
             yield
 
     def holds_run(self) -> bool:
-        """Whether anything was trained here, or is left of it; until then the folder is free for any config.
+        """Says whether anything was trained here, or is left of it; until then the folder is free for any
+        config.
 
         Raises: NotRead.
         """
@@ -97,7 +98,7 @@ class Workdir:
             )
 
     def _names(self) -> list[str]:
-        """All that is in the folder; none where there is no folder yet. Raises: BadInput, NotRead."""
+        """Lists all that is in the folder; none where there is no folder yet. Raises: BadInput, NotRead."""
         try:
             if size(self.path) is None:
                 return []
@@ -109,12 +110,12 @@ class Workdir:
         raise BadInput(f"--workdir={self.path}: is a file; it must be a folder, or a name for a new one.")
 
     def read_config(self) -> ConfigDict:
-        """The run's config, with default.py's values for fields that are newer, and its cache_dir, which is
-        the reader's own. Raises: BadInput, NotRead."""
+        """Reads the run's config, with default.py's values for fields that are newer, and its cache_dir,
+        which is the reader's own. Raises: BadInput, NotRead."""
         return named_code.read(self.read_record())
 
     def read_record(self) -> dict[str, Any]:
-        """The content of config.json, which `named_code.read` takes. Raises: BadInput, NotRead."""
+        """Reads the content of config.json, which `named_code.read` takes. Raises: BadInput, NotRead."""
         try:
             with reading(self.config):
                 text = self.config.read_text("utf-8")
@@ -129,7 +130,7 @@ class Workdir:
             raise BadInput(f"{self.config}: is not the config of a run of this version ({error}).") from error
 
     def devices(self) -> int:
-        """The number of devices that the run here began on; 0 where none is known. Raises: NotRead."""
+        """Reads the number of devices that the run here began on; 0 where none is known. Raises: NotRead."""
         try:
             with reading(self.config):
                 return int(json.loads(self.config.read_text("utf-8"))["devices"]) if self.holds_run() else 0
@@ -137,7 +138,8 @@ class Workdir:
             return 0
 
     def read_result(self) -> dict[str, Any] | None:
-        """result.json, None while the run has not finished, or where it is not whole. Raises: NotRead."""
+        """Reads result.json: None while the run has not finished, or where it is not whole. Raises:
+        NotRead."""
         try:
             with reading(self.result):
                 result = json.loads(self.result.read_text("utf-8"))

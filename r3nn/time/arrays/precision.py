@@ -41,8 +41,8 @@ class Weight:
 
 
 def prepare(compute, cell, params):
-    """Prepares the params of a cell, with matrices (leaves of two axes or more) as `Weight`s; where a
-    composition hands out how its parts are prepared, part by part."""
+    """Prepares the params of a cell, with its matrices, leaves of two axes or more, as `Weight`s; in a
+    composition that hands out how its parts are prepared, part by part."""
     if takes_call(cell, "prepare"):
         return cell.prepare(params, functools.partial(prepare, compute))
     wrap = lambda leaf: leaf if jnp.ndim(leaf) < 2 else Weight(leaf, jnp.dtype(compute))

@@ -1,1 +1,2 @@
-"""Solves many steps of time at once: linear recurrences, and Newton's method for the others."""
+"""Defines the modes that solve for all time steps at once: linear recurrences by a prefix scan, others by
+Newton."""
