@@ -15,7 +15,7 @@ from r3nn import training
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A config, and what it means."""
+    """Holds a config, and what it means."""
 
     config: ConfigDict  # whole and checked
     spec: training.Spec
@@ -31,7 +31,7 @@ class Experiment:
 
     @property
     def title(self) -> str:
-        """What a screen calls it."""
+        """Names the experiment for a screen."""
         config = self.config
         if config.learner.name != OURS:
             return os.path.basename(config.learner.name)
@@ -42,7 +42,7 @@ class Experiment:
         return start(self.spec, self.hparams)
 
     def on(self, devices: int) -> "Experiment":
-        """The same on so many devices, which its config says then. Raises: BadInput."""
+        """Returns the same experiment on so many devices, which its config says then. Raises: BadInput."""
         with asked(self.config, "train", ""):
             spec = dataclasses.replace(self.spec, devices=devices)
         config = self.config.copy_and_resolve_references()

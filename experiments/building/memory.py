@@ -6,7 +6,7 @@ from experiments.errors import BadInput
 
 
 def machine_memory() -> int:
-    """Bytes that this machine has."""
+    """Counts the bytes of memory that this machine has."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -37,7 +37,7 @@ def run_files(config: ConfigDict) -> None:
 
 @contextlib.contextmanager
 def code_at_fault(config: ConfigDict) -> Iterator[None]:
-    """Around what calls code of the user: what his file raises is a BadInput."""
+    """Turns what a file of the user raises, within its block, into a BadInput."""
     try:
         yield
     except BadInput:
@@ -56,7 +56,7 @@ def code_at_fault(config: ConfigDict) -> Iterator[None]:
 
 @contextlib.contextmanager
 def in_one_sentence(config: ConfigDict, allow_code: bool) -> Iterator[None]:
-    """Around what builds: an option that a constructor refuses is a BadInput."""
+    """Turns what a constructor raises of an option, within its block, into a BadInput."""
     try:
         yield
     except BadInput:

@@ -25,7 +25,7 @@ def _refuse(config: ConfigDict, name: str, why: str) -> None:
 
 
 def _only(config: ConfigDict, name: str, where: str) -> None:
-    """Of a field that acts nowhere else: raises unless it is as in default.py."""
+    """Raises unless a field that acts nowhere else is as in default.py."""
     usual = FIELDS[name].usual
     if dict(fields(config))[name] != usual:
         _refuse(config, name, f"acts {where} alone; it must be {usual!r}")
@@ -57,7 +57,7 @@ def _outputs(config: ConfigDict, learner: training.Supervised) -> None:
 
 
 def _rounds(config: ConfigDict) -> None:
-    """Of train.sync_every: what comes every so often comes behind an average."""
+    """Raises unless what comes every so often comes behind an average: a multiple of train.sync_every."""
     every, values = config.train.sync_every, dict(fields(config))
     for name in ("train.log_every", "train.eval_every", "train.checkpoint_every", "profile"):
         if values[name] % every:

@@ -91,8 +91,8 @@ def check_float32(field: str, value: float) -> None:
 
 @contextlib.contextmanager
 def asked(config: ConfigDict, *groups: str) -> Iterator[None]:
-    """Around a constructor of the library, whose options are fields of these groups: it knows the option that
-    it refuses by its name alone. Raises: BadInput."""
+    """Turns what a constructor of the library refuses, within its block, into a BadInput. The constructor's
+    options are fields of these groups, and it knows the refused one by its name alone. Raises: BadInput."""
     try:
         yield
     except FieldError as error:

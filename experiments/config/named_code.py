@@ -35,7 +35,7 @@ def check(config: ConfigDict, where: Path) -> None:
 
 
 def record(config: ConfigDict) -> dict[str, Any]:
-    """The content of config.json."""
+    """Makes the content of config.json."""
     found = files(config)
     whole = _with(config, {field: f"{file}:{name}" for field, (file, name) in found.items()}).to_dict()
     return {**whole, SUMS: {field: sha256(file) for field, (file, _) in found.items()}} if found else whole
@@ -54,7 +54,7 @@ def difference(config: ConfigDict, before: dict[str, Any]) -> str | None:
 
 
 def apart(one: dict[str, Any], other: dict[str, Any]) -> str | None:
-    """The same of two records."""
+    """Does as `difference`, of two records."""
     return first_difference(_by_content(one), _by_content(other))
 
 

@@ -34,7 +34,7 @@ class Nnx(nnx.Module):
 
 
 class Linen(linen.Module):
-    """The same in flax.linen."""
+    """Does the same in flax.linen."""
 
     hidden_size: int
     out_size: int
@@ -85,7 +85,7 @@ class Module:
 
 
 def make(config) -> Supervised:
-    """The learner of a config."""
+    """Makes the learner of a config."""
     module = Module(config.learner.options.api, 2, config.model.hidden_size, 1)
     train = config.train
     batch = train.batch if train.min_length else 0
@@ -93,7 +93,7 @@ def make(config) -> Supervised:
 
 
 def get_config() -> ConfigDict:
-    """Adding at T = 50."""
+    """Returns a config of adding at T = 50."""
     config = default.get_config()
     config.learner.name = f"{__file__}:make"
     config.learner.options.api = "nnx"

@@ -40,7 +40,7 @@ class Rows(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Of each row, [b]."""
+    """Holds the sums of each row, [b]."""
 
     loss: jax.Array
     correct: jax.Array
@@ -72,7 +72,7 @@ class OwnArrays(Learner):
         return None if split == "train" else self.rows[SPLITS.index(split)]
 
     def init(self, key):
-        """Fresh parameters of the model."""
+        """Draws fresh parameters of the model."""
         return self.model.init(key)
 
     def draw(self, split, seed, at, rows, carry, arrays) -> Rows:

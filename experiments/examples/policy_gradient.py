@@ -36,14 +36,14 @@ class Own(NamedTuple):
 
 
 class Walks(NamedTuple):
-    """What is random in b walks."""
+    """Holds what is random in b walks."""
 
     sign: jax.Array  # float32 [b], -1 or 1: where the reward is
     key: jax.Array  # PRNG keys [b], of the actions
 
 
 class Tally(NamedTuple):
-    """Of each walk, [b]."""
+    """Holds the sums of each walk, [b]."""
 
     reward: jax.Array
     walks: jax.Array  # ones
@@ -61,7 +61,7 @@ class Maze(Learner):
     higher_is_better = True
 
     def init(self, key):
-        """Fresh parameters of the model."""
+        """Draws fresh parameters of the model."""
         return self.model.init(key)
 
     def start(self, params, seed, rows) -> Carry:
@@ -112,7 +112,7 @@ class Maze(Learner):
         return 0.9 * shared + 0.1 * sums.reward / sums.walks
 
     def measure(self, params, carry: Carry, batch: Walks):
-        """Rewards of new walks."""
+        """Measures the rewards of new walks."""
         reward, _, _ = self._walk(params, batch)
         return Tally(reward, jnp.ones_like(reward)), carry.rows
 
@@ -121,12 +121,12 @@ class Maze(Learner):
         return {"reward": tally.reward.mean()}
 
     def baseline(self) -> dict[str, float]:
-        """Who goes straight and then guesses."""
+        """Returns the reward of one who goes straight and then guesses."""
         return {"reward": 0.5}
 
 
 def make(config) -> Maze:
-    """The learner of a config."""
+    """Makes the learner of a config."""
     model = build(
         in_size=2,
         out_size=ACTIONS,
@@ -138,7 +138,7 @@ def make(config) -> Maze:
 
 
 def get_config() -> ConfigDict:
-    """A corridor of 6 steps."""
+    """Returns a config of a corridor of 6 steps."""
     config = default.get_config()
     config.learner.name = f"{__file__}:make"
     config.learner.options = ConfigDict({"corridor": 6, "entropy": 0.01})

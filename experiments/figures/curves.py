@@ -60,7 +60,7 @@ def _panel(ax, title: str, curves: list[list[tuple[float, float]]], logarithmic:
 
 
 def _look(place: int) -> dict:
-    """Of the lines of the run at a place of the list."""
+    """Returns the look of the lines of a run, by its place in the list."""
     if place >= LINES:
         return dict(color="#bbbbbb", linewidth=0.8, zorder=1)
     dashes = "-" if place < len(plots.COLORS) else (0, (4, 1.5))

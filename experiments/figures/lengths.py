@@ -27,5 +27,5 @@ def draw(ax, table: dict[int, dict[str, Estimate]], report: dict[str, Any]) -> N
 
 
 def trained_at(shortest: int, longest: int) -> str:
-    """The trained lengths in words."""
+    """Says the trained lengths in words."""
     return f"{shortest} to {longest}" if shortest < longest else f"{longest}"

@@ -27,7 +27,7 @@ TOLD = (
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Around what writes a file or folder. Raises: NotSaved where the system refuses."""
+    """Turns what the system refuses of a file or folder, within its block, into NotSaved."""
     try:
         yield
     except Exception as error:
@@ -42,7 +42,7 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Around what reads a file or folder. Raises: NotRead where it may be there, and the system refuses."""
+    """Turns what the system refuses of a file or folder that may be there, within its block, into NotRead."""
     try:
         yield
     except Exception as error:
@@ -126,7 +126,7 @@ def append(path: Path) -> BinaryIO:
 
 
 def size(path: Path) -> int | None:
-    """Of a file in bytes; None where there is none. Raises: NotRead."""
+    """Returns the size of a file in bytes; None where there is none. Raises: NotRead."""
     try:
         with reading(path):
             return os.stat(path).st_size
@@ -147,5 +147,5 @@ def _sync(folder: Path) -> None:
 
 
 def to_json(value: Any) -> str:
-    """As a file that people read too."""
+    """Writes JSON for a file that people read too."""
     return json.dumps(value, indent=2) + "\n"

@@ -58,7 +58,8 @@ def baseline(ax: Axes, x: Sequence, y: Sequence, label: str):
 
 
 def mark(ax: Axes, low: float, high: float, label: str):
-    """The stretch of the x axis from low to high, or a line where they are one, named above the panel."""
+    """Marks the part of the x axis from low to high, or a line where they are one, with a name above the
+    panel."""
     if low == high:
         ax.axvline(high, color=INK, linewidth=1, linestyle=(0, (1, 2)))
     else:

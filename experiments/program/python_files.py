@@ -8,7 +8,8 @@ from experiments.errors import BadInput
 
 @contextlib.contextmanager
 def running(field: str, name: str) -> Iterator[None]:
-    """Around what runs code of the file that a field names. Raises: BadInput for whatever that raises."""
+    """Turns whatever code of the user's file raises within its block into a BadInput. A field names the
+    file."""
     try:
         yield
     except (AttributeError, BadInput, ValueError) as error:  # they speak for themselves

@@ -11,28 +11,28 @@ from experiments.program.durations import QUIET, duration
 
 
 class Plain:
-    """Lines, for log files and pipes."""
+    """Prints lines, for log files and pipes."""
 
     def __init__(self, total: int, done: int, out: TextIO):
         self._total, self._out, self._last = total, out, -QUIET
 
     def say(self, text: str) -> None:
-        """A line that matters."""
+        """Prints a line that matters."""
         print(text, file=self._out, flush=True)
 
     def progress(self, done: int, loss: float, rate: float) -> None:
-        """How far it is; not more often than every few seconds."""
+        """Prints how far the run is; not more often than every few seconds."""
         if time.monotonic() - self._last >= QUIET or done == self._total:
             self._last = time.monotonic()
             left = duration((self._total - done) / rate)
             self.say(f"{done}/{self._total} updates  loss {loss:.4g}  {rate:.1f} updates/s  {left} left")
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing: nothing is open."""
 
 
 class Bar:
-    """The same as a bar that stays at the bottom of a terminal."""
+    """Shows the same as a bar that stays at the bottom of a terminal."""
 
     def __init__(self, total: int, done: int, out: TextIO):
         self._bar = rich.progress.Progress(
@@ -46,7 +46,7 @@ class Bar:
         self._task = self._bar.add_task("", total=total, completed=done, loss="-", rate="-", left="-")
 
     def say(self, text: str) -> None:
-        """A line above the bar."""
+        """Prints a line above the bar."""
         self._bar.console.print(text, markup=False, soft_wrap=True)
 
     def progress(self, done: int, loss: float, rate: float) -> None:
@@ -61,20 +61,20 @@ class Bar:
 
 
 class Part:
-    """What one of many runs says on the screen that they share, under its name."""
+    """Says on a screen that many runs share what one of them does, under its name."""
 
     def __init__(self, whole: "Screen", name: str):
         self._whole, self._name = whole, name
 
     def say(self, text: str) -> None:
-        """A line that matters."""
+        """Says a line that matters."""
         self._whole.say(f"{self._name}: {text}")
 
     def progress(self, done: int, loss: float, rate: float) -> None:
-        """Is shown of all together."""
+        """Does nothing: progress is shown of all runs together."""
 
     def close(self) -> None:
-        """The others go on."""
+        """Does nothing: the other runs go on."""
 
 
 Screen = Plain | Bar | Part

@@ -13,7 +13,8 @@ from experiments.sweeps.trainer import Trainer
 
 
 def names(axes: dict[str, Axis], overrides: tuple[str, ...], trainer: Trainer) -> None:
-    """Of the axes: each is a field that matters, and that the command line leaves alone. Raises: BadInput."""
+    """Checks of each axis that it is a field that matters, and that the command line leaves alone. Raises:
+    BadInput."""
     trainer.check_names(axes)
     given = {re.match(r"--?(?:no)?config\.([^=]+)", word)[1] for word in overrides}
     for name, axis in axes.items():
@@ -29,7 +30,7 @@ def names(axes: dict[str, Axis], overrides: tuple[str, ...], trainer: Trainer) -
 
 
 def values(sweep: Sweep) -> None:
-    """Of each axis beside the first values of the others. Raises: BadInput."""
+    """Checks the values of each axis beside the first values of the others. Raises: BadInput."""
     first = {name: plan.edges(axis)[0] for name, axis in sweep.axes.items()}
     trainer = sweep.trainer
     experiment = _checked(sweep, first, trainer.build)

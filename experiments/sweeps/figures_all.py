@@ -127,7 +127,7 @@ def curves(found: Outcome) -> Figure | None:
 
 
 def points_of(runs: tuple[Run, ...]) -> list[tuple[int, float]]:
-    """Of all their curves."""
+    """Returns the points of all their curves."""
     return [point for run in runs for point in run.curve]
 
 

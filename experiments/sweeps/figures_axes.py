@@ -137,7 +137,7 @@ def parallel(found: Outcome) -> Figure | None:
 
 
 def title(figure: Figure, text: str):
-    """Of a whole figure."""
+    """Writes the title of a whole figure."""
     figure.suptitle(text, x=0.01, ha="left", fontsize=11, fontweight="bold")
 
 

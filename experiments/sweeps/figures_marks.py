@@ -38,7 +38,7 @@ def logarithmic(values: list[float]) -> bool:
 
 
 def scale(found: Outcome, ax: Axes, values: list[float]):
-    """A logarithmic axis for errors."""
+    """Makes a logarithmic axis for errors."""
     if found.sign < 0:
         plots.log_values(ax, values)
 

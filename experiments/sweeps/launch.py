@@ -123,7 +123,7 @@ def joined(asked: CommandLine, sweep: Sweep, storage: RDBStorage, database: Data
 
 
 def describe(sweep: Sweep, asked: CommandLine, database: Database) -> str:
-    """The plan, in words."""
+    """Describes the plan in words."""
     cells = len(sweep.cells)
     first = {name: plan.edges(axis)[0] for name, axis in sweep.axes.items()}
     note = f" (all on this machine can read command lines: {VARIABLE} keeps the password out)"

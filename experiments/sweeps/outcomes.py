@@ -49,22 +49,22 @@ class Group:
 
     @property
     def held_out(self) -> list[float]:
-        """Of each run, infinitely bad where it has none."""
+        """Returns each run's best held-out metric, infinitely bad where it has none."""
         return [-self.sign * math.inf if run.held_out is None else run.held_out for run in self.runs]
 
     @property
     def median(self) -> float:
-        """Of the held-out metric."""
+        """Returns the median of the held-out metric."""
         return float(np.median(self.held_out))
 
     @property
     def worst(self) -> float:
-        """Of the held-out metric."""
+        """Returns the worst of the held-out metric."""
         return min(self.held_out) if self.sign > 0 else max(self.held_out)
 
     @property
     def test(self) -> float:
-        """Median of the test metric."""
+        """Returns the median of the test metric."""
         return self._median("test", -self.sign * math.inf)
 
     @property
@@ -73,18 +73,19 @@ class Group:
         return self._median("updates", math.inf)
 
     def _median(self, name: str, worst: float) -> float:
-        """Over all runs: one that did not complete counts as the worst, or else the luckiest alone would."""
+        """Returns the median over all runs: one that did not complete counts as the worst, or else the
+        luckiest alone would count."""
         return float(
             np.median([getattr(run, name) if run.state == "complete" else worst for run in self.runs])
         )
 
     @property
     def met(self) -> int:
-        """How many met the goal."""
+        """Counts the runs that met the goal."""
         return sum(map(self._met, self.runs))
 
     def _met(self, run: Run) -> bool:
-        """Reached the target, or beat trivial predictions where there is none."""
+        """Says whether a run reached the target, or beat trivial predictions where there is none."""
         if self.goal.target is not None:
             return run.reached
         if run.held_out is None or self.goal.baseline is None:
@@ -100,7 +101,7 @@ class Group:
         return -float(np.median(values)), -self.met, self.updates, -self.sign * self.median
 
     def count(self, state: str) -> int:
-        """Of its runs."""
+        """Counts the runs in a state."""
         return sum(run.state == state for run in self.runs)
 
 
@@ -154,7 +155,7 @@ class Outcome:
 
 
 def outcome(sweep: Sweep, trials: Sequence[FrozenTrial]) -> Outcome:
-    """trials: all of the study, by number."""
+    """Collects what the trials came to. trials: all of the study, by number."""
     runs = [_run(sweep, slot, trial) for slot, trial in enumerate(slots.current(trials, sweep.total))]
     found = Outcome(sweep, tuple(runs), ())
     return dataclasses.replace(found, groups=tuple(sorted(_groups(found), key=lambda group: group.rank)))
@@ -190,7 +191,7 @@ def _run(sweep: Sweep, slot: int, trial: FrozenTrial) -> Run:
 
 
 def _groups(found: Outcome) -> list[Group]:
-    """By the values of all axes but the seed."""
+    """Groups runs by the values of all axes but the seed."""
     by_values: dict[tuple, list[Run]] = {}
     for run in found.finished:
         if run.values.keys() == found.sweep.axes.keys():  # one that was lost again and again may have none
@@ -201,7 +202,7 @@ def _groups(found: Outcome) -> list[Group]:
 
 
 def number(value: Any) -> str:
-    """Short; "-" for none."""
+    """Writes a number short; "-" for none."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

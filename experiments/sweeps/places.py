@@ -12,7 +12,7 @@ GPU_MEMORY = 0.9  # of a GPU's memory, for all workers on it
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """What one worker may use."""
+    """Holds what one worker may use."""
 
     index: int
     cores: list[int]
@@ -27,7 +27,7 @@ def places(workers: int) -> list[Place]:
 
 
 def cores() -> list[int]:
-    """Those that this process may use."""
+    """Lists the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return []
@@ -42,7 +42,7 @@ def share(cores: Sequence[int], workers: int) -> list[list[int]]:
 
 
 def visible_gpus() -> list[str]:
-    """As CUDA_VISIBLE_DEVICES names them; none where JAX here would not use one."""
+    """Lists the GPUs as CUDA_VISIBLE_DEVICES names them; none where JAX here would not use one."""
     if os.environ.get("JAX_PLATFORMS", "cuda") not in ("cuda", "gpu", ""):
         return []
     if not any(importlib.util.find_spec(f"jax_cuda{version}_plugin") for version in (12, 13, 14)):

@@ -64,7 +64,7 @@ class Sweep:
         return self.trials * math.prod(grids)
 
     def configuration(self, slot: int) -> int:
-        """Which of the N a slot belongs to."""
+        """Says which of the N configurations a slot belongs to."""
         return slot // len(self.cells)
 
     def cell(self, slot: int) -> Values:

@@ -31,7 +31,7 @@ def line(sweep: Sweep, trials: Sequence[FrozenTrial]) -> str:
 
 
 def count(trials: Sequence[FrozenTrial], state: TrialState) -> int:
-    """Of a state."""
+    """Counts the trials in a state."""
     return sum(trial.state == state for trial in trials)
 
 
@@ -55,7 +55,7 @@ class Pace:
         self._sweep, self._first = sweep, None
 
     def left(self, trials: Sequence[FrozenTrial], now: float) -> str:
-        """In words, "" while nothing is known. now: seconds of a clock."""
+        """Says in words how long it will take, "" while nothing is known. now: seconds of a clock."""
         done = sum(share(self._sweep, trial) for trial in trials)
         self._first = self._first or (now, done)
         began, before = self._first
@@ -65,7 +65,7 @@ class Pace:
 
 
 def share(sweep: Sweep, trial: FrozenTrial) -> float:
-    """Of its updates, as far as it has told; 1 for a trial that is done."""
+    """Returns the share of a trial's updates that it has reported; 1 for one that is done."""
     if slots.finished(trial):
         return 1.0
     updates = trial.params.get("train.updates", sweep.base["train"]["updates"])
@@ -73,18 +73,18 @@ def share(sweep: Sweep, trial: FrozenTrial) -> float:
 
 
 class Plain:
-    """Lines, for log files and pipes."""
+    """Prints lines, for log files and pipes."""
 
     def __init__(self, sweep: Sweep, out: TextIO):
         self._sweep, self._out, self._pace = sweep, out, Pace(sweep)
         self._last, self._shown = -QUIET, None
 
     def say(self, text: str) -> None:
-        """A line that matters."""
+        """Prints a line that matters."""
         print(text, file=self._out, flush=True)
 
     def show(self, trials: Sequence[FrozenTrial]) -> None:
-        """How far it is; only what is new, and not more often than every few seconds."""
+        """Prints how far the sweep is; only what is new, and not more often than every few seconds."""
         done = sum(map(slots.finished, trials))
         now, text = time.monotonic(), line(self._sweep, trials)
         left, quiet = self._pace.left(trials, now), now - self._last < QUIET and done < self._sweep.total
@@ -93,11 +93,11 @@ class Plain:
             self.say(f"{done}/{self._sweep.total} runs done{left}: {text}")
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing: nothing is open."""
 
 
 class Bar:
-    """The same as a bar that stays at the bottom of a terminal."""
+    """Shows the same as a bar that stays at the bottom of a terminal."""
 
     def __init__(self, sweep: Sweep, out: TextIO):
         self._sweep, self._pace = sweep, Pace(sweep)
@@ -111,11 +111,11 @@ class Bar:
         self._bar.start()
 
     def say(self, text: str) -> None:
-        """A line above the bar."""
+        """Prints a line above the bar."""
         self._bar.console.print(text, markup=False, soft_wrap=True)
 
     def show(self, trials: Sequence[FrozenTrial]) -> None:
-        """Moves the bar."""
+        """Moves the bar on."""
         done, left = sum(map(slots.finished, trials)), self._pace.left(trials, time.monotonic())
         text = f"done{left}: {line(self._sweep, trials)}"
         self._bar.update(self._task, completed=done, description=text)

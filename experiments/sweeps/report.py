@@ -17,7 +17,7 @@ ROWS = 22  # configurations on the screen
 
 
 def finish(study: optuna.Study, sweep: Sweep, folder: Path) -> Outcome:
-    """All of it, of a sweep whose runs are done."""
+    """Writes all of it, of a sweep whose runs are done."""
     found = save(study, sweep, folder)
     drawn = figures_all.draw(found, folder / "figures")
     files = ["trials.csv", *(["best.json"] if found.best else []), *(f"figures/{name}" for name in drawn)]

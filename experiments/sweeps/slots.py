@@ -68,7 +68,7 @@ def current(trials: Sequence[FrozenTrial], total: int) -> list[FrozenTrial]:
 
 
 def lost(trial: FrozenTrial) -> bool:
-    """Whether it is to be tried again."""
+    """Says whether a trial is to be tried again."""
     return trial.state == TrialState.FAIL and ENDING not in trial.user_attrs
 
 

@@ -55,7 +55,7 @@ class Away(NotSaved):
 
 
 class Database(NamedTuple):
-    """Where trials are recorded."""
+    """Says where trials are recorded."""
 
     url: str  # as SQLAlchemy takes it
     shown: str  # as people and sweep.json may have it: without secrets
@@ -162,7 +162,8 @@ def _told(database: Database, error: Exception, otherwise: str) -> str:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What the driver of the database said: SQLAlchemy and Optuna put words of their own around it."""
+    """Returns what the driver of the database said: SQLAlchemy and Optuna put words of their own around
+    it."""
     return error if error.__cause__ is None else _cause(error.__cause__)
 
 
@@ -263,6 +264,6 @@ PRUNERS: dict[str, Callable[[int, int, int], BasePruner]] = {
 
 
 def pruner(sweep: Sweep) -> BasePruner:
-    """In updates: nobody is judged before the first evaluation."""
+    """Makes a pruner, whose numbers are updates: nobody is judged before the first evaluation."""
     train = sweep.base["train"]
     return PRUNERS[sweep.pruner](train["eval_every"], train["updates"], len(sweep.cells))

@@ -34,7 +34,7 @@ DEATHS = 5  # of each worker, without a trial finished in between: the fault is 
 
 @dataclasses.dataclass
 class Local:
-    """A worker of this machine."""
+    """Holds a worker of this machine."""
 
     place: Place
     job: Job
@@ -44,7 +44,7 @@ class Local:
     process: subprocess.Popen | None = None
 
     def start(self) -> None:
-        """As a process in a session of its own: Ctrl-C reaches the parent alone."""
+        """Starts the worker as a process in a session of its own: Ctrl-C reaches the parent alone."""
         self.close()
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         # The URL goes by the environment, as a command line is for everybody to read.
@@ -64,7 +64,7 @@ class Local:
 
     @property
     def ended(self) -> bool:
-        """Whether there is no process."""
+        """Says whether there is no process."""
         return self.process is None or self.process.poll() is not None
 
     def kill(self) -> None:
@@ -117,7 +117,7 @@ class Count:
     finished: int = -1
 
     def add(self, deaths: int, finished: int) -> int:
-        """-> deaths since then."""
+        """Adds deaths, and the number of finished trials -> the deaths since a trial was last finished."""
         self.deaths = deaths + (self.deaths if finished == self.finished else 0)
         self.finished = finished
         return self.deaths
@@ -132,7 +132,7 @@ def supervise(
     together: int,
     words: Sequence[str],
 ) -> None:
-    """Until all slots are done. Raises: Interrupted on a signal; Ending where the workers keep dying.
+    """Works until all slots are done. Raises: Interrupted on a signal; Ending where the workers keep dying.
 
     words: what Python is called with, to be a worker.
     """

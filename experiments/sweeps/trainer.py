@@ -57,4 +57,4 @@ class Trainer(Protocol):
         """Trains side by side what `run` takes; ended(i, result or `Ending`) is called for each."""
 
     def in_use(self, workdir: Path) -> bool:
-        """Whether a process trains there."""
+        """Says whether a process trains in a work folder."""

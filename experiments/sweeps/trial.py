@@ -103,7 +103,7 @@ class Heart:
 
     @contextlib.contextmanager
     def holding(self, claims: list[Claim]) -> Iterator[None]:
-        """For these trials, from at once to the end of the block."""
+        """Gives signs of life for these trials, from at once to the end of the block."""
         ids = {identity(claim.trial) for claim in claims}
         for trial_id in ids:
             patiently(lambda trial_id=trial_id: self._storage.record_heartbeat(trial_id))

@@ -41,7 +41,7 @@ class Job(NamedTuple):
 
 
 class Post(NamedTuple):
-    """A worker at work."""
+    """Holds what a worker works with."""
 
     study: optuna.Study
     sweep: Sweep
@@ -54,7 +54,7 @@ class Post(NamedTuple):
 
 
 def main(trainer: Trainer) -> int:
-    """-> the exit status: 0 once all slots are done, or the input ended."""
+    """Works -> the exit status: 0 once all slots are done, or the input ended."""
     with os.fdopen(os.dup(0)) as order:
         job = Job(**json.loads(order.readline()))
     if job.cores:

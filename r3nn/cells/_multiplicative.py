@@ -15,7 +15,7 @@ from r3nn.cells._ugrnn import ugrnn
 MultiplicativeParams = extended(
     "MultiplicativeParams",
     __name__,
-    "As `GatedParams`, and the two factors of m: multiplier W_mh [H, H], input_multiplier W_mx [D, H].",
+    "Adds the two factors of m to `GatedParams`: multiplier W_mh [H, H], input_multiplier W_mx [D, H].",
     multiplier=Array,
     input_multiplier=Array,
 )

@@ -74,7 +74,7 @@ class Peepholes(NamedTuple):
 
 
 DiagonalLSTMParams = extended(
-    "DiagonalLSTMParams", __name__, "As `GatedParams`, and the peepholes.", peephole=Peepholes
+    "DiagonalLSTMParams", __name__, "Adds the peepholes to `GatedParams`.", peephole=Peepholes
 )
 
 

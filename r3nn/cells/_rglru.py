@@ -24,7 +24,7 @@ class RGLRUGates(NamedTuple):
     candidate: Array
 
 
-RGLRUParams = extended("RGLRUParams", __name__, "As `GatedParams`, and decay: Λ, [H].", decay=Array)
+RGLRUParams = extended("RGLRUParams", __name__, "Adds Λ, [H], to `GatedParams`.", decay=Array)
 
 
 @dataclasses.dataclass(frozen=True)
