@@ -32,6 +32,6 @@ def newton(cell, params, state, xs, *, mask=None, reset=None, reverse=False, opt
     axes, batch = batch_axes(cell, params), xs.shape[1:-1]
     initial = None if flags.reset is None else cell.initial_state(params, batch)
     arrays = Arrays(*match_varying_axes(cell.prepare(params), initial, state, xs, flags))
-    plan = Plan(cell, chunk=64, rank=len(batch), reverse=reverse, vectorized=True, forward=sequential)
+    plan = Plan(cell, block=64, rank=len(batch), reverse=reverse, vectorized=True, forward=sequential)
     final, states, info = solve_newton(plan, arrays, axes, options)
     return final, jax.vmap(partial(cell.output, arrays.params))(states, arrays.xs), info

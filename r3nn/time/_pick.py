@@ -112,7 +112,7 @@ def pick(cell: Cell, arrays, mode, chunk, memory, predicting: bool = True) -> Pi
     options = options or (DEFAULTS[mode]() if mode in DEFAULTS else None)
     if mode == "plain":
         return Pick(cell, mode, None, length_of(arrays.xs), False, None, reason)
-    chunk = _chunk(cell, arrays, mode, chunk, memory)
+    chunk = _block(cell, arrays, mode, chunk, memory)
     of_all = mode == "scan" and memory is None
     keep = (of_all or mode == "chunked") and _keep(cell, arrays)
     asked = mode in ("scan", "chunked") and (predicting or memory is not None) and _sized(arrays)
@@ -130,18 +130,18 @@ def _sized(arrays) -> bool:
     return known(length_of(arrays.xs) * _bytes(arrays.state))
 
 
-def _chunk(cell, arrays, mode, chunk, memory):
+def _block(cell, arrays, mode, chunk, memory):
     """Decides the steps of a block: what was asked for, if anything; of a symbolic T, only where it is whole
     blocks."""
     steps = length_of(arrays.xs)
     if not known(steps):
         return chunk if chunk and steps % chunk == 0 else steps
     if chunk is None and mode == "chunked" and _sized(arrays):
-        chunk = _chunk_within(cell, arrays, memory)
+        chunk = _block_within(cell, arrays, memory)
     states = steps * _bytes(arrays.state)
     if chunk is None and jax.default_backend() == "cpu" and known(states) and states < SMALL:
         return max(steps, 1)
-    return min(chunk or chunk_size(max(steps, 1), _bytes(arrays.state)), max(steps, 1))
+    return min(chunk or block_size(max(steps, 1), _bytes(arrays.state)), max(steps, 1))
 
 
 def _mode(cell, arrays, mode, memory):
@@ -203,7 +203,7 @@ def _bytes(tree) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
 
 
-def chunk_size(length, bytes_per_step):
+def block_size(length, bytes_per_step):
     """Picks a block whose states take about 512 KiB on a CPU, so that with gates and diagonals it stays in
     cache (accelerators have no such cache: 64 MiB); a divisor of `length` where one is near, so that one
     compiled body does it all. An unknown length gives all steps; unknown bytes give 32 steps."""
@@ -263,12 +263,12 @@ def predict(cell: Cell, arrays, mode: str, chunk: int, keep: bool = False) -> in
     return kept + min(chunk, steps) * size.working + size.fixed
 
 
-def _chunk_within(cell, arrays, memory) -> int:
+def _block_within(cell, arrays, memory) -> int:
     """Returns a block length that fits into the memory: that of `scan` if it does, else the one of least
     memory, √(T · state / working set)."""
     size, steps = sizes(cell, arrays), length_of(arrays.xs)
     least = max(1, round((steps * size.state / max(1, size.working)) ** 0.5))
-    for chunk in (chunk_size(max(steps, 1), size.state), least):
+    for chunk in (block_size(max(steps, 1), size.state), least):
         if memory is None or predict(cell, arrays, "chunked", chunk) <= memory:
             return chunk
     return least

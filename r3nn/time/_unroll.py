@@ -189,7 +189,7 @@ class Run:
             return plain(cell, *arrays, axes, self.reverse)
         plan = Plan(
             cell,
-            chunk=how.chunk,
+            block=how.chunk,
             rank=rank,
             reverse=self.reverse,
             vectorized=vectorized,

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from r3nn.time.arrays.flags import Flags
 from r3nn.time.arrays.trees import before, join, like, split
 from r3nn.time.deferred.linearise import ahead
-from r3nn.time.deferred.scan import Arrays, Plan, Static, block_adjoint, run_block, scan_chunks
+from r3nn.time.deferred.scan import Arrays, Plan, Static, block_adjoint, run_block, scan_blocks
 
 
 def chunked(plan: Plan, arrays: Arrays, axes):
@@ -35,7 +35,7 @@ def _forward(static, arrays):
         return after, (_outputs(plan, arrays.params, states, xs), state)
 
     inputs = (arrays.xs, arrays.flags)
-    return scan_chunks(block, arrays.state, inputs, None, plan.chunk, plan.reverse)
+    return scan_blocks(block, arrays.state, inputs, None, plan.block, plan.reverse)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -71,8 +71,8 @@ def _chunked_bwd(static, residuals, cotangents):
     shared = split((arrays.params, arrays.initial))[0]
     carry = (like(last, split(arrays.state)[0]), jax.tree.map(jnp.zeros_like, shared))
     inputs = (arrays.xs, arrays.flags, of_ys)
-    (λ, (d_params, d_initial)), (d_xs, _) = scan_chunks(
-        block, carry, inputs, entries, plan.chunk, not plan.reverse
+    (λ, (d_params, d_initial)), (d_xs, _) = scan_blocks(
+        block, carry, inputs, entries, plan.block, not plan.reverse
     )
     return Arrays(d_params, d_initial, λ, d_xs, Flags(None, None)), None
 

@@ -26,7 +26,7 @@ class Plan(NamedTuple):
     """The static arguments of a run.
 
     cell: whose steps they are.
-    chunk: steps a block.
+    block: the steps of a block, C.
     rank: the number of batch axes.
     reverse: whether the run goes from the last step to the first.
     vectorized: whether the cell broadcasts over batch axes; a bare function may not.
@@ -37,7 +37,7 @@ class Plan(NamedTuple):
     """
 
     cell: Cell
-    chunk: int
+    block: int
     rank: int
     reverse: bool
     vectorized: bool
@@ -99,7 +99,7 @@ def sequential(plan: Plan, arrays: Arrays, axes):
         return state, (per_step, None)
 
     inputs = (arrays.xs, arrays.flags)
-    final, (per_step, _) = scan_chunks(block, arrays.state, inputs, None, plan.chunk, plan.reverse)
+    final, (per_step, _) = scan_blocks(block, arrays.state, inputs, None, plan.block, plan.reverse)
     return final, per_step
 
 
@@ -136,9 +136,9 @@ def _scan_bwd(static, residuals, cotangents):
     shared = split((arrays.params, arrays.initial))[0]
     carry = (last, jax.tree.map(jnp.zeros_like, shared))
     inputs = (arrays.xs, arrays.flags, states, of_outputs, saved)
-    per_chunk = entries(arrays.state, states, plan.chunk, plan.reverse)
-    (λ, (d_params, d_initial)), (d_xs, _) = scan_chunks(
-        block, carry, inputs, per_chunk, plan.chunk, not plan.reverse
+    per_block = entries(arrays.state, states, plan.block, plan.reverse)
+    (λ, (d_params, d_initial)), (d_xs, _) = scan_blocks(
+        block, carry, inputs, per_block, plan.block, not plan.reverse
     )
     return Arrays(d_params, d_initial, λ, d_xs, Flags(None, None)), None
 
@@ -187,23 +187,23 @@ def block_adjoint(plan, arrays, common, previous, λ, of_outputs, axes, saved=No
     return λ, (d_params, d_initial), d_xs
 
 
-def scan_chunks(body, carry, xs, per_chunk, chunk: int, reverse: bool):
-    """`lax.scan` over blocks of `chunk` steps, and the rest in a block of its own.
+def scan_blocks(body, carry, xs, per_block, size: int, reverse: bool):
+    """`lax.scan` over blocks of `size` steps, and the rest in a block of its own.
 
-    body(carry, block of xs [C, ...], entry of per_chunk) -> (carry, (ys [C, ...], per block)); inside a
+    body(carry, block of xs [C, ...], entry of per_block) -> (carry, (ys [C, ...], per block)); inside a
     block, steps keep their order in time. Returns: (carry, (ys [T, ...], per block [blocks, ...])).
     """
-    count, rest = divmod(length_of(xs), chunk)
+    count, rest = divmod(length_of(xs), size)
 
     def run_many(carry):
-        blocks = jax.tree.map(lambda x: x[: count * chunk].reshape(count, chunk, *x.shape[1:]), xs)
-        entries = jax.tree.map(lambda x: x[:count], per_chunk)
+        blocks = jax.tree.map(lambda x: x[: count * size].reshape(count, size, *x.shape[1:]), xs)
+        entries = jax.tree.map(lambda x: x[:count], per_block)
         carry, (ys, each) = lax.scan(lambda c, b: body(c, *b), carry, (blocks, entries), reverse=reverse)
-        return carry, (jax.tree.map(lambda y: y.reshape(count * chunk, *y.shape[2:]), ys), each)
+        return carry, (jax.tree.map(lambda y: y.reshape(count * size, *y.shape[2:]), ys), each)
 
     def run_rest(carry):
-        block = jax.tree.map(lambda x: x[count * chunk :], xs)
-        carry, (ys, each) = body(carry, block, jax.tree.map(lambda x: x[count], per_chunk))
+        block = jax.tree.map(lambda x: x[count * size :], xs)
+        carry, (ys, each) = body(carry, block, jax.tree.map(lambda x: x[count], per_block))
         return carry, (ys, jax.tree.map(lambda x: x[None], each))
 
     if not rest:
@@ -219,12 +219,12 @@ def scan_chunks(body, carry, xs, per_chunk, chunk: int, reverse: bool):
     return carry, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, last)
 
 
-def entries(state, states, chunk: int, reverse: bool):
+def entries(state, states, size: int, reverse: bool):
     """The state on entering each block: `state` [...] for the first that is run, from states [T, ...]."""
 
     def of_leaf(first, all_):
         if reverse:
-            return jnp.concatenate([all_[chunk::chunk], first[None]])
-        return jnp.concatenate([first[None], all_[chunk - 1 : -1 : chunk]])
+            return jnp.concatenate([all_[size::size], first[None]])
+        return jnp.concatenate([first[None], all_[size - 1 : -1 : size]])
 
     return jax.tree.map(of_leaf, state, states)

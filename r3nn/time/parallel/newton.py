@@ -22,7 +22,7 @@ from r3nn._lookup import check_choice, check_int
 from r3nn._serialize import serializable
 from r3nn._value import Value
 from r3nn.time.arrays.trees import known, length_of, match_varying_axes
-from r3nn.time.deferred.scan import scan, scan_chunks, sequential
+from r3nn.time.deferred.scan import scan, scan_blocks, sequential
 from r3nn.time.parallel.jacobian import KINDS, exact_by_unit, kind_of, steps_of
 from r3nn.time.parallel.linear_scan import given
 from r3nn.time.parallel.shards import entry_of, last_of, last_of_all
@@ -93,7 +93,7 @@ def solve_newton(plan, arrays, axes, options: Newton):
     index = None if options.axis_name is None else lax.axis_index(options.axis_name)
     *carry, _ = match_varying_axes(*carry, (arrays, index))
     inputs = (arrays.xs, arrays.flags)
-    (final, _), (states, (info, chaotic)) = scan_chunks(
+    (final, _), (states, (info, chaotic)) = scan_blocks(
         solve, tuple(carry), inputs, None, window, plan.reverse
     )
     again = lambda: _in_turn(plan, arrays, axes, options.axis_name)
