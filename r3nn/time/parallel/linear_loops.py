@@ -8,7 +8,7 @@ from jax import lax
 from r3nn.time.arrays.trees import before, known, length_of
 from r3nn.time.parallel.per_unit import add, compose, spread, times
 
-#: steps of a chunk where chunks run at once
+#: steps of a tile where tiles run at once
 STEPS = 32
 
 
@@ -19,13 +19,13 @@ def sweep(a, b, carry, reverse):
         return in_turn(a, b, carry, reverse)[1]
     whole = length_of(b) // count * count
     if whole == length_of(b):
-        return _in_chunks(a, b, carry, reverse, count)
+        return _in_tiles(a, b, carry, reverse, count)
     first, rest = ((_cut(a, part), _cut(b, part)) for part in (slice(whole), slice(whole, None)))
     if reverse:
         carry, end = in_turn(*rest, carry, reverse)
-        start = _in_chunks(*first, carry, reverse, count)
+        start = _in_tiles(*first, carry, reverse, count)
     else:
-        start = _in_chunks(*first, carry, reverse, count)
+        start = _in_tiles(*first, carry, reverse, count)
         _, end = in_turn(*rest, row(start, -1), reverse)
     return jax.tree.map(lambda *parts: jnp.concatenate(parts), start, end)
 
@@ -41,11 +41,11 @@ def in_turn(a, b, carry, reverse):
     return lax.scan(body, carry, jnp.arange(steps), reverse=reverse, unroll=_unroll(steps))
 
 
-def _in_chunks(a, b, carry, reverse, count):
-    """Reduces each chunk, then scans, with the chunks as one more batch axis -> all states [T, ...]."""
+def _in_tiles(a, b, carry, reverse, count):
+    """Reduces each tile, then scans, with the tiles as one more batch axis -> all states [T, ...]."""
     steps = length_of(b) // count
-    chunks = lambda x: x[None] if x.shape[0] == 1 else x.reshape(count, steps, *x.shape[1:]).swapaxes(0, 1)
-    a, b = jax.tree.map(chunks, (a, b))
+    tiled = lambda x: x[None] if x.shape[0] == 1 else x.reshape(count, steps, *x.shape[1:]).swapaxes(0, 1)
+    a, b = jax.tree.map(tiled, (a, b))
     products, lasts = reduce(a, b, reverse)
     exits = sweep(products, lasts, carry, reverse)
     _, s = in_turn(a, b, before(carry, exits, reverse), reverse)
@@ -76,7 +76,7 @@ def _cut(tree, part):
 
 
 def _count(b) -> int:
-    """Decides into how many chunks to cut time."""
+    """Decides into how many tiles to cut time."""
     return max(1, length_of(b) // STEPS) if parallel() and known(length_of(b)) else 1
 
 
@@ -87,5 +87,5 @@ def _unroll(steps):
 
 
 def parallel() -> bool:
-    """Says whether the device runs many chunks at once: all but CPUs do."""
+    """Says whether the device runs many tiles at once: all but CPUs do."""
     return jax.default_backend() != "cpu"

@@ -2,8 +2,8 @@
 
 Its adjoint is the same recurrence run backwards, λ_t = g_t + a_{t+1}ᵀ λ_{t+1}, so nothing but a and s is kept
 for it. On a CPU the steps run one after the other, at the speed of memory. On accelerators: reduce, then
-scan. Time is cut into chunks, which run all at once from zero and multiply up their coefficients; the chunks'
-entries are a shorter recurrence of the same kind; from them, all chunks run at once again. Sources: Blelloch
+scan. Time is cut into tiles, which run all at once from zero and multiply up their coefficients; the tiles'
+entries are a shorter recurrence of the same kind; from them, all tiles run at once again. Sources: Blelloch
 1990, "Prefix sums and their applications", section 1.4; the adjoint: Martin & Cundy 2018, arXiv 1709.04057,
 appendix A.
 """
