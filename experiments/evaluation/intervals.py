@@ -46,8 +46,9 @@ def _metrics(learner: Learner, tally):
 def interval(name: str, value: float, each: np.ndarray) -> tuple[float, float]:
     """Computes the 95% interval of a mean over sequences, from each sequence's own value [N].
 
-    Fractions (accuracies): Wilson's for N trials. The steps of one sequence hang together, so they are no
-    trials of their own; for a fraction of steps this errs to the wide side. Others: normal.
+    Fractions (accuracies) have Wilson's interval for N trials. The steps of one sequence depend on each
+    other, so each sequence counts as one trial; for a fraction of steps this interval is rather too wide.
+    Other metrics have the normal interval.
     """
     if "accuracy" in name or name.startswith("within"):
         return wilson(float(value), len(each))

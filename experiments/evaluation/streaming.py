@@ -62,7 +62,8 @@ def stream(subject: Subject, data: Any, length: int, chunk: int):
 def room(length: int, longest: int, chunk: int) -> int:
     """Counts the steps to draw for a length: whole chunks, and few different numbers of them.
 
-    Every number is a program to compile (random numbers take long to); every step too many is wasted.
+    Each different number is one more program to compile, which takes long where random numbers are drawn;
+    each step too many is wasted.
     """
     chunks = 1
     while chunks * chunk < length:

@@ -19,9 +19,10 @@ SHARE = 512
 def choose(config: ConfigDict, width: int | None, recorded: int = 0) -> int:
     """Chooses the number of devices, of those that `make_all` made. width: `Learner.width`.
 
-    config.devices; or else `recorded`, that of the run so far, where there are so many; or else the largest
-    divisor of the batch that is not above these: of a CPU, the cores that this process may use, as long as
-    each gets SHARE numbers of the state; of GPUs and TPUs, all. Several processes have an equal share each.
+    It is config.devices; or else `recorded`, the number of the run so far, where there are so many; or else
+    the largest divisor of the batch that is at most the number of usable devices. All GPUs and TPUs are
+    usable; on a CPU, the cores that this process may use, as long as each gets SHARE numbers of the state.
+    Several processes have an equal share each.
     Raises: BadInput where config.devices does not divide the batch, or there are fewer: of a CPU, fewer
       cores, unless XLA_FLAGS says how many devices it shall pass for; where the processes do not divide both.
     """
@@ -54,7 +55,7 @@ def make_all(wanted: int = 0) -> int:
     """Makes the devices of this host, of a CPU one for each core that this process may use -> how many they
     are.
 
-    Called before any array exists; a process whose backend has started keeps the devices that it has.
+    It is called before any array exists: a process whose backend has started keeps the devices that it has.
     Processes of one host share its cores, unless more are wanted of all.
     """
     own, shared = agreement.least(_cores()), agreement.least(_cores(), shared=True)

@@ -19,9 +19,9 @@ SHOWN = 10.0  # seconds at most until an event that is followed by another one c
 class Events:
     """Writes TensorBoard events; those after `step`, left by a killed process, are to be ignored.
 
-    Written here and now: tensorboardX's own writer does so in a thread, which dies of a full disk, or of a
-    clock that is set back, whereupon the run waits for it. TensorBoard takes a folder's files in the order of
-    their names, so they are numbered, not dated. Raises: NotSaved.
+    They are written at once, in this thread: tensorboardX's own writer does so in another one, which dies of
+    a full disk, or of a clock that is set back, and the run would wait for it. TensorBoard takes a folder's
+    files in the order of their names, so they are numbered, not dated. Raises: NotSaved.
     """
 
     def __init__(self, folder: Path, step: int):

@@ -31,9 +31,9 @@ def together(config: ConfigDict, devices: int) -> int:
     """Decides how many members of this config to train side by side on so many devices of this host; 1: `run`
     it.
 
-    On a CPU, where the time grows with each of them, enough to share out what a program costs once, and to
-    keep every core at work when some end early; elsewhere as many as fill a device, as long as what their
-    backward passes keep fits into a quarter of its memory.
+    On a CPU, where the time grows with each member, it is enough of them to spread the cost of compiling, and
+    to keep every core at work when some end early. Elsewhere it is as many as fill a device, as long as what
+    their backward passes keep fits into a quarter of its memory.
     """
     if alone(config):
         return 1

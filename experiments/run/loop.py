@@ -52,8 +52,8 @@ class Loop:
     """Trains members 0 .. M-1: it holds the sessions of those that are not through, and the outcomes of the
     others.
 
-    What only the host does after a call of the device (saving, drawing) waits in `_later` until the next call
-    is under way, where the engine's states outlive that.
+    Jobs that the host alone does after a call of the device (saving, drawing) wait in `_later` until the next
+    call is under way, if the engine's states outlive that call.
     """
 
     def __init__(

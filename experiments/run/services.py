@@ -1,6 +1,7 @@
 """Answers a program that tries many configs: is a config good, what measures it; and trains its runs.
 
-A sweep is handed this module as its `experiments.sweeps.trainer.Trainer`; what is below it does not import.
+A sweep is handed this module as its `experiments.sweeps.trainer.Trainer`: it does not import the modules that
+this one does.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

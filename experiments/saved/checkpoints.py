@@ -49,9 +49,10 @@ class Damaged(Exception):
 class Checkpoints:
     """Keeps the folder of a run's checkpoints: those that are `retained`. Nothing else removes any.
 
-    say: takes the sentences about damage that was got around. read_only: changes nothing, so that it may look
-    at a run that goes on. data: SHA-256 sums of the arrays that are trained on, by name; checkpoints of a run
-    on others are refused. marks: as of `retained`. Raises: NotSaved, NotRead.
+    say: is called with a sentence about each damaged checkpoint in whose place another was read. read_only:
+    changes nothing, so that it may look at a run that goes on. data: SHA-256 sums of the arrays that are
+    trained on, by name; checkpoints of a run on others are refused. marks: as of `retained`. Raises:
+    NotSaved, NotRead.
     """
 
     def __init__(
@@ -128,7 +129,8 @@ class Checkpoints:
     def restore(self, like: TrainState) -> tuple[TrainState, Counters] | None:
         """Reads the newest good checkpoint; None if there is none at all.
 
-        Sets damaged ones behind it aside; or, where none is, deletes what a killed `save` had yet to delete.
+        It renames damaged ones that are newer; where there are none, it deletes what a killed `save` had yet
+        to delete.
         like: the state's shapes, with shardings where it shall lie on several devices.
         Raises: BadInput where there are checkpoints and none is good, or they are those of other code;
         NotRead, NotSaved.

@@ -80,7 +80,7 @@ def sourced(experiment: Experiment, place: Workdir) -> Experiment:
     """Gives the experiment the parameters that a run which begins at `place` starts from, where its config
     names some.
 
-    Of the folder of another run checkpoints are read and nothing else: no code that its config names.
+    Only checkpoints of the other run's folder are read, and no code that its config names is run.
     Raises: BadInput, NotRead.
     """
     workdir = experiment.config.train.init_from
@@ -121,7 +121,7 @@ def _candidates(
 ) -> list[int]:
     """Lists the steps to try: the one that was asked for; or the best, and then from the newest on.
 
-    damaged: takes those whose word on which is the best could not be had.
+    damaged: this function adds the checkpoints that could not be read when they were asked which is the best.
     """
     steps = checkpoints.steps()
     if step is not None:

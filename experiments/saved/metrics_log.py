@@ -11,7 +11,7 @@ from experiments.program.files import append, reading, writing
 class Log:
     """Adds lines to metrics.jsonl, and on resume cuts it back to those of a checkpoint.
 
-    step: what the checkpoint's updates come to. Lines that cannot be read stay where they are.
+    step: the updates of the checkpoint. Lines that cannot be read stay where they are.
     Raises: NotSaved.
     """
 

@@ -33,11 +33,12 @@ class Composition(Cell):
             first = call(self.first, params.first, state.first, u)  # for self.first.step(params.first, ...)
             ...
 
-    Who runs the cell over time passes a `call` of its own, which runs a part with its recurrent products
-    packed, or notes its derivatives, and returns the part's new state. So the backward pass takes each part
-    by its own structure, whatever the composition does between them. A `step` without `call` is as good, but
-    for speed: nothing is then known of it, as of any opaque cell. `prepare(self, params, call=prepare_part)`
-    is the same for the params of each part, which a driver may round to a lower precision.
+    A driver, which runs the cell over time, passes a `call` of its own: it runs a part with its recurrent
+    products packed, or notes its derivatives, and returns the part's new state. So the backward pass takes
+    each part by its own structure, whatever the composition does between them. A `step` without `call` gives
+    the same numbers more slowly: the composition is then opaque as a whole. `prepare(self, params,
+    call=prepare_part)` is the same for the params of each part, which a driver may round to a lower
+    precision.
     """
 
     @property

@@ -17,7 +17,8 @@ from r3nn._serialize import serializable
 class Keyed(NamedTuple):
     """Holds what a noisy cell gets as x: the input [..., D], and PRNG keys [...] to draw from.
 
-    step: anew at each step: fold_in(one half of the sequence's key, t), t absolute. sequence: anew at each
+    step: a new key at each step: fold_in(one half of the sequence's key, t), where t counts from the first
+    step of all. sequence: anew at each
     reset: fold_in(its other half, index of the segment's first step); None at a step on its own, of which
     nobody knows in which sequence it is.
     """

@@ -3,7 +3,7 @@
 The devices are those of this host, or of all processes where several run.
 
 A function under `over` sees one device's share. It names its rows by `rows`, and what must come from all
-devices goes through one `total`, behind every loop over time. On one device all of this is nothing.
+devices goes through one `total`, behind every loop over time. On one device none of this changes anything.
 """
 
 from collections.abc import Callable

@@ -36,7 +36,7 @@ class Sums(NamedTuple):
 def sums(spec: Spec, hparams: HParams, state: TrainState, arrays, total: Callable) -> tuple[Sums, Any]:
     """Computes (sums over this device's rows, their carry behind the update) of the next update.
 
-    total: what makes this device's counts those of all rows that the update is of.
+    total: sums the counts of this device's rows over all rows of the update.
     """
     part = partial(_sums, spec, hparams, state, arrays)
     if spec.accumulate == 1:
@@ -74,7 +74,7 @@ def kept(spec: Spec, hparams: HParams, state: TrainState, arrays=None) -> int:
     """Counts the bytes that an update on one device keeps for its backward pass, its batch and parameters
     among them.
 
-    state, arrays: these, or their shapes: nothing is computed. What XLA needs on the way comes to it.
+    state, arrays: these, or their shapes: nothing is computed. XLA's own temporary memory is not in it.
     """
 
     def backward(hparams, state, arrays):
@@ -130,8 +130,8 @@ def gradients(spec: Spec, hparams: HParams, state: TrainState, arrays=None):
     """Computes (sums over the whole batch, the carry of this device's rows behind the update) of the next
     update.
 
-    One sum over the devices, behind all loops, and of several terms one more of their counts. On several
-    devices this stands inside `shard_map`, where `update` calls it.
+    One sum goes over the devices, behind all loops; where the objective has several terms, one more sums
+    their counts. On several devices this stands inside `shard_map`, where `update` calls it.
     """
     found, behind = sums(spec, hparams, state, arrays, partial(devices.total, spec.devices))
     weights = {name: weight for name, (weight, _, _) in found.terms.items()}

@@ -24,7 +24,8 @@ def shuffled(key: Array, index: Array, size: int) -> Array:
     decides the permutation.
 
     Each place is computed by itself, so that an epoch of a large data set needs no sorted array of its rows:
-    a Feistel network permutes the numbers below a power of 4, and what lands at `size` or above is sent on.
+    a Feistel network permutes the numbers below a power of 4, and a number that lands at `size` or above goes
+    through it again.
     Source: Black & Rogaway 2002, "Ciphers with Arbitrary Finite Domains" (cycle walking).
     """
     half = max(1, ((size - 1).bit_length() + 1) // 2)

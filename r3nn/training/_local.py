@@ -35,8 +35,8 @@ def round_of(spec: Spec, hparams: HParams, arrays, state: TrainState) -> tuple[T
     each, [k]).
 
     Metrics are those of the whole batch, each row seen by its own replica; grad_norm is a mean over replicas.
-    What is shared is held during the round. Where a number was not finite on any replica, the whole round is
-    undone, and `ok` is False.
+    `Carry.shared` stays as it is during the round. Where a number was not finite on any replica, the whole
+    round is undone, and `ok` is False.
     """
     one = lambda replica, _: _update(spec, hparams, arrays, replica)
     replica, (terms, tally, norm) = lax.scan(one, _replica(state), length=spec.sync_every)

@@ -1,9 +1,9 @@
 """Trains many runs of one architecture side by side in one program.
 
-Members share a `Spec` and differ in `HParams` alone, the seed among them. All that is theirs has a leading
-axis [M]: split over devices, so that each member lies on one of them, and within a device taken all at once
-(`vmap`) or one after another (`lax.map`), as `at_once` says. A device that takes them at once fills up with
-small members; a CPU is slower so, because XLA computes batched products one by one, past its caches.
+Members share a `Spec` and differ in `HParams` alone, the seed among them. Their arrays have a leading axis
+[M]: split over devices, so that each member lies on one of them, and within a device taken all at once
+(`vmap`) or one after another (`lax.map`), as `at_once` says. On an accelerator, many small members at once
+fill the device; a CPU is slower that way, because XLA computes batched products one by one, past its caches.
 """
 
 from collections.abc import Callable
@@ -59,7 +59,8 @@ def member_evaluate(
 ) -> dict[str, Array]:
     """Does as `evaluate`, for the parameters of each member that is active, on the same rows -> metrics [M].
 
-    Those of the others are zeros. devices, at_once, arrays: as of `member_updates`. Raises: ValueError.
+    Metrics of the other members are zeros. devices, at_once, arrays: as of `member_updates`. Raises:
+    ValueError.
     """
     one = lambda arrays, params, shared: evaluate(spec, params, shared, batch, split, arrays)
     return _each(spec, one, lambda *inputs: _zeros(one, *inputs), devices, at_once)(

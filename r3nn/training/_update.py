@@ -43,8 +43,8 @@ def update(
     arrays: the learner's finite data, `spec.learner.arrays()`. Where nothing counts (a piece of truncated
     backpropagation may have no step that does), the carry goes on and `step` too, but the optimizer does not
     act: parameters, its moments and its schedule stay. Metrics: loss, grad_norm, the learner's, and counted,
-    what the loss is a mean over. Raises: ValueError under `Spec.sync_every` above 1, whose updates come so
-    many at a time: take `updates`.
+    the number of steps or rows that the loss is a mean over. Raises: ValueError under `Spec.sync_every` above
+    1, where updates are made in rounds: take `updates`.
     """
     if spec.sync_every > 1:
         raise ValueError(f"sync_every={spec.sync_every}: must be 1 for a single update.")
@@ -72,8 +72,8 @@ def probe(spec: Spec, hparams: HParams, state: TrainState, arrays=None) -> dict[
     """Computes what each of the learner's probes says of the next update, the one that `state` stands before;
     does not make it.
 
-    The gradients are taken over the devices, the batch is whole; where each device trains a replica of its
-    own, the optimizer is the first one's.
+    The gradients are summed over the devices, and the batch is whole; where each device trains a replica of
+    its own, the optimizer is the first one's.
     """
     if spec.sync_every > 1:
         state = state._replace(opt_state=jax.tree.map(lambda leaf: leaf[0], state.opt_state.inner))

@@ -59,8 +59,8 @@ class Learner(Value):
         """Draws the batch of these rows, a tree of leaves [b, ...]. All that is random is in it, as arrays or
         as keys.
 
-        A row's entry follows from (split, seed, at, row) and what is carried for it, not from the other rows:
-        so any number of devices draws the same data.
+        What a row holds follows from (split, seed, at, row) and what is carried for this row, not from other
+        rows, so that any number of devices draws the same data.
         at: int32 [], updates completed; 0 for the splits that are measured. arrays: those of `arrays`.
         """
         raise NotImplementedError(f"{type(self).__name__}.draw")
@@ -143,9 +143,10 @@ class Streamed(Value):
     """Draws sequences of any length for what a learner has trained, taken piece by piece with the state
     carried.
 
-    A frozen, hashable value of pure functions, as a learner is. It is no learner of a length: what is static
-    makes programs of its own, and a draw makes a whole batch. Here a length is a traced number and a piece is
-    an operand, so that one program serves all lengths, and memory does not grow with them.
+    It is a frozen, hashable value of pure functions, as a learner is. But in a learner the length is static,
+    so that each length would be a program of its own, and a draw makes a whole batch. Here a length is a
+    traced number and a piece is an operand: one program serves all lengths, and memory does not grow with
+    them.
 
     learner: its `metrics` are those of the tallies. trained: the shortest and the longest length that it is
     trained on. min_length: the shortest that there is.

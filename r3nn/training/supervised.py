@@ -3,10 +3,11 @@
 Row b of the batch is a stream of sequences, number 0, 1, ...; what number n holds follows from (seed, n, b)
 alone. Whole sequences: update n takes number n of every row. Truncated backpropagation: an update takes the
 next `piece` steps of each row, and a row whose sequence has ended starts its next one with the next update,
-so rows of different lengths part. Where each stands then follows from (seed, step), and is carried; its
-sequence is not: each piece draws it again, whole. So the data take memory for B x T steps, however short the
-piece of K steps is, and a sequence is drawn in the time of T^2 / K steps: little beside its training as long
-as to train a step takes far more than T / K times as long as to draw one.
+so that rows are soon at different places of their sequences. `Carry.rows` says where each row stands, which
+follows from (seed, step). It does not hold the row's sequence: each update draws it again, whole. So the data
+take memory for B x T steps, however short the piece of K steps is, and a sequence is drawn in the time of T^2
+/ K steps: little beside its training as long as to train a step takes far more than T / K times as long as to
+draw one.
 """
 
 import dataclasses
@@ -29,8 +30,9 @@ Array = jax.Array
 class Trainable(Protocol):
     """What `Supervised` trains is `r3nn.model.Model`, or anything with these methods.
 
-    A true attribute `noisy`: training also passes key=, a `Noise` of keys [B]. predict="last" or "mean":
-    predictions [1, L, B, O] come for the sequence, or what there is of it so far, as one.
+    Where its attribute `noisy` is true, training also passes key=, a `Noise` of keys [B]. Where predict is
+    "last" or "mean", it makes one prediction, [1, L, B, O], for the sequence, or for what there is of it so
+    far.
     """
 
     def init(self, key: Array) -> Any:
@@ -230,15 +232,16 @@ class Supervised(Learner):
         """Marks the steps that predictions are judged by: all, or each sequence's last, where there is but
         one.
 
-        Of a piece, that is its last valid step, which counts where the sequence ends with it: for tasks that
-        count their last step alone. A mean is then that of the whole sequence, its gradient the last piece's.
+        In a piece, the last is the last valid step, and it counts where the sequence ends with it. This is
+        for tasks that count their last step alone. A mean is then that of the whole sequence, its gradient
+        the last piece's.
         """
         return batch if getattr(self.model, "predict", "every") == "every" else last_step(batch)
 
     def loss(self, own: Own, params, carry: Carry, piece: Piece):
         """Computes one term: the deepest prediction's loss and, weighted, that of every other depth.
 
-        own: a subclass's may be without a depth_weight, which is 1 then.
+        own: that of a subclass may lack depth_weight, which is then 1.
         """
         depth_weight = getattr(own, "depth_weight", Supervised.own.depth_weight)
         body, ys = self.run(params, carry, piece, self.teacher_forcing)
