@@ -147,7 +147,7 @@ def floats(x, params):
 def one_step(cell: Cell, params, state, x, key, alone: bool):
     """Takes one step on x [*batch, D], with noise where there is a key -> (state, y).
 
-    alone: the key is of this step and of no other: what is drawn once a sequence cannot be drawn from it.
+    alone: whether the key serves this step alone, so that noise of a whole sequence cannot be drawn from it.
     """
     x = floats(x, params)
     if key is not None:

@@ -53,7 +53,7 @@ def lookup(
       registry: name -> value.
       name: a key of `registry`, or "path/to/file.py:attribute".
       of: the class of these values: another value of a file is refused, and not listed.
-      allow_code: whether a file may be run. Who passes a name on that came from a file must not say so
+      allow_code: whether a file may be run. A caller that has read the name in a file must not allow it
         unless the user did.
 
     Raises:
@@ -166,7 +166,7 @@ def did_you_mean(value: Any) -> str:
 def check_int(field: str, value: Any, low: int, high: int | None = None) -> None:
     """Raises FieldError, in one sentence, unless `value` is an integer in [low, high].
 
-    field: the name of the option, and behind a space, what else there is to say of it.
+    field: the name of the option; behind a space, more words may follow for the sentence.
     """
     allowed = f"at least {low}" if high is None else f"from {low} to {high}"
     try:

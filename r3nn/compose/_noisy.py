@@ -70,7 +70,7 @@ def altered(cell: Cell, **functions) -> Cell:
     """Returns the cell with other functions for methods of the innermost one, such as hidden=... It serves
     the step at hand, and must not be kept or hashed.
 
-    A copy in all else, which no `__post_init__` looks at: a wrapper sees the kind of cell that it was given.
+    All else is a copy. No `__post_init__` runs on it, so a wrapper's checks have seen the cell as given.
     """
     twin = copy.copy(cell)
     vars(twin).update({"cell": altered(cell.cell, **functions)} if isinstance(cell, Wrapper) else functions)

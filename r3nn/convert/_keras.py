@@ -2,8 +2,8 @@
 `layer.get_weights()`.
 
 [kernel [D, G·H], recurrent_kernel [H, G·H], bias], used as x @ W, all gates side by side: z, r, h in the GRU,
-i, f, c, o in the LSTM. In its GRU as in ours z keeps. bias is [G·H]; a GRU with reset_after=True has two, as
-[2, 3·H]: what they share adds, the second one's candidate is our `recurrent_bias`.
+i, f, c, o in the LSTM. In Keras's GRU, as in ours, z keeps. bias is [G·H]; a GRU with reset_after=True has
+two, as [2, 3·H]: the two add, but for the second one's part of the candidate, which is our `recurrent_bias`.
 """
 
 import dataclasses

@@ -4,7 +4,7 @@ A layer k keeps all its gates, in the order of ours, one below the other in the 
 [G·H, D] and `weight_hh_l{k}` [G·H, H], used as W x, each with a bias of its own. (In RNNCell, GRUCell and
 LSTMCell they have no `_l{k}`; those of a second direction end in `_reverse`.) The two biases of a gate add,
 so one is enough; only in the candidate of the GRU, n = tanh(W x + b_in + r ⊙ (U h + b_hn)), they do not: b_hn
-is our `recurrent_bias`. In its GRU as in ours z keeps.
+is our `recurrent_bias`. In torch's GRU, as in ours, z keeps.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ def from_torch(module, activation: Callable | None = None) -> tuple[Cell, Any]:
 
     RNN -> elman, GRU -> gru, LSTM -> lstm; num_layers > 1 -> params of deep(cell, num_layers). Inputs here
     are time-major, [T, B, D]; dropout between layers is left out, as in evaluation. Of a bidirectional
-    module: the cell, and a list with the `Directions` of each layer, whose input is
+    module it returns the cell, and a list with the `Directions` of each layer, whose input is
 
         jnp.concatenate([unroll(cell, layer.forward, None, xs)[1],
                          unroll(cell, layer.backward, None, xs, reverse=True)[1]], -1)

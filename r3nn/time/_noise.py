@@ -18,9 +18,9 @@ class Keyed(NamedTuple):
     """Holds what a noisy cell gets as x: the input [..., D], and PRNG keys [...] to draw from.
 
     step: a new key at each step: fold_in(one half of the sequence's key, t), where t counts from the first
-    step of all. sequence: anew at each
-    reset: fold_in(its other half, index of the segment's first step); None at a step on its own, of which
-    nobody knows in which sequence it is.
+      step of all.
+    sequence: a new key at each reset: fold_in(the other half, index of the segment's first step); None where
+      a cell is called for one step alone, whose segment is not known.
     """
 
     x: jax.Array
