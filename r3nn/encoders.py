@@ -46,7 +46,7 @@ class Identity(Value):
         return None
 
     def __call__(self, params, x):
-        """Returns x."""
+        """Returns x as it is."""
         return x
 
 

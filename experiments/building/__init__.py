@@ -1,1 +1,1 @@
-"""From a checked config to an experiment: its learner, its sizes, and whether it fits."""
+"""Builds an experiment from a checked config: its learner, its sizes, and whether it fits."""

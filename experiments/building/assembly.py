@@ -1,4 +1,4 @@
-"""From a checked config to what is trained."""
+"""Builds what is trained from a checked config."""
 
 import dataclasses
 import math
@@ -47,7 +47,8 @@ def build(config: ConfigDict, devices: int = 1, *, allow_code: bool = False) -> 
 
 
 def _learner(config: ConfigDict, allow_code: bool) -> tuple[training.Learner, int]:
-    """(what is trained, how many parameters it has). Raises: BadInput, also where these would not fit."""
+    """Returns (what is trained, how many parameters it has). Raises: BadInput, also where these would not
+    fit."""
     with code_at_fault(config):
         learner = learner_of(config, allow_code)
         params = jax.eval_shape(learner.init, jax.random.key(0))

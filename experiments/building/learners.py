@@ -133,13 +133,13 @@ def _supervised(config: ConfigDict, allow_code: bool) -> Supervised:
 
 
 def cells_of(config: ConfigDict, allow_code: bool) -> dict[str, Cell]:
-    """By field of config.model, the cells of which the body is made."""
+    """Lists, by field of config.model, the cells of which the body is made."""
     names = {field: config.model[field] for field in ("cell", "depth_cell") if config.model[field]}
     return {field: as_cell(name, allow_code=allow_code) for field, name in names.items()}
 
 
 def _numbers(value: Any) -> Iterator[tuple[str, float]]:
-    """(field, number) of a cell, and of those that it is made of."""
+    """Yields (field, number) of a cell, and of those that it is made of."""
     for field in dataclasses.fields(value):
         part = getattr(value, field.name)
         for entry in part if isinstance(part, tuple) else (part,):

@@ -1,4 +1,4 @@
-"""From a command line to a config."""
+"""Reads a config from a command line."""
 
 import dataclasses
 import re

@@ -44,7 +44,7 @@ def explained() -> str:
 
 
 def fields(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """("group.field", value) of all fields, in order."""
+    """Lists ("group.field", value) of all fields, in order."""
     for name, value in config.items():
         if isinstance(value, ConfigDict):
             yield from fields(value, f"{prefix}{name}.")

@@ -20,7 +20,7 @@ IGNORED = ("cache_dir",)  # of config.json: compiled programs are code too, and 
 
 
 def files(config: ConfigDict) -> dict[str, tuple[Path, str]]:
-    """By field, the absolute path and the attribute of each name that is in a Python file."""
+    """Lists, by field, the absolute path and the attribute of each name that is in a Python file."""
     values = dict(fields(config))
     return {field: found for field in NAMED if (found := in_file(values[field]))}
 
@@ -49,7 +49,8 @@ def read(record: dict[str, Any]) -> ConfigDict:
 
 
 def difference(config: ConfigDict, before: dict[str, Any]) -> str | None:
-    """As `first_difference`, of a config and a recorded one; of a file the content counts, not the path."""
+    """Does as `first_difference`, of a config and a recorded one; of a file the content counts, not the
+    path."""
     return apart(record(config), before)
 
 

@@ -22,19 +22,19 @@ from r3nn.training import Carry, Piece, Supervised
 
 
 class Own(NamedTuple):
-    """Traced: members of one program may differ in it."""
+    """Holds a traced number: members of one program may differ in it."""
 
     activity: Any = 0.01  # weight of the mean square of the hidden units
 
 
 @dataclasses.dataclass(frozen=True)
 class Quiet(Supervised):
-    """A model on a task, with a penalty on the outputs of its recurrent body; whole sequences."""
+    """Trains a model on a task, with a penalty on the outputs of its recurrent body; on whole sequences."""
 
     own = Own()
 
     def loss(self, own: Own, params, carry: Carry, piece: Piece):
-        """The error and the activity, of rows [b, T, ...]."""
+        """Computes the error and the activity, of rows [b, T, ...]."""
         batch = piece.batch
         xs, valid = jnp.swapaxes(batch.inputs, 0, 1), jnp.swapaxes(batch.valid, 0, 1)  # time first
         start = self.model.start(params, (len(batch.valid),))
@@ -50,7 +50,7 @@ class Quiet(Supervised):
 
 
 def make(config) -> Quiet:
-    """The learner of a config: what it reads here are its fields."""
+    """Makes the learner of a config: what it reads here are its fields."""
     task = get_task(config.task.name)
     model = build(in_size=2, out_size=1, cell=config.model.cell, hidden_size=config.model.hidden_size)
     train = config.train
@@ -58,7 +58,7 @@ def make(config) -> Quiet:
 
 
 def get_config() -> ConfigDict:
-    """Adding at T = 50, with one level of the article's unit."""
+    """Returns a config of adding at T = 50, with one level of the article's unit."""
     config = default.get_config()
     config.learner.name = f"{__file__}:make"
     config.learner.options.activity = 0.01

@@ -23,7 +23,7 @@ from r3nn.training import Supervised
 
 
 class Nnx(nnx.Module):
-    """flax.nnx's RNN over its GRUCell, and a linear readout."""
+    """Puts a linear readout behind flax.nnx's RNN over its GRUCell."""
 
     def __init__(self, in_size: int, hidden_size: int, out_size: int, *, rngs: nnx.Rngs):
         self.rnn = nnx.RNN(nnx.GRUCell(in_size, hidden_size, rngs=rngs), rngs=rngs)
@@ -47,7 +47,7 @@ class Linen(linen.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Module:
-    """A Flax module of whole sequences as a model: pure functions of its params."""
+    """Makes a model of a Flax module of whole sequences: pure functions of its params."""
 
     api: str  # nnx | linen
     in_size: int
@@ -58,7 +58,7 @@ class Module:
         return Nnx(self.in_size, self.hidden_size, self.out_size, rngs=nnx.Rngs(key))
 
     def init(self, key) -> Any:
-        """Fresh parameters, as a pure tree."""
+        """Draws fresh parameters, as a pure tree."""
         if self.api == "linen":
             x = jnp.zeros((1, 1, self.in_size))
             return Linen(self.hidden_size, self.out_size).init(key, x, jnp.ones(1, int))["params"]
@@ -69,7 +69,7 @@ class Module:
         return ()
 
     def chunk_depths(self, params, carry, xs, mask=None, reset=None, targets=None):
-        """(carry, predictions [T, 1, B, O]) of inputs [T, B, D]; mask: bool [T, B]."""
+        """Runs inputs [T, B, D] -> (carry, predictions [T, 1, B, O]); mask: bool [T, B]."""
         lengths = jnp.full(xs.shape[1], len(xs)) if mask is None else mask.sum(0)
         x = jnp.swapaxes(xs, 0, 1)
         if self.api == "linen":

@@ -48,7 +48,7 @@ class Tally(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class OwnArrays(Learner):
-    """A model that says a sequence's label at its last step."""
+    """Trains a model that says a sequence's label at its last step."""
 
     model: Model
     file: str
@@ -59,7 +59,7 @@ class OwnArrays(Learner):
     higher_is_better = True
 
     def arrays(self) -> dict[str, Rows]:
-        """The splits of the file, read on the host."""
+        """Reads the splits of the file, on the host."""
         with np.load(self.file) as file:
             found = Rows(np.float32(file["x"]), np.int32(file["length"]), np.int32(file["label"]))
             splits = [np.flatnonzero(file["split"] == number) for number in range(len(SPLITS))]
@@ -76,7 +76,7 @@ class OwnArrays(Learner):
         return self.model.init(key)
 
     def draw(self, split, seed, at, rows, carry, arrays) -> Rows:
-        """In training, the next rows of the epoch; elsewhere, rows as they are numbered."""
+        """Draws, in training, the next rows of the epoch; elsewhere, rows as they are numbered."""
         if split == "train":
             size, place = self.rows[0], at * self.batch + rows
             epoch = lambda number: jax.random.fold_in(stream(seed, 1), number)
@@ -94,25 +94,25 @@ class OwnArrays(Learner):
         return Tally(loss, logits.argmax(-1) == batch.label)
 
     def loss(self, own, params, carry: Carry, batch: Rows):
-        """Cross-entropy of the label, in nats."""
+        """Computes the cross-entropy of the label, in nats."""
         tally = self._tally(params, batch)
         return {"loss": (1.0, tally.loss.sum(), jnp.int32(len(tally.loss)))}, tally, ()
 
     def measure(self, params, carry: Carry, batch: Rows):
-        """The tally of held-out or test rows, by the same loss."""
+        """Tallies held-out or test rows, by the same loss."""
         return self._tally(params, batch), ()
 
     def metrics(self, tally: Tally):
-        """Cross-entropy and accuracy, means over the rows."""
+        """Computes cross-entropy and accuracy, means over the rows."""
         return {"cross_entropy": tally.loss.mean(), "accuracy": tally.correct.mean(dtype=jnp.float32)}
 
     def look(self, params, carry: Carry, batch: Rows):
-        """The loss of each row, [b, 1]."""
+        """Returns the loss of each row, [b, 1]."""
         return {"losses": self._tally(params, batch).loss[:, None]}
 
 
 def make(config) -> OwnArrays:
-    """The learner of a config; sizes are read off the file."""
+    """Makes the learner of a config; sizes are read off the file."""
     file = config.learner.options.file or made()
     with np.load(file) as found:
         sizes = tuple(int(np.sum(found["split"] == number)) for number in range(len(SPLITS)))
@@ -128,7 +128,7 @@ def make(config) -> OwnArrays:
 
 
 def made(rows: int = 1200, steps: int = 60) -> str:
-    """The path of a file of waves that rise or fall in pitch, made where there is none yet."""
+    """Returns the path of a file of waves that rise or fall in pitch, made where there is none yet."""
     path = Path(tempfile.gettempdir(), f"r3nn_waves_{rows}_{steps}.npz")
     if not path.exists():
         draw = np.random.default_rng(0)
@@ -145,7 +145,7 @@ def made(rows: int = 1200, steps: int = 60) -> str:
 
 
 def get_config() -> ConfigDict:
-    """A GRU of 32 units on the file that `learner.options.file` names."""
+    """Returns a config of a GRU of 32 units on the file that `learner.options.file` names."""
     config = default.get_config()
     config.learner.name = f"{__file__}:make"
     config.learner.options.file = ""

@@ -51,7 +51,7 @@ class Tally(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Maze(Learner):
-    """A model as a policy; `corridor` steps lead to the junction."""
+    """Trains a model as a policy; `corridor` steps lead to the junction."""
 
     model: Model
     corridor: int
@@ -65,17 +65,17 @@ class Maze(Learner):
         return self.model.init(key)
 
     def start(self, params, seed, rows) -> Carry:
-        """Nothing for a row; all share the baseline."""
+        """Carries nothing for a row; all rows share the baseline."""
         return Carry(shared=jnp.float32(0))
 
     def draw(self, split, seed, at, rows, carry, arrays) -> Walks:
-        """New mazes, and the keys of the actions in them."""
+        """Draws new mazes, and the keys of the actions in them."""
         keys = row_keys(stream(seed, {"train": 1, "held_out": 3, "test": 4}[split]), at, rows)
         sides, actions = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
         return Walks(jax.vmap(lambda key: jax.random.rademacher(key, (), jnp.float32))(sides), actions)
 
     def _walk(self, params, batch: Walks):
-        """(rewards, log-probabilities of the actions, entropies) of walks, [b] each."""
+        """Walks -> (rewards, log-probabilities of the actions, entropies), [b] each."""
         rows = len(batch.sign)
 
         def step(state, time):
@@ -100,7 +100,7 @@ class Maze(Learner):
         return reward, log_p, entropy
 
     def loss(self, own: Own, params, carry: Carry, batch: Walks):
-        """That of the policy, whose gradient is REINFORCE's, and the entropy."""
+        """Computes the loss of the policy, whose gradient is REINFORCE's, and the entropy."""
         reward, log_p, entropy = self._walk(params, batch)
         policy = -(log_p * lax.stop_gradient(reward - carry.shared)).sum()
         walks = jnp.int32(len(reward))
@@ -117,7 +117,7 @@ class Maze(Learner):
         return Tally(reward, jnp.ones_like(reward)), carry.rows
 
     def metrics(self, tally: Tally):
-        """The mean reward over the rows."""
+        """Computes the mean reward over the rows."""
         return {"reward": tally.reward.mean()}
 
     def baseline(self) -> dict[str, float]:

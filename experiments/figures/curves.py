@@ -50,7 +50,7 @@ def draw(runs: Sequence, labels: Sequence[str]) -> Figure | None:
 
 
 def _panel(ax, title: str, curves: list[list[tuple[float, float]]], logarithmic: bool) -> None:
-    """curves: (update, value) pairs of each run, the best run on top."""
+    """Draws a panel. curves: (update, value) pairs of each run, the best run on top."""
     for place, pairs in reversed([*enumerate(curves)]):
         if pairs:
             ax.plot(*zip(*pairs, strict=True), marker="" if len(pairs) > 1 else "o", **_look(place))

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that the training loop reads between two calls of the device.
+"""Keeps Ctrl-C and SIGTERM as a wish that the training loop reads between two calls of the device.
 
 Python's handlers run in the main thread, which sees nothing while XLA compiles or a call of the device is
 under way. Its C code, though, writes the number of a signal to a file at once, and a thread here reads that.

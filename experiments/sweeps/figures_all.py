@@ -132,7 +132,7 @@ def points_of(runs: tuple[Run, ...]) -> list[tuple[int, float]]:
 
 
 def spread(group: Group) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(updates, least, median, most) [N] each, of the same runs at all updates.
+    """Returns (updates, least, median, most) [N] each, of the same runs at all updates.
 
     A run that stopped early keeps its last value; one that failed is infinitely bad from there on.
     """

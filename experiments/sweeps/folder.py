@@ -58,7 +58,7 @@ class Folder:
             )
 
     def read(self, trainer: Trainer) -> tuple[Sweep, str]:
-        """(the sweep of this folder, where its trials are recorded). Raises: BadInput."""
+        """Reads (the sweep of this folder, where its trials are recorded). Raises: BadInput."""
         try:
             data = json.loads(self.record.read_text("utf-8"))
             return Sweep.from_dict(data, trainer), data["storage"]

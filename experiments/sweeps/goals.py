@@ -22,7 +22,8 @@ class Goals:
         self._named = (sweep.base["task"]["name"], *named)  # not what the database may have in their place
 
     def of(self, values: Values) -> Goal:
-        """Of a configuration. Raises: BadInput where its task is in a file that the sweep does not name."""
+        """Returns the goal of a configuration. Raises: BadInput where its task is in a file that the sweep
+        does not name."""
         matter = {
             k: v for k, v in values.items() if k.startswith("task.") or k in ("train.length", "train.target")
         }

@@ -1,4 +1,4 @@
-"""From a command line to a running sweep: everything is checked before anything is created."""
+"""Leads from a command line to a running sweep: everything is checked before anything is created."""
 
 import contextlib
 import os

@@ -115,12 +115,12 @@ class Outcome:
 
     @property
     def sign(self) -> int:
-        """1: higher is better, -1: lower is."""
+        """Returns 1 where higher is better, -1 where lower is."""
         return 1 if self.sweep.higher_is_better else -1
 
     @property
     def finished(self) -> list[Run]:
-        """Those that nobody will take up again."""
+        """Lists the runs that nobody will take up again."""
         return [run for run in self.runs if run.state in ("complete", "pruned", "failed")]
 
     @property

@@ -1,4 +1,4 @@
-"""Which cores and which GPU each worker of this machine may use."""
+"""Decides which cores and which GPU each worker of this machine may use."""
 
 import contextlib
 import dataclasses

@@ -59,7 +59,7 @@ class Sweep:
 
     @property
     def total(self) -> int:
-        """How many slots the sweep has, one a run."""
+        """Counts the slots of the sweep, one a run."""
         grids = (len(axis.values) for axis in self.axes.values() if isinstance(axis, Grid))
         return self.trials * math.prod(grids)
 

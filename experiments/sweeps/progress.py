@@ -1,4 +1,4 @@
-"""How far a sweep is: a bar on a terminal, plain lines elsewhere."""
+"""Shows how far a sweep is: a bar on a terminal, plain lines elsewhere."""
 
 import contextlib
 import sys

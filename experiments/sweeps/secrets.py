@@ -41,7 +41,8 @@ def place(url: str) -> str:
 
 
 def hide(text: str, url: str = "") -> str:
-    """`text` without the secrets of `url`, of R3NN_STORAGE, and of what looks like a URL or a password."""
+    """Removes from `text` the secrets of `url`, of R3NN_STORAGE, and of what looks like a URL or a
+    password."""
     secrets = {*_secrets(url), *_secrets(os.environ.get(VARIABLE, ""))}
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, MARK)

@@ -1,4 +1,5 @@
-"""Who runs what. Nothing is planned ahead: any number of workers, anywhere, join and leave at any moment.
+"""Decides who runs what. Nothing is planned ahead: any number of workers, anywhere, join and leave at any
+moment.
 
 A trial of the storage is either fresh or the retry of one that was lost, and says so from the moment at which
 it exists. The storage numbers trials in one order that everybody sees, so the k-th fresh trial is slot k, and
@@ -159,7 +160,8 @@ def reopen(study: optuna.Study, sweep: Sweep) -> None:
 
 
 def _settle(study: optuna.Study, sweep: Sweep, worker: Worker, made: int) -> Claim | None:
-    """Which slot a new trial is, and with which values; None where another one was first, or it failed."""
+    """Says which slot a new trial is, and with which values; None where another one was first, or it
+    failed."""
     trials = trials_of(study)
     slots = current(trials, sweep.total)
     slot = next((slot for slot, trial in enumerate(slots) if identity(trial) == made), None)

@@ -21,7 +21,7 @@ def identity(trial: Trial | FrozenTrial) -> int:
 
 
 def create(study: optuna.Study, template: FrozenTrial) -> int:
-    """-> the id of a new trial, which begins as the template is; `Study.ask` makes an empty one."""
+    """Makes a new trial, which begins as the template is -> its id; `Study.ask` makes an empty one."""
     return patiently(lambda: study._storage.create_new_trial(study._study_id, template))
 
 

@@ -193,7 +193,7 @@ class Elsewhere:
         self._looked = -float(HEARTBEAT)
 
     def look(self) -> None:
-        """Every now and then: gives back what has shown no sign of life for too long."""
+        """Gives back, every now and then, what has shown no sign of life for too long."""
         if time.monotonic() - self._looked < HEARTBEAT:
             return
         self._looked = time.monotonic()

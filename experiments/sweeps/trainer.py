@@ -1,4 +1,4 @@
-"""Who trains the runs of a sweep, as the sweep sees it: all that it asks of configs and of runs."""
+"""Says what a sweep asks of whoever trains its runs: all that it asks of configs and of runs."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -45,10 +45,10 @@ class Trainer(Protocol):
         """The fields that no compiled program depends on."""
 
     def measured(self, config: ConfigDict, allow_code: bool) -> tuple[float | None, float | None]:
-        """(what trivial predictions get, the target); None where that is not known."""
+        """Returns (what trivial predictions get, the target); None where that is not known."""
 
     def together(self, config: ConfigDict, devices: int) -> int:
-        """How many runs of this config to train side by side on so many devices."""
+        """Says how many runs of this config to train side by side on so many devices."""
 
     def run(self, config: ConfigDict, workdir: str, command: str, watch: Callable) -> dict[str, Any]:
         """Trains one run, or goes on with it -> its result. Raises: an `Ending`."""

@@ -87,7 +87,7 @@ def _tell(study: optuna.Study, claim: Claim, state: TrialState, value: float | N
 
 
 class Heart:
-    """Within it a thread gives a sign of life, every now and then, for each trial that is held."""
+    """Gives a sign of life, by a thread, every now and then, for each trial that is held within its block."""
 
     def __init__(self, storage: optuna.storages.RDBStorage):
         self._storage, self._held, self._over = storage, set(), threading.Event()

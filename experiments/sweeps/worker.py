@@ -119,7 +119,7 @@ def take(post: Post) -> list[Claim]:
 
 
 def size(post: Post, first: Claim) -> int:
-    """How many to train side by side: not more than this worker's share of what is left."""
+    """Says how many to train side by side: not more than this worker's share of what is left."""
     sweep, job = post.sweep, post.job
     config = sweep.config_of(first.values)
     if config.devices > 1:  # a run on its own then
@@ -134,7 +134,8 @@ def size(post: Post, first: Claim) -> int:
 
 
 def even(count: int, most: int) -> int:
-    """`most`, or a little off it to part `count` evenly: four seeds and then the fifth compile twice."""
+    """Returns `most`, or a number near it that parts `count` evenly: five members as four and then one would
+    compile twice."""
     return -(-count // round(count / most)) if 1 < most < count else most
 
 
@@ -175,7 +176,7 @@ def run(post: Post, group: list[Claim]) -> None:
 
 
 def member(post: Post, claim: Claim) -> dict[str, Any]:
-    """A trial as an ordinary run in its own folder, as `Trainer.run` takes it. Raises: Interrupted."""
+    """Makes an ordinary run of a trial, in its own folder, as `Trainer.run` takes it. Raises: Interrupted."""
     place = post.folder.path / workdir(claim.slot)
     while post.sweep.trainer.in_use(place) and not post.stop.wait(IDLE):
         pass  # a worker that was taken for dead is still there
