@@ -29,7 +29,7 @@ FIELDS = {
     "model.norm": Field("", 'of each level\'s input: "" | rms | layer'),
     "model.delay": Field(False, "each level reads the previous time step of the one below"),
     "model.predict_depths": Field(False, "(3.2.3) at every depth, with the losses of all depths"),
-    "model.refine": count(0, "sweeps of every cell in each time step; 0: one"),
+    "model.refine": count(0, "steps of every cell in each time step; 0: one"),
     "model.slow": count(0, "above 0: the depth steps every so many time steps alone"),
     "model.layer_norm": Field(False, "inside the recurrence of every cell"),
     "model.dropout": rate(0.0, "of every cell's input, one mask for a sequence (variational dropout)"),

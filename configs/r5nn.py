@@ -4,7 +4,7 @@
 
 The article names an R5NN without giving it; this is our reading. Three loops are the R3NN's of
 configs/article.py: time (3.2.1), depth with one set of parameters (3.2.2), the deepest prediction fed back
-into the next input. The fourth is `refine`: every cell sweeps twice in each time step. The fifth is `slow`:
+into the next input. The fourth is `refine`: every cell steps twice in each time step. The fifth is `slow`:
 the depth runs on a clock of its own, at every second time step.
 
 Time: 12 to 31 s of training on 2 shared cores, after 10 to 20 s to start and compile.

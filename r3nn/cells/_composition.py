@@ -58,7 +58,7 @@ class Composition(Cell):
         takes a `call`."""
         return self.hands_out
 
-    def sweep(self, run, params: Params, state: State, xs: Array):
+    def unroll_parts(self, run, params: Params, state: State, xs: Array):
         """Runs all time steps, part by part -> (final state, outputs [T, ...]), from xs [T, *batch, D].
 
         run(cell, params, state, xs) does so for a part. None: this cell takes its steps one by one.

@@ -77,7 +77,7 @@ class Chain(Composition):
         """Returns the width of the first cell's inputs."""
         return self.cells[0].in_size(params[0])
 
-    def sweep(self, run, params, state, xs):
+    def unroll_parts(self, run, params, state, xs):
         """Runs all time steps of each cell in turn."""
         states = []
         for i, (cell, p, s) in enumerate(self._each(params, state)):

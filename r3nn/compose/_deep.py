@@ -218,14 +218,14 @@ class Deep(Composition):
         """Returns the width of the first level's inputs."""
         return self.cell.in_size(params.first)
 
-    def sweep(self, run, params, state, xs):
+    def unroll_parts(self, run, params, state, xs):
         """Runs all time steps of each level in turn: the layerwise order, or as a wavefront."""
-        swept = self.sweep_levels(run, params, state, xs)
-        return swept and (swept[0], swept[1])
+        unrolled = self.unroll_levels(run, params, state, xs)
+        return unrolled and (unrolled[0], unrolled[1])
 
-    def sweep_levels(self, run, params, state, xs):
-        """Does as `sweep` -> (final state, deepest outputs [T, ...], outputs of levels 2 to L [L-1, T, ...],
-        of level 1 [T, ...])."""
+    def unroll_levels(self, run, params, state, xs):
+        """Does as `unroll_parts` -> (final state, deepest outputs [T, ...], outputs of levels 2 to L [L-1, T,
+        ...], of level 1 [T, ...])."""
         if self.order == "stepwise":
             return None
         if self.order == "wavefront" and self.depth > 1 and bare(xs).shape[0] != 0:

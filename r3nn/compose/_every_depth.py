@@ -17,12 +17,12 @@ class EveryDepth(Wrapper):
         """Returns the outputs of all levels, [L, ..., H]."""
         return self.cell.outputs(params, state, x)
 
-    def sweep(self, run, params, state, xs):
+    def unroll_parts(self, run, params, state, xs):
         """Runs all time steps as the inner cell does; outputs are [T, L, ...]."""
-        swept = self.cell.sweep_levels(run, params, state, xs)
-        if swept is None:
+        unrolled = self.cell.unroll_levels(run, params, state, xs)
+        if unrolled is None:
             return None
-        state, _, outputs, first = swept
+        state, _, outputs, first = unrolled
         return state, jnp.moveaxis(stack(first, outputs), 0, 1)
 
 

@@ -58,7 +58,7 @@ class Norm(Wrapper):
         """Normalises the inputs, for the inner cell."""
         return super().inner_x(params, put(x, self.normalize(params, bare(x))))
 
-    def sweep(self, run, params, state, xs):
+    def unroll_parts(self, run, params, state, xs):
         """Normalises all inputs at once, then runs all steps of the inner cell."""
         return run(self.cell, params.cell, state, self.inner_x(params, xs))
 

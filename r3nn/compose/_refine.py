@@ -27,9 +27,9 @@ class Refine(Wrapper):
 
     def step(self, params, state, u):
         """Takes n inner steps on one u."""
-        sweep = lambda state, _: (self.cell.step(params, state, u), None)
+        inner = lambda state, _: (self.cell.step(params, state, u), None)
         state, *_ = match_varying_axes(state, params, u)
-        return lax.scan(sweep, state, length=self.n)[0]
+        return lax.scan(inner, state, length=self.n)[0]
 
 
 def refine(cell: Cell, n: int) -> Refine:

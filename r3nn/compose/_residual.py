@@ -22,7 +22,7 @@ class Residual(Wrapper):
         """Returns the inner output plus x, [..., H]."""
         return super().output(params, state, x) + bare(x)
 
-    def sweep(self, run, params, state, xs):
+    def unroll_parts(self, run, params, state, xs):
         """Runs all steps of the inner cell, then adds xs."""
         state, ys = run(self.cell, params, state, part(self.cell, xs))
         return state, ys + bare(xs)

@@ -53,7 +53,7 @@ class VariationalDropout(Noisy):
         hidden = innermost(self.cell).hidden
         return call(altered(self.cell, hidden=lambda s: hidden(s) * u.drawn), params, state, u.u)
 
-    def sweep(self, run, params, state, xs):
+    def unroll_parts(self, run, params, state, xs):
         """Masks all inputs at once, then runs all steps of the inner cell; None, where h is masked too."""
         return None if self.recurrent_rate else run(self.cell, params, state, self.inner_x(params, xs))
 

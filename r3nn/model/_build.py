@@ -74,7 +74,7 @@ def build(
       residual, norm, delay: what each level of the depth is wrapped in: a residual connection, a "rms" or
         "layer" norm of its input, the delayed reading.
       predict_depths: predictions at every depth (for deep supervision).
-      refine: sweeps of every cell in each time step. slow: the depth (without depth_cell, all of the body)
+      refine: steps of every cell in each time step. slow: the depth (without depth_cell, all of the body)
         steps every so many time steps alone.
       layer_norm: inside the recurrence of every cell. dropout, dropout_h: rates of `variational_dropout`;
         dropout_candidate: of `recurrent_dropout`; zoneout_h, zoneout_c: of `zoneout`. All cells have them,
@@ -135,8 +135,8 @@ def _regularized(cell, layer_norm, candidate, x, h, keep_h, keep_c) -> Cell:
     return compose.zoneout(cell, keep_h, keep_c) if keep_h or keep_c else cell
 
 
-def _refined(cell, sweeps) -> Cell:
-    return compose.refine(cell, sweeps) if sweeps else cell
+def _refined(cell, steps) -> Cell:
+    return compose.refine(cell, steps) if steps else cell
 
 
 def _level(cell, norm, residual, delay) -> Cell:

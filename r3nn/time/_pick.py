@@ -81,9 +81,9 @@ def _at_once(cell, mode) -> bool:
         return mode == "plain" or isinstance(options, Linear)
     if exact_by_unit(cell, options.jacobian):
         return True
-    swept = isinstance(cell, Composition) and type(cell).sweep is not Composition.sweep
-    swept = swept and getattr(cell, "order", "auto") != "stepwise"
-    return swept and all(_at_once(part, mode) for part in parts(cell))
+    by_parts = isinstance(cell, Composition) and type(cell).unroll_parts is not Composition.unroll_parts
+    by_parts = by_parts and getattr(cell, "order", "auto") != "stepwise"
+    return by_parts and all(_at_once(part, mode) for part in parts(cell))
 
 
 def _is_floating(dtype) -> bool:

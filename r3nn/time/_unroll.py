@@ -168,8 +168,8 @@ class Run:
     def __call__(self, cell: Cell, params, state, xs):
         """Runs one cell on xs [T, *batch, D] -> (final state, outputs [T, *batch, ...])."""
         by_parts = self.mode != "plain" and isinstance(cell, Composition)
-        swept = cell.sweep(self, params, state, xs) if by_parts else None
-        return self.stepwise(cell, params, state, xs) if swept is None else swept
+        unrolled = cell.unroll_parts(self, params, state, xs) if by_parts else None
+        return self.stepwise(cell, params, state, xs) if unrolled is None else unrolled
 
     def stepwise(self, cell: Cell, params, state, xs):
         """Does as `__call__`, but with all of the cell at every step in turn."""

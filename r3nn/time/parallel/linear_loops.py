@@ -12,7 +12,7 @@ from r3nn.time.parallel.per_unit import add, compose, spread, times
 STEPS = 32
 
 
-def sweep(a, b, carry, reverse):
+def all_states(a, b, carry, reverse):
     """Computes all states [T, ...] from the entry `carry`, with no derivative of its own."""
     count = _count(b)
     if count == 1:
@@ -47,7 +47,7 @@ def _in_tiles(a, b, carry, reverse, count):
     tiled = lambda x: x[None] if x.shape[0] == 1 else x.reshape(count, steps, *x.shape[1:]).swapaxes(0, 1)
     a, b = jax.tree.map(tiled, (a, b))
     products, lasts = reduce(a, b, reverse)
-    exits = sweep(products, lasts, carry, reverse)
+    exits = all_states(products, lasts, carry, reverse)
     _, s = in_turn(a, b, before(carry, exits, reverse), reverse)
     return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(count * steps, *x.shape[2:]), s)
 

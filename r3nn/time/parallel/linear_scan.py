@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from r3nn.time.arrays.trees import before, length_of, match_varying_axes
-from r3nn.time.parallel.linear_loops import parallel, reduce, row, sweep
+from r3nn.time.parallel.linear_loops import all_states, parallel, reduce, row
 from r3nn.time.parallel.per_unit import add, outer, sum_to, times, transpose
 
 #: up to which K the K x K blocks are held as planes [T, ...] each, rather than as matrices [..., K, K]
@@ -119,7 +119,7 @@ def _solve(how, a, b, h0):
 
 def _solve_fwd(how, a, b, h0):
     entry = _entry(how, a, b, h0)
-    s = sweep(a, b, entry, how.reverse)
+    s = all_states(a, b, entry, how.reverse)
     return s, (a, s, entry)
 
 

@@ -137,8 +137,8 @@ def _solve_window(plan, arrays, axes, options, drift):
 def _iterate(plan, arrays, options, steps, tolerance):
     """Iterates -> (states [W, ...], the number of updates until the residual was below the tolerance).
 
-    Each update ends with a sweep s <- F(s): of the states before which all is exact, it makes one more so,
-    which halves the updates of strongly nonlinear cells at a third more work.
+    Each update ends with one more step s <- F(s). If the first states are exact, it makes the next one exact
+    too, which halves the updates of strongly nonlinear cells at a third more work.
     """
     length = length_of(arrays.xs)
     length *= 1 if options.axis_name is None else lax.axis_size(options.axis_name)
@@ -156,8 +156,8 @@ def _iterate(plan, arrays, options, steps, tolerance):
         f, j = steps.values(previous), steps.linearize(previous)
         residual = _largest(jax.tree.map(jnp.subtract, f, s), s, options)
         new = steps.solve(j, jax.tree.map(jnp.subtract, f, steps.times(j, previous)), arrays.state)
-        swept = steps.values(steps.previous(arrays.state, into_box(jax.tree.map(_finite, new, f))))
-        return match_varying_axes(count + 1, swept, residual)
+        stepped = steps.values(steps.previous(arrays.state, into_box(jax.tree.map(_finite, new, f))))
+        return match_varying_axes(count + 1, stepped, residual)
 
     guess = into_box(steps.guess())
     start = match_varying_axes(jnp.zeros((), jnp.int32), guess, jnp.full((), jnp.inf, _dtype(arrays)))
