@@ -124,12 +124,12 @@ def joined(asked: CommandLine, sweep: Sweep, storage: RDBStorage, database: Data
 
 def describe(sweep: Sweep, asked: CommandLine, database: Database) -> str:
     """Describes the plan in words."""
-    cells = len(sweep.cells)
+    points = len(sweep.points)
     first = {name: plan.edges(axis)[0] for name, axis in sweep.axes.items()}
     note = f" (all on this machine can read command lines: {VARIABLE} keeps the password out)"
     note = note if asked.storage and MARK in database.shown else ""
     rows = {
-        "runs": f"{sweep.total}: {sweep.trials} configurations x {cells} cells of the grids",
+        "runs": f"{sweep.total}: {sweep.trials} configurations x {points} points of the grids",
         **{f"  {name}": _words(axis) for name, axis in sweep.axes.items()},
         "sampler, pruner": f"{sweep.sampler}, {sweep.pruner}; "
         f"{'highest' if sweep.higher_is_better else 'lowest'} held-out {sweep.metric}",

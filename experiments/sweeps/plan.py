@@ -22,9 +22,10 @@ Values = dict[str, Any]  # config field -> value
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """N configurations are sampled; each is run in every cell, the product of all grids.
+    """N configurations are sampled; each is run at every point of the grids, which is the product of all
+    grids.
 
-    A run is known by its slot, 0 .. total-1: configuration = slot // number of cells, cell = the rest.
+    A run is known by its slot, 0 .. total-1: configuration = slot // number of points, point = the rest.
     """
 
     config: str  # as --config names it
@@ -50,8 +51,9 @@ class Sweep:
         return {name: axis for name, axis in self.axes.items() if not isinstance(axis, Grid)}
 
     @functools.cached_property
-    def cells(self) -> list[Values]:
-        """The product of the grids: traced fields change faster than others, the seed fastest."""
+    def points(self) -> list[Values]:
+        """Lists the points of the grids' product: traced fields change faster than others, the seed
+        fastest."""
         grids = {name: axis.values for name, axis in self.axes.items() if isinstance(axis, Grid)}
         names = sorted(grids, key=lambda name: (name in self.traced, name == "seed"))
         rows = itertools.product(*(grids[name] for name in names))
@@ -65,11 +67,11 @@ class Sweep:
 
     def configuration(self, slot: int) -> int:
         """Says which of the N configurations a slot belongs to."""
-        return slot // len(self.cells)
+        return slot // len(self.points)
 
-    def cell(self, slot: int) -> Values:
-        """The grids' values in a slot."""
-        return self.cells[slot % len(self.cells)]
+    def point(self, slot: int) -> Values:
+        """Returns the grids' values in a slot."""
+        return self.points[slot % len(self.points)]
 
     def architecture(self, values: Values) -> Values:
         """The values that decide which program is compiled."""

@@ -94,7 +94,7 @@ def _title(found: Outcome, goals: set) -> list[str]:
 
 
 def _is_grid(sweep: Sweep) -> bool:
-    return SEED in sweep.cells[0]
+    return SEED in sweep.points[0]
 
 
 def _line(found: Outcome, group: Group) -> list[str]:

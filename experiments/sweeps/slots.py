@@ -104,8 +104,8 @@ def _foreseen(sweep: Sweep, slots: Sequence[FrozenTrial], slot: int, like: Value
     """Whether a slot has the architecture of `like`, for all that the storage says of it."""
     if like is None:
         return True
-    first = slot - slot % len(sweep.cells)
-    known = {**(slots[first].params if first < len(slots) else {}), **sweep.cell(slot)}
+    first = slot - slot % len(sweep.points)
+    known = {**(slots[first].params if first < len(slots) else {}), **sweep.point(slot)}
     wanted = sweep.architecture(like)
     return all(name in known and known[name] == value for name, value in wanted.items())
 
@@ -203,14 +203,14 @@ def _sampled(study: optuna.Study, sweep: Sweep, slot: int, made: int, given: Val
 
 def _given(study: optuna.Study, sweep: Sweep, slot: int) -> Values | None:
     """The values that need no sampler; None where the configuration's first trial was lost without them."""
-    cell = sweep.cell(slot)
-    first = slot - slot % len(sweep.cells)
+    point = sweep.point(slot)
+    first = slot - slot % len(sweep.points)
     if first == slot:
-        return cell
+        return point
     while True:
         trial = current(trials_of(study), sweep.total)[first]
         if sweep.sampled.keys() <= trial.params.keys():
-            return {**cell, **{name: trial.params[name] for name in sweep.sampled}}
+            return {**point, **{name: trial.params[name] for name in sweep.sampled}}
         if trial.state.is_finished():
             return None
         time.sleep(0.05)

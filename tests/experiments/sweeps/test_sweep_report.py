@@ -113,7 +113,7 @@ def cells() -> tuple[Sweep, list]:
     sweep = tried("configs/compare_cells.py", compare_cells.get_sweep())
     made = []
     for slot in range(sweep.total):
-        values = sweep.cell(slot)
+        values = sweep.point(slot)
         k = list(CELLS).index(values["model.cell"])
         updates = range(100, 100 * (k + 1) + 1, 100) if k < 15 else range(100, 2001, 100)
         top = 1 - 0.0001 * (k % 3) if k < 15 else 0.1
@@ -228,9 +228,9 @@ def test_a_failed_run_is_the_worst_of_its_configuration(finished):
 def test_two_failed_runs_of_three_are_no_success():
     sweep = tried("configs/quickstart.py", {"seed": grid(range(3)), "optimizer.lr": grid(0.1, 0.2)})
     failed = dict(state=TrialState.FAIL, **{ENDING: "not finite"})
-    made = [trial(sweep, 0, sweep.cell(0), {10: 1e-6})]
-    made += [trial(sweep, slot, sweep.cell(slot), {}, **failed) for slot in (1, 2)]
-    made += [trial(sweep, slot, sweep.cell(slot), {10: 0.1}) for slot in (3, 4, 5)]
+    made = [trial(sweep, 0, sweep.point(0), {10: 1e-6})]
+    made += [trial(sweep, slot, sweep.point(slot), {}, **failed) for slot in (1, 2)]
+    made += [trial(sweep, slot, sweep.point(slot), {10: 0.1}) for slot in (3, 4, 5)]
     first, last = outcome(sweep, made).groups
     assert first.values == {"optimizer.lr": 0.2} and last.median == np.inf
     assert outcome(sweep, made).best.slot == 3
