@@ -41,8 +41,8 @@ class Noise(NamedTuple):
     start: Any = 0
 
     def after(self, length, reset=None) -> "Noise":
-        """Returns the `Noise` of the next piece, behind one of `length` steps with these resets [length,
-        *batch]."""
+        """Returns the `Noise` of the next piece, behind one of `length` steps with these resets, bool
+        [length, *batch]."""
         start = self.start
         if reset is not None and length:
             start = _starts(self, reset)[-1]

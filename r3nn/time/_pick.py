@@ -145,6 +145,7 @@ def _block(cell, arrays, mode, chunk, memory):
 
 
 def _mode(cell, arrays, mode, memory):
+    """Decides the mode, where "auto" is asked for -> (its name, why)."""
     if mode != "auto":
         if mode not in (can := modes_of(cell)):
             check_choice("mode (or a Linear(...), a Newton(...))", mode, MODES)

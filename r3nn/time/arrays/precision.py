@@ -66,6 +66,7 @@ def _product_fwd(compute, x, w):
 
 
 def _product_bwd(compute, residuals, ct):
+    """Computes the cotangents of x and w, from ct [..., o] or [..., n, k, o], in one rounded product each."""
     x, w = residuals
     tail = 1 if w.ndim == 2 else 3
     flat = lambda leaf: leaf.reshape(math.prod(leaf.shape[:-tail]), *leaf.shape[leaf.ndim - tail :])

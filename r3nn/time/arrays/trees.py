@@ -45,7 +45,8 @@ def like(values, numbers):
 
 
 def to_batch(tree, axes, rank):
-    """Merges time, axis 0, and the `rank` batch axes of each leaf into the one axis that opens its batch."""
+    """Merges time, axis 0, and the `rank` batch axes of each leaf, [T, ..., *batch, ...], into the one axis
+    that opens its batch."""
 
     def merge(axis, leaf):
         leaf = jnp.moveaxis(leaf, 0, axis)

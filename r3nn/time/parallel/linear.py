@@ -78,7 +78,8 @@ def check_affine(cell, step, state, u):
 
 
 def _flagged(a, b, arrays):
-    """Returns A and b with mask (A = I, b = 0) and, before it, reset (A = 0, b the step from s0)."""
+    """Returns A (planes [T, *batch, H]) and b with mask (A = I, b = 0) and, before it, reset (A = 0, b the
+    step from s0)."""
     mask, reset = arrays.flags
     if mask is not None:
         one = lambda i, j: jnp.ones_like(b[i]) if i == j else None

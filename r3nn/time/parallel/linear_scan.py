@@ -132,7 +132,7 @@ _solve.defvjp(_solve_fwd, _solve_bwd)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _transposed(how, a, s, entry, g):
-    """Computes the cotangents of (a, b, h0)."""
+    """Computes the cotangents of (a, b, h0) from g [T, ...], that of all s."""
     return _cotangents(how, a, s, entry, g, adjoint if parallel() else _adjoint_in_turn)
 
 
@@ -212,7 +212,7 @@ def _adjoint_in_turn(a, g, last, reverse):
 
 
 def _entry(how, a, b, h0):
-    """Folds the shards before this one -> the state before this shard's first step."""
+    """Folds the shards before this one -> the state before this shard's first step, in the shape of h0."""
     if how.axis_name is None:
         return h0
     products, lasts = lax.all_gather(reduce(a, b, how.reverse), how.axis_name)

@@ -184,7 +184,8 @@ def _finite(new, otherwise):
 
 
 def _propagate(steps, previous, states, gaps, entry, iterations):
-    """Computes what the errors of all steps, half a unit in the last place or the residual, grow to.
+    """Computes what the errors of all steps, half a unit in the last place or the residual, grow to, [W,
+    *batch, ...], as the states.
 
     e_t = J_t e_{t-1} + error_t, signs at random: one linear recurrence where the Jacobian is exact, else
     the fixed point of as many as Newton took.
