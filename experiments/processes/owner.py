@@ -1,5 +1,4 @@
-"""Makes objects that process 0 alone has, as the owner of the run: a log, a screen. The others get a stand-
-in."""
+"""Makes objects that process 0 alone has, as the owner of the run: a log, a screen. Others get a stand-in."""
 
 from collections.abc import Callable
 from typing import Any

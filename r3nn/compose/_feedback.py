@@ -17,8 +17,8 @@ from r3nn.time._noise import bare, put
 
 
 class Readout(Protocol):
-    """What `feedback` needs to know of p in (3.2.3). It is a frozen, hashable value; its arrays are
-    params."""
+    """This is what `feedback` needs to know of p in (3.2.3). A readout is a frozen, hashable value; its
+    arrays are params."""
 
     size: int  # O, the width of what is fed back
 

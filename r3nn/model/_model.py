@@ -32,8 +32,8 @@ class ModelParams(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Model(Value):
-    """A model is encode -> body -> readout, as a frozen, hashable value with pure methods. Arrays are time-
-    major: [T, *batch, ...].
+    """A model is encode -> body -> readout, as a frozen, hashable value with pure methods. Arrays are
+    time-major: [T, *batch, ...].
 
     cell: the body without its feedback loop. stacked: its outputs come at every depth, [L, ..., H].
     predict: predictions at "every" step; or a single one, [1, ...]: at the "last" step of a chunk, or of the
