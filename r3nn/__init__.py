@@ -21,11 +21,14 @@ from r3nn.compose import (
 from r3nn.tasks import TASKS
 from r3nn.time import Noise, linear_scan, unroll
 
+__version__ = "0.1.0"
+
 __all__ = [
     "CELLS",
     "TASKS",
     "Cell",
     "Noise",
+    "__version__",
     "chain",
     "deep",
     "delay",
