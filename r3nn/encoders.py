@@ -4,7 +4,7 @@ Parameters are drawn in float32 unless `init` is given another dtype, whatever J
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,11 @@ from r3nn import initializers
 from r3nn._lookup import check_choice, check_int
 from r3nn._serialize import serializable
 from r3nn._value import Value
+from r3nn._words import Feeds
 from r3nn.cells._base import plus
 
 Array = jax.Array
-FEEDS = ("values", "probabilities")
+FEEDS: tuple[Feeds, ...] = get_args(Feeds)
 
 
 @serializable

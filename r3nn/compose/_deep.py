@@ -10,6 +10,7 @@ from jax import lax
 
 from r3nn._lookup import FieldError, check_choice, check_int
 from r3nn._serialize import serializable
+from r3nn._words import Order, Tie
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params, check_cell, check_key
 from r3nn.cells._composition import Composition, prepare_part, run_part
@@ -51,8 +52,8 @@ class Deep(Composition):
 
     cell: Cell
     depth: int
-    tie: str | int = "none"
-    order: str = "auto"
+    tie: Tie | int = "none"
+    order: Order = "auto"
 
     def __post_init__(self):
         check_cell(self.cell)
@@ -264,7 +265,7 @@ class Deep(Composition):
         return (y.shape, y.dtype) == (x.shape, x.dtype)
 
 
-def deep(cell: Cell, depth: int, *, tie: str | int = "none", order: str = "auto") -> Deep:
+def deep(cell: Cell, depth: int, *, tie: Tie | int = "none", order: Order = "auto") -> Deep:
     """Runs the cell over `depth` levels, the first included: (3.2.2).
 
     Args:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from r3nn._lookup import check_choice
 from r3nn._serialize import serializable
+from r3nn._words import Norm as Kind
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params, along, plus
 from r3nn.compose._shapes import dtype_of
@@ -34,7 +35,7 @@ class Norm(Wrapper):
     """
 
     own_params = True
-    kind: str = "rms"
+    kind: Kind = "rms"
 
     def __post_init__(self):
         super().__post_init__()
@@ -63,7 +64,7 @@ class Norm(Wrapper):
         return run(self.cell, params.cell, state, self.inner_x(params, xs))
 
 
-def norm(cell: Cell, kind: str = "rms") -> Norm:
+def norm(cell: Cell, kind: Kind = "rms") -> Norm:
     """Puts the cell behind a normalisation of its input.
 
     Raises: ValueError for a kind other than "rms" and "layer", TypeError for what is no cell.

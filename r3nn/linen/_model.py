@@ -1,13 +1,14 @@
 """Wraps whole models as modules."""
 
 import dataclasses
+from typing import TYPE_CHECKING, Any, Unpack
 
 from flax import linen as nn
 
 from r3nn._batch_major import Bound, as_model
 from r3nn.linen._cell import hold
 from r3nn.linen._noise import noise_key
-from r3nn.model import Model, ModelParams
+from r3nn.model import BuildOptions, Model, ModelParams
 
 
 def _from_options(fill):
@@ -65,3 +66,15 @@ class R3NN(_R3NN):
     Noise, by Flax's conventions: a call takes its key from `make_rng("dropout")` unless it is given one, and
     draws none where `deterministic` is True.
     """
+
+    if TYPE_CHECKING:  # what __init_subclass__ makes, as checkers and editors would not find out
+
+        def __init__(
+            self,
+            model: Model | None = None,
+            *,
+            deterministic: bool = False,
+            name: str | None = None,
+            parent: Any = None,
+            **options: Unpack[BuildOptions],
+        ): ...

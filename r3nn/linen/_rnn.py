@@ -8,6 +8,7 @@ from flax import linen as nn
 from r3nn._batch_major import Options, Step, check_flax_cell, overrides, refuse_noise, run, step_shape
 from r3nn._changed import changed
 from r3nn._lookup import check_choice
+from r3nn._words import Mode
 from r3nn.linen._cell import Cell
 from r3nn.linen._flax_cells import from_flax
 from r3nn.linen._noise import noise_key
@@ -26,7 +27,7 @@ class RNN(nn.RNN):
     scan and have no effect.
     """
 
-    mode: str = "auto"
+    mode: Mode = "auto"
 
     def __post_init__(self):
         check_flax_cell(self.cell, "linen.Cell({}, features)")
@@ -46,7 +47,7 @@ class RNN(nn.RNN):
         keep_order: bool | None = None,
         mask=None,
         reset=None,
-        mode: str | None = None,
+        mode: Mode | None = None,
         key=None,
         deterministic: bool | None = None,
     ):

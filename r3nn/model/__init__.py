@@ -3,13 +3,16 @@ sizes."""
 
 from r3nn.model._build import ENCODERS, PREDICT, as_cell, build
 from r3nn.model._model import Model, ModelParams
+from r3nn.model._options import BuildOptions, SizedOptions
 from r3nn.model._size import count_params, fit_hidden_size
 
 __all__ = [
     "ENCODERS",
     "PREDICT",
+    "BuildOptions",
     "Model",
     "ModelParams",
+    "SizedOptions",
     "as_cell",
     "build",
     "count_params",

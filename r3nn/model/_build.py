@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 
 from r3nn import compose
 from r3nn._lookup import FieldError, about, check_choice, check_int, did_you_mean, evaluate
+from r3nn._words import Encoder, Feeds, Mode, Norm, Order, Predict, Tie
 from r3nn.cells import CELLS, TRANSFORMS, Cell
 from r3nn.encoders import FEEDS, Embedding, Identity, Linear, OneHot, Readout
 from r3nn.model._init import checked
@@ -17,8 +18,8 @@ from r3nn.model._size import fit_hidden_size
 from r3nn.time import MODES, blame
 from r3nn.time._pick import check_how
 
-ENCODERS = ("auto", "none", "linear", "one_hot", "embedding")
-PREDICT = ("every", "last", "mean")
+ENCODERS: tuple[Encoder, ...] = get_args(Encoder)
+PREDICT: tuple[Predict, ...] = get_args(Predict)
 NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -32,10 +33,10 @@ def build(
     cell: str | Cell = "ugrnn",
     depth: int = 1,
     depth_cell: str | Cell = "",
-    tie: str | int = "none",
-    order: str = "auto",
+    tie: Tie | int = "none",
+    order: Order = "auto",
     residual: bool = False,
-    norm: str = "",
+    norm: Norm | Literal[""] = "",
     delay: bool = False,
     predict_depths: bool = False,
     refine: int = 0,
@@ -46,14 +47,14 @@ def build(
     dropout_candidate: float = 0.0,
     zoneout_h: float = 0.0,
     zoneout_c: float = 0.0,
-    feedback: str = "",
-    predict: str = "every",
-    encoder: str = "auto",
+    feedback: Feeds | Literal[""] = "",
+    predict: Predict = "every",
+    encoder: Encoder = "auto",
     width: int = 0,
-    mode: str = "auto",
+    mode: Mode = "auto",
     chunk: int = 0,
     memory: int = 0,
-    compute_dtype="",
+    compute_dtype: Any = "",
     init: Mapping[str, Any] = NONE,
     allow_code: bool = False,
 ) -> Model:

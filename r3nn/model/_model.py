@@ -10,6 +10,7 @@ from jax import lax
 
 from r3nn._serialize import serializable
 from r3nn._value import Value
+from r3nn._words import Mode, Predict
 from r3nn.cells import Cell
 from r3nn.cells._base import check_key
 from r3nn.compose import FeedbackParams, FeedbackState, feedback
@@ -49,8 +50,8 @@ class Model(Value):
     readout: Readout
     hidden_size: int
     looped: bool = False
-    predict: str = "every"
-    mode: str = "auto"
+    predict: Predict = "every"
+    mode: Mode = "auto"
     init_options: tuple[tuple[str, Any], ...] = ()
     block: int | None = None
     memory: int | None = None

@@ -3,13 +3,14 @@
 import dataclasses
 import functools
 import inspect
+from typing import Any, Unpack
 
 import jax
 from flax import nnx
 
 from r3nn._batch_major import Bound, as_model
 from r3nn._value import Value
-from r3nn.model import Model, ModelParams
+from r3nn.model import Model, ModelParams, SizedOptions
 from r3nn.nnx._noise import Noisy
 from r3nn.nnx._params import draw_key
 
@@ -33,7 +34,7 @@ class R3NN(Bound, Noisy):
         model: Model | None = None,
         params: ModelParams | None = None,
         deterministic: bool = False,
-        **options,
+        **options: Unpack[SizedOptions],
     ):
         """Makes the module of a model. rngs: its "params" stream draws fresh params; "dropout", forked, noise
         of the cells. model: or else `options` for `r3nn.model.build`, but for its `params`, a number. params:
@@ -48,7 +49,7 @@ class R3NN(Bound, Noisy):
         self._hold(params)
 
     @classmethod
-    def from_params(cls, model: Model, params: ModelParams, **options) -> "R3NN":
+    def from_params(cls, model: Model, params: ModelParams, **options: Any) -> "R3NN":
         """Makes the module of a model and its params; undoes `.model` and `.params`. options: `rngs` for
         noise, `deterministic`."""
         return cls(model=model, params=params, **options)

@@ -7,6 +7,7 @@ from flax import nnx
 from r3nn._batch_major import Options, Step, check_flax_cell, overrides, refuse_noise, run, step_shape
 from r3nn._changed import changed
 from r3nn._lookup import check_choice
+from r3nn._words import Mode
 from r3nn.nnx._cell import Cell
 from r3nn.nnx._flax_cells import from_flax
 from r3nn.time import MODES
@@ -23,7 +24,7 @@ class RNN(nnx.RNN):
     `broadcast_rngs` concern Flax's own scan and have no effect.
     """
 
-    def __init__(self, cell: nnx.RNNCellBase, *, mode: str = "auto", **options):
+    def __init__(self, cell: nnx.RNNCellBase, *, mode: Mode = "auto", **options):
         check_flax_cell(cell, "nnx.Cell({}, in_features, hidden_features, rngs=...)")
         check_choice("mode", mode, MODES)
         super().__init__(cell, **options)
@@ -41,7 +42,7 @@ class RNN(nnx.RNN):
         rngs=None,
         mask=None,
         reset=None,
-        mode: str | None = None,
+        mode: Mode | None = None,
         key=None,
         deterministic: bool | None = None,
     ):

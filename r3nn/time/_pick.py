@@ -1,13 +1,14 @@
 """Picks the mode in which a cell runs over time, with what block length, and predicts its memory."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 from jax.extend.core import Literal
 
 from r3nn._lookup import FieldError, check_choice, check_int, did_you_mean
+from r3nn._words import Mode
 from r3nn.cells import Cell
 from r3nn.cells._composition import Composition, parts
 from r3nn.time.arrays.precision import Weight
@@ -20,9 +21,9 @@ from r3nn.time.parallel.jacobian import ELEMENTWISE, exact_by_unit
 from r3nn.time.parallel.linear import Linear
 from r3nn.time.parallel.newton import Newton
 
-# A kernel that runs all steps with the weights resident ("fused") would be one more name here, one more
+# A kernel that runs all steps with the weights resident ("fused") would be one more word of `Mode`, one more
 # row of `modes_of`, and one more forward in `Run.solve`, under the same backward.
-MODES = ("auto", "plain", "scan", "chunked", "linear", "newton")
+MODES: tuple[Mode, ...] = get_args(Mode)
 DEFAULTS = {"linear": Linear, "newton": Newton}
 NAMES = {options: name for name, options in DEFAULTS.items()}
 #: bytes of all states [T, ...] beyond which "auto" keeps those between blocks alone

@@ -7,7 +7,9 @@ from typing import Any
 
 import jax
 
+from r3nn._words import Mode
 from r3nn.cells import Cell
+from r3nn.cells._base import Array, State
 from r3nn.cells._composition import Composition
 from r3nn.time._function import as_cell
 from r3nn.time._inputs import checked
@@ -20,8 +22,8 @@ from r3nn.time.arrays.precision import prepare
 from r3nn.time.arrays.trees import batch_axes, length_of, match_varying_axes
 from r3nn.time.deferred.chunked import chunked
 from r3nn.time.deferred.scan import Arrays, Plan, scan, sequential
-from r3nn.time.parallel.linear import solve_linear
-from r3nn.time.parallel.newton import run_newton
+from r3nn.time.parallel.linear import Linear, solve_linear
+from r3nn.time.parallel.newton import Newton, run_newton
 
 
 def unroll(
@@ -35,11 +37,11 @@ def unroll(
     reverse: bool = False,
     key=None,
     length: int | None = None,
-    mode="auto",
+    mode: Mode | Linear | Newton = "auto",
     chunk: int | None = None,
     memory: int | None = None,
     compute_dtype=None,
-):
+) -> tuple[State, Array]:
     """Runs a cell over T steps: the same numbers in every mode, values and gradients.
 
     For each sequence of the batch this equals, but for speed and memory:
@@ -103,7 +105,7 @@ def explain(
     reset=None,
     reverse: bool = False,
     length: int | None = None,
-    mode="auto",
+    mode: Mode | Linear | Newton = "auto",
     chunk: int | None = None,
     memory: int | None = None,
     compute_dtype=None,
