@@ -42,7 +42,7 @@ def learning(ax):
     plots.baseline(ax, [0, held_out[-1][0]], [result["baseline"]] * 2, "trivial")
     ax.set_yscale("log")
     ax.legend(frameon=False, fontsize=9, loc="lower left")
-    plots.name(ax, f"Learning to add two of {result['length']} numbers", "updates")
+    plots.name(ax, f"Learning to add two of {result['length']} numbers", "updates", "loss, mse")
 
 
 def generalising(ax):
@@ -54,7 +54,10 @@ def generalising(ax):
     }
     draw(ax, table, report)
     plots.name(
-        ax, "Permutations multiplied without a mistake", "steps of a sequence", "fraction of sequences"
+        ax,
+        "Permutations multiplied without a mistake",
+        "length of a sequence (steps)",
+        "fraction of sequences",
     )
 
 

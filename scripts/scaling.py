@@ -232,7 +232,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
     left.set_xticks(count)
     left.set_ylim(bottom=0)
     cores = report["machine"]["cores"]
-    plots.name(left, "Updates a second", f"processes, on {cores} cores")
+    plots.name(left, "Updates a second", f"processes, on {cores} cores", "updates a second")
     for axes, of_bytes in ((middle, False), (right, True)):
         for row in report["averaging"]:
             errors(axes, row, of_bytes)
@@ -240,8 +240,8 @@ def draw(report: dict[str, Any], path: Path) -> None:
             report["averaging"][0]["baseline"], color=plots.PALE, linewidth=1.2, linestyle=(0, (5, 3))
         )
         axes.set_yscale("log")
-    plots.name(middle, "Held-out mse", "updates")
-    plots.name(right, "Held-out mse", "bytes that each process has sent")
+    plots.name(middle, "Held-out mse", "updates", "mse")
+    plots.name(right, "Held-out mse", "bytes that each process has sent", "mse")
     right.set_xscale("log")
     middle.legend(framealpha=1, edgecolor="none", fontsize=7.5, loc="upper right")
     plots.save(figure, path)

@@ -118,7 +118,7 @@ def _figure(given: Prompts, found: np.ndarray) -> Figure:
         for true, run, color in zip(known.T, found[row].T, plots.COLORS, strict=False):
             plots.curve(ax, begin + np.arange(len(true)), true, color=plots.PALE, linewidth=1.2, label="true")
             plots.curve(ax, ahead, run, color=color, linewidth=1.4, label="free run")
-        plots.name(ax, f"test sequence {row + 1}", "step")
+        plots.name(ax, f"test sequence {row + 1}", "time (steps)", "value")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles[:2], labels[:2], loc="outside lower center", ncols=2, frameon=False)
     return figure

@@ -35,11 +35,11 @@ def draw(runs: Sequence, labels: Sequence[str]) -> Figure | None:
         return None
     best, others = named[:LINES], len(named) - LINES
     figure, panels = plots.axes(1 + len(metrics), width=5.6, height=3.9 + 0.19 * len(best))
-    _panel(panels[0], "training loss", [run.loss for run, _ in named], logarithmic=True)
+    _panel(panels[0], "training loss", "loss", [run.loss for run, _ in named], logarithmic=True)
     for ax, metric in zip(panels[1:], metrics, strict=True):
         curves = [run.held_out if run.metric == metric else [] for run, _ in named]
         higher = any(run.higher_is_better for run, _ in named if run.metric == metric)
-        _panel(ax, f"held-out {metric}", curves, logarithmic=not higher)
+        _panel(ax, f"held-out {metric}", metric, curves, logarithmic=not higher)
     wide = WIDE * len(panels)
     words = [label if len(label) <= wide else f"{label[:wide]} ..." for _, label in best]
     words += [f"{others} others"] if others > 0 else []
@@ -49,14 +49,14 @@ def draw(runs: Sequence, labels: Sequence[str]) -> Figure | None:
     return figure
 
 
-def _panel(ax, title: str, curves: list[list[tuple[float, float]]], logarithmic: bool) -> None:
+def _panel(ax, title: str, y: str, curves: list[list[tuple[float, float]]], logarithmic: bool) -> None:
     """Draws a panel. curves: (update, value) pairs of each run, the best run on top."""
     for place, pairs in reversed([*enumerate(curves)]):
         if pairs:
             ax.plot(*zip(*pairs, strict=True), marker="" if len(pairs) > 1 else "o", **_look(place))
     if logarithmic:
         plots.log_values(ax, [value for pairs in curves for _, value in pairs])
-    plots.name(ax, title.replace("$", r"\$"), "updates")
+    plots.name(ax, *(word.replace("$", r"\$") for word in (title, "updates", y)))
 
 
 def _look(place: int) -> dict:

@@ -23,7 +23,8 @@ def draw(ax, table: dict[int, dict[str, Estimate]], report: dict[str, Any]) -> N
         ax.set_ylim(-0.03, 1.05)
     else:
         plots.log_values(ax, [values, trivial])
-    plots.name(ax, f"{report['task']}: {metric.replace('_', ' ')} against length", "steps of a sequence")
+    measure = metric.replace("_", " ")
+    plots.name(ax, f"{report['task']}: {measure} against length", "length of a sequence (steps)", measure)
 
 
 def trained_at(shortest: int, longest: int) -> str:

@@ -1,42 +1,49 @@
 """The loss curve of one run: training loss and held-out metric over updates."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments.program.files import replacing
+from experiments.program import plots
 from experiments.saved.metrics_log import read_lines
 from experiments.saved.result_words import better, of
 from experiments.saved.workdir import Workdir
 
+Lines = Sequence[dict[str, Any]]  # of metrics.jsonl
+
 
 def curve(result: dict[str, Any], place: Workdir) -> None:
-    """loss_curve.png: training loss, and the held-out metric beside baseline and target."""
-    lines = read_lines(place.metrics)
-    figure = Figure(figsize=(10, 3.8), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    _plot(left, [(line["update"], line.get("loss")) for line in lines if line["kind"] == "train"], "C0")
-    left.set(title="training loss", xlabel="update")
+    """loss_curve.png, as `draw` has it. Raises: NotSaved."""
+    plots.save(draw(result, read_lines(place.metrics)), place.curve)
+
+
+def draw(result: dict[str, Any], lines: Lines) -> Figure:
+    """Training loss, and the held-out metric beside baseline and target."""
+    figure, (left, right) = plots.axes(2, width=5.2, height=3.8)
     metric = result["metric"]
-    held_out = [(line["update"], line.get(metric)) for line in lines if line["kind"] == "eval"]
-    _plot(right, held_out, "C1", marker="o", markersize=3, label="held out")
-    if result["baseline"] is not None:
-        right.axhline(result["baseline"], color="0.5", linestyle="--", label="trivial baseline")
-    if result["target"] is not None:
-        right.axhline(result["target"], color="C2", linestyle=":", label="target")
-    right.set(title=f"held-out {metric} ({better(result)})", xlabel="update")
-    right.legend(frameon=False)
-    if result["higher_is_better"]:
-        right.set_yscale("linear")
-    figure.suptitle(f"{of(result)}: test {metric} {result['value']:.3g}")
-    with replacing(place.curve) as file:
-        figure.savefig(file, format="png", dpi=120)
+    losses, held_out = _points(lines, "train", "loss"), _points(lines, "eval", metric)
+    _plot(left, losses, color=plots.COLORS[0])
+    plots.log_values(left, [y for _, y in losses])
+    plots.name(left, "training loss", "updates", "loss")
+    _plot(right, held_out, color=plots.COLORS[1], marker="o", markersize=4)
+    levels = {"trivial": (result["baseline"], plots.DASHED), "target": (result["target"], plots.DOTTED)}
+    for word, (level, dashes) in levels.items():
+        if level is not None:
+            plots.level(right, level, word, dashes)
+    if not result["higher_is_better"]:
+        plots.log_values(right, [y for _, y in held_out])
+    plots.name(right, f"held-out {metric} ({better(result)})", "updates", metric)
+    plots.heading(figure, f"{of(result)}: test {metric} {result['value']:.3g}")
+    return figure
 
 
-def _plot(axes, points, color, **style) -> None:
-    points = [(x, y) for x, y in points if isinstance(y, (int, float))]
-    axes.plot(*zip(*points, strict=True), color=color, **style)
-    if all(y > 0 for _, y in points):
-        axes.set_yscale("log")
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+def _points(lines: Lines, kind: str, name: str) -> list[tuple[int, float]]:
+    """(update, number) of the lines of a kind that have a number of this name."""
+    found = [(line["update"], line.get(name)) for line in lines if line["kind"] == kind]
+    return [(x, y) for x, y in found if isinstance(y, (int, float))]
+
+
+def _plot(ax, points: list[tuple[int, float]], **style) -> None:
+    if points:
+        plots.curve(ax, *zip(*points, strict=True), **style)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from experiments.program.files import replacing
 
+DASHED, DOTTED = (0, (5, 3)), (0, (1, 2))  # what trivial predictions get; the target
 # Okabe & Ito's colours, told apart by the colour-blind and in grey; the first is the one that matters.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK, PALE = "#333333", "#767676"
@@ -29,15 +30,29 @@ STYLE = {
 }
 
 
-def axes(columns: int = 1, width: float = 6.4, height: float = 3.8) -> tuple[Figure, list[Axes]]:
-    """A figure of `columns` panels side by side, `width` x `height` inches each; no global state."""
+def grid(lines: int, columns: int, width: float, height: float, **options) -> tuple[Figure, np.ndarray]:
+    """A figure of `width` x `height` inches in our style, and its panels [lines, columns]; no global state.
+
+    options: of `Figure.subplots`, such as sharey. No figure is made in another way.
+    """
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(columns * width, height), layout="constrained")
-        return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+        figure = Figure(figsize=(width, height), layout="constrained")
+        return figure, figure.subplots(lines, columns, squeeze=False, **options)
 
 
-def name(ax: Axes, title: str, x: str, y: str = ""):
-    """What a panel shows (above it, the y axis included where `y` is left out), and its axes."""
+def axes(columns: int = 1, width: float = 6.4, height: float = 3.8) -> tuple[Figure, list[Axes]]:
+    """A figure of `columns` panels side by side, `width` x `height` inches each."""
+    figure, panels = grid(1, columns, columns * width, height)
+    return figure, list(panels[0])
+
+
+def heading(figure: Figure, text: str):
+    """What a whole figure shows."""
+    figure.suptitle(text, x=0.01, ha="left", fontsize=11, fontweight="bold")
+
+
+def name(ax: Axes, title: str, x: str, y: str):
+    """What a panel shows, above it, and what its axes are: with the unit, where there is one."""
     ax.set_title(title, loc="left", fontsize=11, fontweight="bold", pad=22)
     ax.set_xlabel(x)
     ax.set_ylabel(y)
@@ -52,16 +67,32 @@ def curve(ax: Axes, x: Sequence, y: Sequence, *, low=None, high=None, color=COLO
 
 def baseline(ax: Axes, x: Sequence, y: Sequence, label: str):
     """What trivial predictions get, (x, y) [N] each: dashed, and named beside the panel."""
-    ax.plot(x, y, color=PALE, linewidth=1.2, linestyle=(0, (5, 3)))
+    ax.plot(x, y, color=PALE, linewidth=1.2, linestyle=DASHED)
     place = dict(xycoords=ax.get_yaxis_transform(), xytext=(4, 0), textcoords="offset points", va="center")
     ax.annotate(label, (1, y[-1]), color=PALE, fontsize=9, annotation_clip=False, **place)
+
+
+def level(ax: Axes, value: float, word: str, dashes: tuple, across: bool = True):
+    """A line at a value, across the panel and named beside it; or else upright and named above it."""
+    (ax.axhline if across else ax.axvline)(value, color=PALE, linewidth=1.2, linestyle=dashes, zorder=0)
+    if across:
+        at, transform, place = (
+            (1, value),
+            ax.get_yaxis_transform(),
+            dict(xytext=(4, 0), va="center", ha="left"),
+        )
+    else:
+        at, transform = (value, 1), ax.get_xaxis_transform()
+        place = dict(xytext=(0, 4), va="bottom", ha="center")
+    style = dict(fontsize=9, color=PALE, annotation_clip=False)
+    ax.annotate(word, at, xycoords=transform, textcoords="offset points", **style, **place)
 
 
 def mark(ax: Axes, low: float, high: float, label: str):
     """Marks the part of the x axis from low to high, or a line where they are one, with a name above the
     panel."""
     if low == high:
-        ax.axvline(high, color=INK, linewidth=1, linestyle=(0, (1, 2)))
+        ax.axvline(high, color=INK, linewidth=1, linestyle=DOTTED)
     else:
         ax.axvspan(low, high, color=COLORS[4], alpha=0.15, linewidth=0)
     place = dict(xycoords=ax.get_xaxis_transform(), xytext=(0, 4), textcoords="offset points")

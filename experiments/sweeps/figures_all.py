@@ -62,7 +62,7 @@ def history(found: Outcome) -> Figure | None:
     ax.xaxis.get_major_locator().set_params(integer=True)
     scale(found, ax, [run.held_out for run in runs if run.held_out is not None])
     goals(found, ax)
-    plots.name(ax, f"held-out {found.sweep.metric}", "runs ended")
+    plots.name(ax, f"held-out {found.sweep.metric} of each run", "runs ended", found.sweep.metric)
     figure.legend(loc="outside lower center", ncols=4, frameon=False)
     return figure
 
@@ -100,7 +100,7 @@ def importance(found: Outcome) -> Figure | None:
     ax.set_xlim(0, max(values) * 1.12)
     ax.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
     title = f"what decides which configurations are the best third (n = {len(ranks)})"
-    plots.name(ax, title, "share (PED-ANOVA)")
+    plots.name(ax, title, "share (%, PED-ANOVA)", "field of the config")
     return figure
 
 
@@ -120,7 +120,9 @@ def curves(found: Outcome) -> Figure | None:
     scale(found, ax, [value for group in groups for _, value in points_of(group.runs)])
     goals(found, ax)
     many = " (band: all seeds)" if max(len(group.runs) for group in groups) > 1 else ""
-    plots.name(ax, f"held-out {found.sweep.metric} of the best configurations{many}", "updates")
+    plots.name(
+        ax, f"held-out {found.sweep.metric} of the best configurations{many}", "updates", found.sweep.metric
+    )
     handles, labels = ax.get_legend_handles_labels()
     figure.legend(handles[::-1], labels[::-1], loc="outside lower left", frameon=False, fontsize=9)
     return figure

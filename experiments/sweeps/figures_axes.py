@@ -33,11 +33,8 @@ def slices(found: Outcome) -> Figure | None:
     columns = min(COLUMNS, len(names))
     lines = -(-len(names) // columns)
     wide = max(_values(axis) for axis in found.varied.values())
-    with matplotlib.rc_context(plots.STYLE):
-        figure = Figure(
-            figsize=(max(6.4, columns * max(3.4, 1.2 + 0.24 * wide)), 3.4 * lines + 0.3), layout="constrained"
-        )
-        panels = figure.subplots(lines, columns, squeeze=False, sharey=True)
+    width = max(6.4, columns * max(3.4, 1.2 + 0.24 * wide))
+    figure, panels = plots.grid(lines, columns, width, 3.4 * lines + 0.3, sharey=True)
     for ax in panels.flat[len(names) :]:
         ax.set_visible(False)
     for ax, name in zip(panels.flat, names, strict=False):
@@ -48,7 +45,9 @@ def slices(found: Outcome) -> Figure | None:
     for ax in panels[:, 0]:
         ax.set_ylabel(f"held-out {found.sweep.metric}")
     failed = ", crosses are failed ones" if any(run.state == "failed" for run in found.runs) else ""
-    title(figure, f"dots are runs{failed}, bars are medians, the star is the best configuration's median")
+    plots.heading(
+        figure, f"dots are runs{failed}, bars are medians, the star is the best configuration's median"
+    )
     return figure
 
 
@@ -132,13 +131,10 @@ def parallel(found: Outcome) -> Figure | None:
     _bare(ax, ends)
     failed = len(found.groups) - len(groups)
     without = f"; {failed} that failed are left out" if failed else ""
-    title(figure, f"{len(groups)} configurations: the best in orange, dark is better than light{without}")
+    plots.heading(
+        figure, f"{len(groups)} configurations: the best in orange, dark is better than light{without}"
+    )
     return figure
-
-
-def title(figure: Figure, text: str):
-    """Writes the title of a whole figure."""
-    figure.suptitle(text, x=0.01, ha="left", fontsize=11, fontweight="bold")
 
 
 def _bare(ax: Axes, names: list[str]):

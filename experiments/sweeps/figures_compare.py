@@ -39,10 +39,10 @@ def compare(found: Outcome) -> Figure | None:
     states = {run.state for run in found.finished}
     failed = " (cross: failed)" if "failed" in states else ""
     title = f"{found.short[name]}: dots are runs, bars are medians"
-    plots.name(panels[0], title, f"held-out {found.sweep.metric}{failed}")
+    plots.name(panels[0], title, f"held-out {found.sweep.metric}{failed}", found.short[name])
     if several:
         early = " (cross: pruned or failed)" if states - {"complete"} else ""
-        plots.name(panels[1], "hollow: the target was not reached", f"updates{early}")
+        plots.name(panels[1], "hollow: the target was not reached", f"updates{early}", "")
     shares(found, panels[-1], rows)
     return figure
 

@@ -49,26 +49,7 @@ def goals(found: Outcome, ax: Axes, across: bool = True):
     if len(wanted) > 1:
         return
     (goal,) = wanted
-    levels = {"trivial": (goal.baseline, (0, (5, 3))), "target": (goal.target, (0, (1, 2)))}
+    levels = {"trivial": (goal.baseline, plots.DASHED), "target": (goal.target, plots.DOTTED)}
     for word, (level, dashes) in levels.items():
-        if level is None:
-            continue
-        (ax.axhline if across else ax.axvline)(
-            level, color=plots.PALE, linewidth=1.2, linestyle=dashes, zorder=0
-        )
-        at, transform = (
-            ((1, level), ax.get_yaxis_transform()) if across else ((level, 1), ax.get_xaxis_transform())
-        )
-        place = dict(xytext=(4, 0) if across else (0, 4), va="center" if across else "bottom")
-        ha = "left" if across else "center"
-        ax.annotate(
-            word,
-            at,
-            xycoords=transform,
-            textcoords="offset points",
-            fontsize=9,
-            color=plots.PALE,
-            ha=ha,
-            annotation_clip=False,
-            **place,
-        )
+        if level is not None:
+            plots.level(ax, level, word, dashes, across)

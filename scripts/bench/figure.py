@@ -4,10 +4,11 @@ import statistics
 
 from matplotlib.figure import Figure
 
+from experiments.program import plots
 from scripts.bench.registry import CASES
 
-COLORS = {"flax": "#0072B2", "torch": "#D55E00", "equinox": "#009E73", "keras": "#CC79A7"}
-OTHERS = ("#56B4E9", "#E69F00", "#555555", "#999999", "#8C6D31")
+COLORS = dict(zip(("flax", "torch", "equinox", "keras"), plots.COLORS, strict=False))
+OTHERS = (plots.COLORS[5], plots.COLORS[4], "#555555", "#999999", "#8C6D31")
 MARKERS = {"flax": "o", "torch": "s", "equinox": "^", "keras": "D"}
 ROW, HEAD = 0.24, 0.62  # inches
 
@@ -16,8 +17,9 @@ def draw(report: dict) -> Figure:
     """A panel for each case: a line for each row, a mark for each rival, r3nn faster to the right of 1."""
     cases = {name: rows for name, rows in report["cases"].items() if any(row["ratios"] for row in rows)}
     heights = [HEAD + ROW * len(rows) for rows in cases.values()]
-    figure = Figure(figsize=(9, sum(heights) + 0.9), layout="constrained")
-    axes = figure.subplots(len(cases), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    shape = dict(sharex=True, height_ratios=heights)
+    figure, panels = plots.grid(len(cases), 1, 9, sum(heights) + 0.9, **shape)
+    axes = panels[:, 0]
     for axis, (name, rows) in zip(axes, cases.items(), strict=True):
         panel(axis, name, rows)
     low, high = axes[0].get_xlim()  # shared: its ends are known once all is drawn

@@ -9,6 +9,7 @@ import tempfile
 import time
 import traceback
 
+from experiments.program import plots
 from scripts.bench import figure, report
 from scripts.bench.registry import CASES, Row, Setup
 
@@ -65,4 +66,4 @@ def draw(file: pathlib.Path) -> None:
     """The picture of what `write` wrote, beside it."""
     content = json.loads(file.read_text())
     if any(row["ratios"] for rows in content["cases"].values() for row in rows):
-        figure.draw(content).savefig(file.with_suffix(".png"), dpi=150)
+        plots.save(figure.draw(content), file.with_suffix(".png"))
