@@ -1,5 +1,7 @@
-"""Time and memory of r3nn against what it replaces: the same weights, outputs and gradients checked equal
-first, runs in turns in one process, medians and ratios.
+"""Time and memory of r3nn against what it replaces.
+
+With the same weights; outputs and gradients are checked equal first. Runs in turns in one process, medians
+and ratios.
 
     scripts/run scripts/bench.py [--cases=gru,lstm] [--json=bench.json]
 

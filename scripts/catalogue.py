@@ -1,33 +1,72 @@
-"""Prints what the repository offers by name: cells, tasks, configs."""
+"""Prints what the repository offers by name: cells, tasks, configs, programs."""
 
 import ast
+import inspect
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import r3nn
 
+ROOT = Path(__file__).resolve().parent.parent
+SHELL = ("scripts/test", "scripts/slurm.sh")  # programs too, which a shell runs
+
 
 def first_line(doc: str | None) -> str:
+    """Of a docstring."""
     return doc.strip().partition("\n")[0] if doc else ""
 
 
 def describe(name: str, value) -> str | None:
-    """What the file that defines a cell or task says of itself: one paper or task, one file."""
+    """What stands below a cell or a task in its file, or else what the file says of itself."""
     home = sys.modules[type(value).__module__]
     others = [module for path, module in sys.modules.items() if path.startswith(f"{home.__package__}._")]
-    return next((module for module in (home, *others) if name in vars(module)), home).__doc__
+    home = next((module for module in (home, *others) if name in vars(module)), home)
+    return below(name, inspect.getsource(home)) or home.__doc__
 
 
-def config_doc(path: Path) -> str | None:
-    """Read, not imported: a listing must not run configs, and must survive a broken one."""
+def below(name: str, source: str) -> str | None:
+    """The string below the assignment to a name, such as `gru = GRU()`."""
+    body = ast.parse(source).body
+    for before, after in zip(body, body[1:], strict=False):
+        match before, after:
+            case ast.Assign([ast.Name(found)]), ast.Expr(ast.Constant(str() as text)) if found == name:
+                return text
+    return None
+
+
+def config(path: Path) -> tuple[str, str]:
+    """(FILE, or FILE and its variants; what it asks): read, not imported, as a listing must run no config."""
+    name = f"configs/{path.name}"
     try:
-        return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        tree = ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
-        return f"cannot be read: {error}"
+        return name, f"cannot be read: {error}"
+    return name + "".join(f" :{word}" for word in variants(tree)), first_line(ast.get_docstring(tree))
+
+
+def variants(tree: ast.Module) -> list[str]:
+    """What `_variants.check(variant, ...)` lets through."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(ast.Attribute(ast.Name("_variants"), "check"), [_, *words]):
+                return [word.value for word in words if isinstance(word, ast.Constant)]
+    return []
+
+
+def programs() -> Iterable[tuple[str, str]]:
+    """All that scripts/run runs, and all that a shell does."""
+    for folder in ("experiments", "scripts"):
+        for path in sorted((ROOT / folder).glob("[!_]*.py")):
+            source = path.read_text(encoding="utf-8")
+            if 'if __name__ == "__main__":' in source:
+                yield f"{folder}/{path.name}", first_line(ast.get_docstring(ast.parse(source)))
+    for name in SHELL:
+        yield name, (ROOT / name).read_text(encoding="utf-8").splitlines()[1].lstrip("# ")
 
 
 def show(title: str, rows: Iterable[tuple[str, str | None]]):
+    """A line for each name."""
     rows = list(rows)
     width = max((len(name) for name, _ in rows), default=0)
     print(f"\n{title}:")
@@ -36,8 +75,7 @@ def show(title: str, rows: Iterable[tuple[str, str | None]]):
 
 
 if __name__ == "__main__":
-    root = Path(__file__).parent.parent
     show("cells", ((name, describe(name, cell)) for name, cell in r3nn.CELLS.items()))
     show("tasks", ((name, describe(name, task)) for name, task in r3nn.TASKS.items()))
-    configs = sorted((root / "configs").glob("[!_]*.py"))
-    show("configs", ((f"configs/{path.name}", config_doc(path)) for path in configs))
+    show("configs, and their variants", map(config, sorted((ROOT / "configs").glob("[!_]*.py"))))
+    show("programs", programs())

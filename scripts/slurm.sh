@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# One run on several nodes of a SLURM cluster: a template. Set what your cluster wants, then
+# One run on several nodes of a SLURM cluster: a template.
+#
+# Set what your cluster wants, then
 #
 #   sbatch scripts/slurm.sh --config=configs/adding.py:full --workdir=/shared/runs/full
 #

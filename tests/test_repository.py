@@ -290,6 +290,14 @@ def test_run_alone_lists_what_there_is():
     assert words[0] == "usage:"
     configs = [f"configs/{path.name}" for path in (ROOT / "configs").glob("[!_]*.py")]
     assert {*r3nn.CELLS, *r3nn.TASKS, *configs} <= set(words)
+    said = [
+        line.split(maxsplit=1) for line in out.partition("\ncells:\n")[2].partition("\n\n")[0].splitlines()
+    ]
+    cells = dict(said)
+    assert {*cells} == {*r3nn.CELLS} and len({*cells.values()}) == len(cells)
+    assert {":full", ":smoke", ":lstm_gru"} <= set(words)
+    programs = {"experiments/train.py", "experiments/sweep.py", "scripts/stress.py", "scripts/test"}
+    assert programs <= set(words)
 
 
 def test_run_works_from_any_folder(tmp_path):

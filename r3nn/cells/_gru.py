@@ -71,4 +71,6 @@ class GRUResetBefore(GatedCell):
 
 
 gru = GRU()
+"""The gated recurrent unit with the reset behind the recurrent product, as in cuDNN and Keras."""
 gru_reset_before = GRUResetBefore()
+"""The gated recurrent unit as first published: the reset before the recurrent product."""

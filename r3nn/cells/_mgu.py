@@ -66,4 +66,6 @@ class MGUResetAfter(GatedCell):
 
 
 mgu = MGU()
+"""The minimal gated unit as published: one gate, which also resets the state before the product."""
 mgu_reset_after = MGUResetAfter()
+"""The minimal gated unit with the reset behind the recurrent product."""

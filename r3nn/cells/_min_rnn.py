@@ -61,4 +61,6 @@ class MinLSTM(AffineCell):
 
 
 mingru = MinGRU()
+"""The minimal GRU: gate and candidate see the input alone."""
 minlstm = MinLSTM()
+"""The minimal LSTM: two gates, which sum to one, and the candidate see the input alone."""

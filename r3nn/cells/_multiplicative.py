@@ -77,5 +77,8 @@ def multiplicative(cell: GatedCell) -> GatedCell:
 
 
 mrnn = multiplicative(elman)
+"""The simple recurrent network, each input with a recurrent matrix of its own."""
 mlstm = multiplicative(lstm)
+"""The LSTM, each input with a recurrent matrix of its own."""
 mugrnn = multiplicative(ugrnn)
+"""The update-gate RNN, each input with a recurrent matrix of its own."""

@@ -115,4 +115,6 @@ class DiagonalLSTM(HiddenAndCell, ParaCell):
 
 
 diagonal_gru = DiagonalGRU()
+"""ParaRNN's GRU: recurrent weights are vectors, so that a step is elementwise."""
 diagonal_lstm = DiagonalLSTM()
+"""ParaRNN's LSTM: recurrent weights are vectors, so that a step is elementwise."""
