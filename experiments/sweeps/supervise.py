@@ -91,8 +91,8 @@ def hired(
     """Workers that are not started yet."""
     found = []
     for place in places(workers):
-        job = Job(str(folder.path), sweep.to_dict(), name, together, place.cores, workers)
-        found.append(Local(place, job, database, folder.workers / f"{place.index}.log", words))
+        what = (str(folder.path), sweep.to_dict(), name, together, place.cores, workers, os.getpid())
+        found.append(Local(place, Job(*what), database, folder.workers / f"{place.index}.log", words))
     return found
 
 

@@ -1,7 +1,7 @@
 """A process that runs one trial after another, until all slots of the sweep are done.
 
-The first line of its standard input says what to do, in JSON; when the input ends, it saves and stops. A
-database server's URL comes in R3NN_STORAGE, of the environment.
+The first line of its standard input says what to do, in JSON; when the input ends, it saves and stops, and
+without delay where the parent is dead. A database server's URL comes in R3NN_STORAGE, of the environment.
 """
 
 import fcntl
@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from typing import Any, NamedTuple
 
 import optuna
@@ -27,6 +28,7 @@ from experiments.sweeps.trainer import Trainer
 from experiments.sweeps.trial import Heart, settle, watch
 
 IDLE = 0.5  # seconds between two looks for work
+ALONE = 5.0  # seconds to save in, once the parent is dead: then the updates under way are dropped
 
 
 class Job(NamedTuple):
@@ -38,6 +40,7 @@ class Job(NamedTuple):
     together: int  # trials side by side, at most
     cores: list[int]  # of this machine, that it may use; none: as it is
     workers: int  # on this machine
+    parent: int  # its process
 
 
 class Post(NamedTuple):
@@ -61,16 +64,25 @@ def main(trainer: Trainer) -> int:
         os.sched_setaffinity(0, job.cores)  # before JAX starts, and counts them
     stop = threading.Event()
     with Signals() as signals:
-        threading.Thread(target=_until_alone, args=(stop, signals), daemon=True).start()
+        alone = threading.Thread(target=until_alone, args=(stop, signals, job.parent), daemon=True)
+        alone.start()
         return ending(lambda: _main(job, trainer, stop, signals))
 
 
-def _until_alone(stop: threading.Event, signals: Signals) -> None:
-    """Waits for the end of the input: the parent closed it, or died."""
+def until_alone(stop: threading.Event, signals: Signals, parent: int) -> None:
+    """Waits for the end of the input, which the parent closed, and then stops as at a signal.
+
+    Where the parent is dead nobody waits for the updates under way, and nobody could send a second signal:
+    after ALONE seconds there is one.
+    """
     while os.read(0, 4096):
         pass
     stop.set()
     _stop(signals)
+    while os.getppid() == parent:
+        time.sleep(IDLE)
+    time.sleep(ALONE)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _stop(signals: Signals) -> None:

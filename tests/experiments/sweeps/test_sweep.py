@@ -178,7 +178,7 @@ def test_neither_the_folder_nor_the_database_of_a_sweep_names_code_to_run(tmp_pa
     monkeypatch.setattr(working, "work", lambda post: seen.append(post.sweep))
     monkeypatch.setattr(study, "connected", contextlib.nullcontext)
     monkeypatch.setattr(study, "opened", lambda *_: None)
-    job = working.Job(str(folder.path), one.to_dict(), "x", together=0, cores=[], workers=1)
+    job = working.Job(str(folder.path), one.to_dict(), "x", together=0, cores=[], workers=1, parent=0)
     working._main(job, services, threading.Event(), Signals())
     assert seen == [one]
     goals = Goals(one)
@@ -573,6 +573,38 @@ def test_a_second_signal_ends_the_workers_too(tmp_path):
         wait_for(lambda words=again: words in log.read_text())
     assert parent.wait(60) == 130
     wait_for(lambda: free(alive))
+
+
+#: a sweep and its worker, which is in a call of the device that takes minutes
+PARENT = (
+    "import subprocess, sys, time; subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE); time.sleep(600)"
+)
+BUSY = """
+import os, threading, time
+from experiments.program.signals import Signals
+from experiments.sweeps import worker
+
+worker.ALONE = 0.5
+with Signals() as signals:
+    words = threading.Event(), signals, os.getppid()
+    threading.Thread(target=worker.until_alone, args=words, daemon=True).start()
+    print("at work", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_worker_whose_sweep_is_killed_stops_as_at_a_signal_and_soon():
+    """It is asked to save, and where it does not come to that, it ends all the same."""
+    command = [sys.executable, "-c", PARENT, sys.executable, "-uc", BUSY]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    output = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with subprocess.Popen(command, env=env, **output) as parent:
+        assert parent.stdout.readline() == "at work\n"
+        parent.kill()
+        began = time.monotonic()
+        said = parent.stdout.read()  # to its end, which comes with the worker's
+        assert time.monotonic() - began < 30
+    assert "stopping after the updates under way" in said and "SIGTERM: dropped" in said
 
 
 # Long enough to be killed in between.
