@@ -12,7 +12,7 @@ class Mute:
     def _nothing(self, *_, **__) -> int:
         return 0
 
-    add = sync = say = progress = close = __enter__ = __exit__ = _nothing
+    add = tell = sync = say = progress = finish = close = __enter__ = __exit__ = _nothing
 
 
 def on_process_0(make: Callable, *arguments: Any) -> Any:

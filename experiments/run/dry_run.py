@@ -17,6 +17,7 @@ from r3nn import training
 from r3nn.analysis import matmul_flops
 
 UPDATES = 5  # that are timed
+LEFT_OUT = "compiling, evaluations and checkpoints"  # of the time to train, as nothing measures them
 
 
 def dry_run(config: ConfigDict) -> None:
@@ -75,6 +76,6 @@ def _table(experiment: Experiment, state, program, compiling: float, seconds: fl
         "bytes of an update": temporary,
         "time to compile": duration(compiling),
         "time per update": f"{seconds * 1e3:.3g} ms",
-        "time to train": f"{duration(seconds * updates)} at most ({updates} updates)",
+        "time to train": f"{duration(seconds * updates)} at most ({updates} updates), without {LEFT_OUT}",
     }
     return "\n".join(f"{name:20} {value}" for name, value in rows.items()) + "\nNothing was created."

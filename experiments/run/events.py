@@ -1,4 +1,4 @@
-"""Writes the numbers of a run as TensorBoard reads them."""
+"""Writes the numbers of a run, and its config, as TensorBoard reads them."""
 
 import contextlib
 import itertools
@@ -9,7 +9,7 @@ from typing import Any
 
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import RecordWriter
-from tensorboardX.summary import scalar
+from tensorboardX.summary import scalar, text
 
 from experiments.program.files import writing
 
@@ -41,6 +41,11 @@ class Events:
                 self._write(step=step, summary=scalar(f"{kind}/{name}", value))
         if time.monotonic() - self._synced >= SHOWN:
             self.sync()
+
+    def tell(self, name: str, step: int, words: str) -> None:
+        """A text, which TensorBoard shows as it is."""
+        lines = "\n".join(f"    {line}" for line in words.splitlines())  # Markdown's sign for that
+        self._write(step=step, summary=text(name, lines))
 
     def sync(self) -> None:
         """Brings all events to the disk."""

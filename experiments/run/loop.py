@@ -82,6 +82,8 @@ class Loop:
             self._catch_up()
             if self._sessions:
                 self._interrupt(signals)
+            if any(isinstance(outcome, dict) for outcome in self.outcomes.values()):
+                self._screen.finish()
             return self.outcomes
         finally:
             for folder in self._folders.values():

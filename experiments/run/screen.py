@@ -27,6 +27,9 @@ class Plain:
             left = duration((self._total - done) / rate)
             self.say(f"{done}/{self._total} updates  loss {loss:.4g}  {rate:.1f} updates/s  {left} left")
 
+    def finish(self) -> None:
+        """A bar alone needs to hear of it."""
+
     def close(self) -> None:
         """Does nothing: nothing is open."""
 
@@ -39,7 +42,7 @@ class Bar:
             rich.progress.BarColumn(),
             rich.progress.MofNCompleteColumn(),
             rich.progress.TextColumn("updates  loss {task.fields[loss]}  {task.fields[rate]} updates/s"),
-            rich.progress.TextColumn("{task.fields[left]} left"),
+            rich.progress.TextColumn("{task.fields[left]}"),
             console=rich.console.Console(file=out, highlight=False),
         )
         self._total = total
@@ -52,8 +55,12 @@ class Bar:
     def progress(self, done: int, loss: float, rate: float) -> None:
         """Moves the bar, which is there from the first time on."""
         self._bar.start()
-        left = duration((self._total - done) / rate)
+        left = "done" if done == self._total else f"{duration((self._total - done) / rate)} left"
         self._bar.update(self._task, completed=done, loss=f"{loss:.4g}", rate=f"{rate:.1f}", left=left)
+
+    def finish(self) -> None:
+        """Says that nothing is left, also where fewer updates were made than there might have been."""
+        self._bar.update(self._task, left="done")
 
     def close(self) -> None:
         """Leaves the bar as it is."""
@@ -72,6 +79,9 @@ class Part:
 
     def progress(self, done: int, loss: float, rate: float) -> None:
         """Does nothing: progress is shown of all runs together."""
+
+    def finish(self) -> None:
+        """The others go on."""
 
     def close(self) -> None:
         """Does nothing: the other runs go on."""

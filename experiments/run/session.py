@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from experiments.building.experiment import Experiment
 from experiments.processes import agreement, owner
+from experiments.program.files import to_json
 from experiments.run import joint_folder, result_record
 from experiments.run.engines import begin
 from experiments.run.events import Events
@@ -21,7 +22,7 @@ from experiments.saved.checkpoints import Checkpoints, Counters, Damaged
 from experiments.saved.leaves import sums
 from experiments.saved.metrics_log import Log, read_lines
 from experiments.saved.workdir import Workdir
-from r3nn.training import TrainState
+from r3nn.training import TrainState, schedule
 
 EvaluationCallback = Callable[[int, float], None]  # (updates made, held-out metric), after each evaluation
 
@@ -66,9 +67,11 @@ class Session:
         self.counters.step += count
         means = mean(metrics)
         self.record("train", means)
+        if (rate := self._rate()) is not None:
+            self.events.add("train", self.counters.step, {"learning_rate": rate})
         return means["loss"]
 
-    def judged(self, numbers: dict[str, float], watch: EvaluationCallback | None) -> bool:
+    def _rate(self) -> float | None:
         """Logs the line of these held-out metrics -> whether they are the best so far.
 
         Raises: what `watch` raises.
@@ -114,13 +117,15 @@ class Session:
             return last
 
     def finish(self, numbers: dict[str, float], tested: int, command: str) -> dict[str, Any]:
-        """Writes the loss curve and result.json -> its content.
+        """Writes the test result as events, the loss curve and result.json -> its content.
 
         numbers: on sequences that decided nothing. tested: the update after which the tested state stood.
         """
 
         def write() -> dict[str, Any]:
             result = result_record.collect(self.experiment, self.counters, numbers, tested, command)
+            self.events.add("test", tested, numbers)
+            self.events.sync()
             result_record.save(result, self.place)
             return result
 
@@ -139,6 +144,8 @@ def opened(experiment: Experiment, place: Workdir, screen: Screen) -> Iterator[t
         state, counters = found or (begin(experiment), Counters())
         log = closing(owner.on_process_0(Log, place.metrics, counters.step))
         events = closing(owner.on_process_0(Events, place.tensorboard, counters.step))
+        if not counters.step:
+            events.tell("config", 0, to_json(experiment.config.to_dict()))
         owner.on_process_0(_tell_gaps, place, experiment.config.train, counters.step, screen)
         yield Session(experiment, place, counters, checkpoints, log, events, screen, counters.step), state
 

@@ -45,7 +45,8 @@ def run(
         outcome = loop.train(agreement.Agreed(signals))[0]
     if isinstance(outcome, Ending):
         raise outcome
-    agreement.print_once(result_words.summary(outcome, place, code=bool(named_code.files(config))))
+    code, profiled = bool(named_code.files(config)), place.profile.exists()
+    agreement.print_once(result_words.summary(outcome, place, code, profiled))
     return outcome
 
 

@@ -2,10 +2,12 @@
 
 import os
 import shlex
+from pathlib import Path
 from typing import Any
 
 from experiments.building.learners import OURS
 from experiments.program.durations import duration
+from experiments.program.numbers import about
 from experiments.saved.workdir import Workdir
 
 
@@ -16,10 +18,10 @@ def line(result: dict[str, Any]) -> str:
     return f"{test} after {result['updates']} updates{early}"
 
 
-def summary(result: dict[str, Any], place: Workdir, code: bool) -> str:
+def summary(result: dict[str, Any], place: Workdir, code: bool, profiled: bool = False) -> str:
     """Writes the result beside the trivial baseline, where the files are, and what to type next.
 
-    code: whether the run's config names Python files.
+    code: whether the run's config names Python files. profiled: whether there is a trace of it.
     """
     lengths = ",".join(str(result["length"] * factor) for factor in (1, 2, 4, 8))
     following = ["experiments/evaluate.py", f"--workdir={place.path}", f"--lengths={lengths}"]
@@ -31,6 +33,7 @@ def summary(result: dict[str, Any], place: Workdir, code: bool) -> str:
         ("loss_curve.png", "the loss and the held-out metric over updates"),
         ("metrics.jsonl", "the same as lines of JSON; tensorboard/ has them as events"),
         ("checkpoints/", "the best state and the last ones: experiments.load reads them"),
+        *([("profile/", f"JAX's trace of some updates: {_opening(place.profile)}")] if profiled else []),
     ]
     return "\n".join(
         [
@@ -47,6 +50,11 @@ def summary(result: dict[str, Any], place: Workdir, code: bool) -> str:
     )
 
 
+def _opening(profile: Path) -> str:
+    """What shows a trace, in a browser."""
+    return f".venv/bin/python -m pip install xprof && .venv/bin/xprof --logdir={shlex.quote(str(profile))}"
+
+
 def of(result: dict[str, Any]) -> str:
     """Says in words what was trained."""
     ours = result["learner"] == OURS
@@ -55,7 +63,7 @@ def of(result: dict[str, Any]) -> str:
 
 def trivial(result: dict[str, Any]) -> str:
     """Says what a guess without the inputs gets, where that is known."""
-    return "" if result["baseline"] is None else f"trivial baseline {result['baseline']:.4g}; "
+    return "" if result["baseline"] is None else f"trivial baseline {about(result['baseline'])}; "
 
 
 def _early(result: dict[str, Any]) -> str:

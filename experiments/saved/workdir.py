@@ -28,7 +28,7 @@ class Workdir:
     config.json       the whole config, and the path and SHA-256 of each Python file that it names
     metrics.jsonl     a line for each log interval, and for each evaluation
     checkpoints/      the last two and the best
-    tensorboard/      the same numbers as events
+    tensorboard/      the same numbers as events, the config, the learning rate and the test result
     profile/          a JAX trace, where config.profile asks for one
     result.json       once finished: all that a table of results needs
     loss_curve.png    once finished

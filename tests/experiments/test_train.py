@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
+from tensorboardX.proto.event_pb2 import Event
 
 import experiments
 from configs import default
@@ -23,7 +24,7 @@ from experiments.config.loading import load
 from experiments.errors import BadInput, NotSaved
 from experiments.program.durations import duration
 from experiments.run import device_count
-from experiments.run.screen import screen
+from experiments.run.screen import Plain, screen
 from experiments.run.session import Session, mean
 from experiments.run.training import run
 from experiments.saved.workdir import Workdir
@@ -65,6 +66,30 @@ def test_a_run_leaves_its_files(finished):
     assert (finished / "loss_curve.png").read_bytes().startswith(b"\x89PNG")
     assert list((finished / "tensorboard").glob("events.*"))
     assert json.loads((finished / "config.json").read_text())["train"]["updates"] == 14
+
+
+def test_tensorboard_has_the_rate_the_config_and_the_test_result(finished):
+    (path,) = (finished / "tensorboard").glob("events.*")
+    found = {}
+    for event in events_of(path):
+        for value in event.summary.value:
+            found.setdefault(value.tag, []).append((event.step, value))
+    assert [step for step, _ in found["train/learning_rate"]] == [4, 8, 12, 14]
+    assert all(value.simple_value == np.float32(0.1) for _, value in found["train/learning_rate"])
+    ((step, config),) = found["config/text_summary"]
+    assert step == 0 and '"hidden_size": 3' in config.tensor.string_val[0].decode()
+    result = json.loads((finished / "result.json").read_text())
+    ((step, test),) = found["test/mse"]
+    assert step == result["tested_update"] and test.simple_value == np.float32(result["value"])
+
+
+def events_of(path):
+    """The events of a file: each stands behind 8 bytes of its length and 4 of a checksum, before 4 more."""
+    data = path.read_bytes()
+    while data:
+        length = int.from_bytes(data[:8], "little")
+        yield Event.FromString(data[12 : 12 + length])
+        data = data[16 + length :]
 
 
 def test_a_line_for_each_call_and_each_evaluation(finished):
@@ -246,10 +271,12 @@ def test_every_cell_trains_on_every_task_from_the_quickstart(cell, task, tmp_pat
 # How a run ends.
 
 
-def test_target_stops_early(tmp_path, capsys):
+def test_target_stops_early(tmp_path, capsys, monkeypatch):
+    told = []
+    monkeypatch.setattr(Plain, "finish", lambda screen: told.append("done"))
     assert main(tmp_path / "run", **{"train.target": 100.0}) == 0
     result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert result["updates"] == 8 and result["reached_target"]
+    assert result["updates"] == 8 and result["reached_target"] and told == ["done"]
     out = capsys.readouterr().out
     assert "trivial baseline 0.1667" in out and "scripts/run experiments/evaluate.py" in out
 
@@ -316,9 +343,15 @@ def test_compiled_programs_are_kept(tmp_path):
         compilation_cache.reset_cache()
 
 
-def test_profile_leaves_a_trace(tmp_path):
+XPROF = ".venv/bin/python -m pip install xprof && .venv/bin/xprof --logdir="
+
+
+def test_profile_leaves_a_trace_and_says_what_opens_it(tmp_path, capsys):
     assert main(tmp_path / "run", profile=2) == 0
-    assert list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))
+    place = Workdir(tmp_path / "run")
+    assert list(place.profile.rglob("*.xplane.pb"))
+    closing = capsys.readouterr().out.partition(f"In {place.path}:")[2]
+    assert f"  profile/        JAX's trace of some updates: {XPROF}{place.profile}\n" in closing
 
 
 def test_dry_run_creates_nothing(tmp_path, capsys):
@@ -333,6 +366,7 @@ def test_dry_run_creates_nothing(tmp_path, capsys):
         "bytes of the state",
         "time per update",
         "time to train",
+        "updates), without compiling, evaluations and checkpoints",
     ):
         assert row in out
     assert not any(tmp_path.iterdir())
@@ -387,6 +421,11 @@ def test_progress_bar_and_lines():
         def isatty(self):
             return True
 
+    stopped = Terminal()
+    bar = screen(100, 0, stopped)
+    bar.progress(50, 0.25, 10.0)
+    bar.finish(), bar.close()
+    assert stopped.getvalue().rpartition("50/100")[2].count("done") == 1
     for out in (Terminal(), io.StringIO()):
         shown = screen(100, 0, out)
         shown.say("hello")
