@@ -83,8 +83,12 @@ def _flags() -> flags.FlagValues:
     string("config", None, "a file of configs/ that has get_sweep(), with :VARIANT or without")
     string("workdir", "", "the sweep's folder")
     integer("workers", 1, "processes on this machine")
-    integer("trials", None, "configurations to sample (16), each with all grids")
-    string("sampler", "tpe", f"of configurations: {', '.join(SAMPLERS)}")
+    integer("trials", None, "configurations to sample (16), each with every value of the grids")
+    string(
+        "sampler",
+        "tpe",
+        f"of configurations: {', '.join(SAMPLERS)}; the last two need a package that is not among ours",
+    )
     string("pruner", "none", f"ends what does badly: {', '.join(PRUNERS)}")
     string("storage", "", "URL of a server that all machines reach; by default R3NN_STORAGE's, or a file")
     integer("together", 0, "runs of one architecture that a worker trains side by side; 0: chosen")

@@ -3,6 +3,7 @@
 import math
 
 from experiments.evaluation.intervals import Estimate
+from experiments.program.numbers import about
 
 
 def heading(row: dict[str, Estimate]) -> str:
@@ -16,7 +17,7 @@ def line(length: int, row: dict[str, Estimate]) -> str:
     """Writes the estimates at one length, under the heading."""
     headline, *others = row.values()
     within = f"{headline.low:.4g} to {headline.high:.4g}"
-    words = [f"{length:8}", f"{headline.value:18.4g}", f"{within:>22}", f"{headline.baseline:10.4g}"]
+    words = [f"{length:8}", f"{headline.value:18.4g}", f"{within:>22}", f"{about(headline.baseline):>10}"]
     widths = [max(len(name), 8) for name in list(row)[1:]]
     return "  ".join(words + [f"{x.value:{width}.4g}" for x, width in zip(others, widths, strict=True)])
 

@@ -72,6 +72,13 @@ class Session:
         return means["loss"]
 
     def _rate(self) -> float | None:
+        """Gives the learning rate of the last update; None where the learner has an optimizer of its own."""
+        spec, hparams = self.experiment.spec, self.experiment.hparams
+        if spec.learner.optimizer(hparams):
+            return None
+        return float(hparams.lr * schedule(spec, self.counters.step - 1))
+
+    def judged(self, numbers: dict[str, float], watch: EvaluationCallback | None) -> bool:
         """Logs the line of these held-out metrics -> whether they are the best so far.
 
         Raises: what `watch` raises.

@@ -124,12 +124,11 @@ def joined(asked: CommandLine, sweep: Sweep, storage: RDBStorage, database: Data
 
 def describe(sweep: Sweep, asked: CommandLine, database: Database) -> str:
     """Describes the plan in words."""
-    points = len(sweep.points)
     first = {name: plan.edges(axis)[0] for name, axis in sweep.axes.items()}
     note = f" (all on this machine can read command lines: {VARIABLE} keeps the password out)"
     note = note if asked.storage and MARK in database.shown else ""
     rows = {
-        "runs": f"{sweep.total}: {sweep.trials} configurations x {points} points of the grids",
+        "runs": runs(sweep),
         **{f"  {name}": _words(axis) for name, axis in sweep.axes.items()},
         "sampler, pruner": f"{sweep.sampler}, {sweep.pruner}; "
         f"{'highest' if sweep.higher_is_better else 'lowest'} held-out {sweep.metric}",
@@ -138,6 +137,15 @@ def describe(sweep: Sweep, asked: CommandLine, database: Database) -> str:
         "a run": sweep.command(f"{asked.workdir or 'DIR'}/{plan.workdir(0)}", first),
     }
     return "\n".join(f"{name:20} {value}" for name, value in rows.items())
+
+
+def runs(sweep: Sweep) -> str:
+    """How many runs there are, and of what: 48: 16 configurations x 3 values of seed."""
+    grids = {name: len(axis.values) for name, axis in sweep.axes.items() if isinstance(axis, Grid)}
+    factors = [f"{count} value{'s' * (count != 1)} of {name}" for name, count in grids.items()]
+    if sweep.sampled:
+        factors.insert(0, f"{sweep.trials} configuration{'s' * (sweep.trials != 1)}")
+    return f"{sweep.total}: {' x '.join(factors)}"
 
 
 def _words(axis: Axis) -> str:

@@ -22,10 +22,10 @@ Values = dict[str, Any]  # config field -> value
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """N configurations are sampled; each is run at every point of the grids, which is the product of all
-    grids.
+    """N configurations are sampled; each is run at every grid point, of the product of all grids.
 
-    A run is known by its slot, 0 .. total-1: configuration = slot // number of points, point = the rest.
+    A run is known by its slot, 0 .. total-1: configuration = slot // number of grid
+    points, grid point = the rest.
     """
 
     config: str  # as --config names it
@@ -51,9 +51,8 @@ class Sweep:
         return {name: axis for name, axis in self.axes.items() if not isinstance(axis, Grid)}
 
     @functools.cached_property
-    def points(self) -> list[Values]:
-        """Lists the points of the grids' product: traced fields change faster than others, the seed
-        fastest."""
+    def grid_points(self) -> list[Values]:
+        """The product of the grids: traced fields change faster than others, the seed fastest."""
         grids = {name: axis.values for name, axis in self.axes.items() if isinstance(axis, Grid)}
         names = sorted(grids, key=lambda name: (name in self.traced, name == "seed"))
         rows = itertools.product(*(grids[name] for name in names))
@@ -67,11 +66,11 @@ class Sweep:
 
     def configuration(self, slot: int) -> int:
         """Says which of the N configurations a slot belongs to."""
-        return slot // len(self.points)
+        return slot // len(self.grid_points)
 
-    def point(self, slot: int) -> Values:
-        """Returns the grids' values in a slot."""
-        return self.points[slot % len(self.points)]
+    def grid_point(self, slot: int) -> Values:
+        """The grids' values in a slot."""
+        return self.grid_points[slot % len(self.grid_points)]
 
     def architecture(self, values: Values) -> Values:
         """The values that decide which program is compiled."""

@@ -8,6 +8,7 @@ from typing import TextIO
 
 import rich.console
 import rich.progress
+import rich.text
 from optuna.trial import FrozenTrial, TrialState
 
 from experiments.program.durations import QUIET, duration
@@ -96,15 +97,26 @@ class Plain:
         """Does nothing: nothing is open."""
 
 
+class Lines(rich.progress.Progress):
+    """A bar, and below it a line of words that is cut where the terminal ends: the bar keeps its place."""
+
+    words = ""
+
+    def get_renderables(self) -> Iterator[rich.console.RenderableType]:
+        """The bar, then the words."""
+        yield from super().get_renderables()
+        yield rich.text.Text(self.words, no_wrap=True, overflow="ellipsis")
+
+
 class Bar:
     """Shows the same as a bar that stays at the bottom of a terminal."""
 
     def __init__(self, sweep: Sweep, out: TextIO):
         self._sweep, self._pace = sweep, Pace(sweep)
-        self._bar = rich.progress.Progress(
+        self._bar = Lines(
             rich.progress.BarColumn(),
             rich.progress.MofNCompleteColumn(),
-            rich.progress.TextColumn("runs {task.description}", markup=False),
+            rich.progress.TextColumn("runs done{task.description}", markup=False),
             console=rich.console.Console(file=out, highlight=False),
         )
         self._task = self._bar.add_task("", total=sweep.total)
@@ -117,8 +129,8 @@ class Bar:
     def show(self, trials: Sequence[FrozenTrial]) -> None:
         """Moves the bar on."""
         done, left = sum(map(slots.finished, trials)), self._pace.left(trials, time.monotonic())
-        text = f"done{left}: {line(self._sweep, trials)}"
-        self._bar.update(self._task, completed=done, description=text)
+        self._bar.words = line(self._sweep, trials)
+        self._bar.update(self._task, completed=done, description=left)
 
     def close(self) -> None:
         """Leaves the bar as it is."""

@@ -9,6 +9,7 @@ import optuna
 
 from experiments.program.durations import duration
 from experiments.program.files import to_json, write
+from experiments.program.numbers import about
 from experiments.sweeps import best, figures_all, slots
 from experiments.sweeps.outcomes import SEED, Group, Outcome, number, outcome
 from experiments.sweeps.plan import Sweep
@@ -83,7 +84,7 @@ def _title(found: Outcome, goals: set) -> list[str]:
     goal = next(iter(goals)) if len(goals) == 1 else None
     words = [
         "higher is better" if sweep.higher_is_better else "lower is better",
-        *([f"trivial baseline {number(goal.baseline)}"] if goal and goal.baseline is not None else []),
+        *([f"trivial baseline {about(goal.baseline)}"] if goal and goal.baseline is not None else []),
         *([f"target {number(goal.target)}"] if goal and goal.target is not None else []),
     ]
     return [
@@ -94,7 +95,7 @@ def _title(found: Outcome, goals: set) -> list[str]:
 
 
 def _is_grid(sweep: Sweep) -> bool:
-    return SEED in sweep.points[0]
+    return SEED in sweep.grid_points[0]
 
 
 def _line(found: Outcome, group: Group) -> list[str]:

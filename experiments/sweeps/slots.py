@@ -104,8 +104,8 @@ def _foreseen(sweep: Sweep, slots: Sequence[FrozenTrial], slot: int, like: Value
     """Whether a slot has the architecture of `like`, for all that the storage says of it."""
     if like is None:
         return True
-    first = slot - slot % len(sweep.points)
-    known = {**(slots[first].params if first < len(slots) else {}), **sweep.point(slot)}
+    first = slot - slot % len(sweep.grid_points)
+    known = {**(slots[first].params if first < len(slots) else {}), **sweep.grid_point(slot)}
     wanted = sweep.architecture(like)
     return all(name in known and known[name] == value for name, value in wanted.items())
 
@@ -203,8 +203,8 @@ def _sampled(study: optuna.Study, sweep: Sweep, slot: int, made: int, given: Val
 
 def _given(study: optuna.Study, sweep: Sweep, slot: int) -> Values | None:
     """The values that need no sampler; None where the configuration's first trial was lost without them."""
-    point = sweep.point(slot)
-    first = slot - slot % len(sweep.points)
+    point = sweep.grid_point(slot)
+    first = slot - slot % len(sweep.grid_points)
     if first == slot:
         return point
     while True:

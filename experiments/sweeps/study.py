@@ -222,7 +222,7 @@ def suggest(trial: optuna.Trial, name: str, axis: Axis) -> Any:
 NEEDS = {"cmaes": "cmaes", "gp": "torch"}  # packages that are not among ours
 SAMPLERS: dict[str, Callable[[Sweep, int], BaseSampler]] = {
     "cmaes": lambda sweep, seed: CmaEsSampler(seed=seed, warn_independent_sampling=False),
-    "gp": lambda sweep, seed: GPSampler(seed=seed, n_startup_trials=10 * len(sweep.points)),
+    "gp": lambda sweep, seed: GPSampler(seed=seed, n_startup_trials=10 * len(sweep.grid_points)),
     "nsgaii": lambda sweep, seed: NSGAIISampler(seed=seed),
     # One sequence, of which the study counts the points.
     "qmc": lambda sweep, seed: QMCSampler(
@@ -232,7 +232,7 @@ SAMPLERS: dict[str, Callable[[Sweep, int], BaseSampler]] = {
         warn_independent_sampling=False,
     ),
     "random": lambda sweep, seed: RandomSampler(seed),
-    "tpe": lambda sweep, seed: TPESampler(seed=seed, n_startup_trials=10 * len(sweep.points)),
+    "tpe": lambda sweep, seed: TPESampler(seed=seed, n_startup_trials=10 * len(sweep.grid_points)),
 }
 
 
@@ -252,7 +252,7 @@ def check_sampler(name: str) -> None:
         )
 
 
-# Pruners: (the least and the most updates that a trial may get, points of the grids) -> pruner.
+# Pruners: (the least and the most updates that a trial may get, grid points) -> pruner.
 
 PRUNERS: dict[str, Callable[[int, int, int], BasePruner]] = {
     "halving": lambda least, most, points: SuccessiveHalvingPruner(min_resource=least),
@@ -266,4 +266,4 @@ PRUNERS: dict[str, Callable[[int, int, int], BasePruner]] = {
 def pruner(sweep: Sweep) -> BasePruner:
     """Makes a pruner, whose numbers are updates: nobody is judged before the first evaluation."""
     train = sweep.base["train"]
-    return PRUNERS[sweep.pruner](train["eval_every"], train["updates"], len(sweep.points))
+    return PRUNERS[sweep.pruner](train["eval_every"], train["updates"], len(sweep.grid_points))

@@ -141,7 +141,7 @@ def size(post: Post, first: Claim) -> int:
     begun = slots.current(slots.trials_of(post.study), sweep.total)
     fair = -(-(sweep.total - len(begun) + 1) // job.workers)
     ours = sweep.architecture(first.values).items()
-    alike = sum(ours >= sweep.architecture(point).items() for point in sweep.points)
+    alike = sum(ours >= sweep.architecture(point).items() for point in sweep.grid_points)
     return min(even(alike, sweep.trainer.together(config, max(1, len(job.cores)))), fair)
 
 

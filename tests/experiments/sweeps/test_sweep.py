@@ -140,16 +140,17 @@ def test_axes():
     assert int_uniform(1, 8, log=True) == Range(1, 8, log=True, whole=True)
 
 
-def test_slots_are_configurations_by_cells_with_the_seed_fastest():
+def test_slots_are_configurations_by_grid_points_with_the_seed_fastest():
     one = tried()
     assert one.total == 12 and [one.configuration(slot) for slot in (0, 3, 4, 11)] == [0, 0, 1, 2]
-    assert [tuple(point.values()) for point in one.points] == [
+    assert [tuple(point.values()) for point in one.grid_points] == [
         ("gru", 0),
         ("gru", 1),
         ("elman", 0),
         ("elman", 1),
     ]
-    assert one.point(6) == {"model.cell": "elman", "seed": 0}
+    assert launch.runs(one) == "12: 3 configurations x 2 values of seed x 2 values of model.cell"
+    assert one.grid_point(6) == {"model.cell": "elman", "seed": 0}
     assert one.architecture({"model.cell": "gru", "seed": 1, "optimizer.lr": 0.1}) == {"model.cell": "gru"}
 
 
@@ -234,7 +235,9 @@ def test_trials_of_one_configuration_share_what_is_sampled():
     assert [c.slot for c in claims] == list(range(12)) and claim(there, one, worker("a")) is None
     sampled = [(c.values["optimizer.lr"], c.values["model.depth"]) for c in claims]
     assert len(set(sampled)) == 3 and all(sampled[i] == sampled[i - i % 4] for i in range(12))
-    assert all({name: c.values[name] for name in one.point(c.slot)} == one.point(c.slot) for c in claims)
+    assert all(
+        {name: c.values[name] for name in one.grid_point(c.slot)} == one.grid_point(c.slot) for c in claims
+    )
     about = there.trials[5].user_attrs
     assert about["slot"] == 5 and about["configuration"] == 1 and about["workdir"] == "trials/00005"
     assert f"--config.optimizer.lr={claims[5].values['optimizer.lr']!r}" in about["command"]
@@ -974,8 +977,13 @@ def test_dry_run_and_help_create_nothing(tmp_path, capsys):
     assert sweep.main(program("", config, "--dry_run", "--trials=5", "--workers=2", storage)) == 0
     out = capsys.readouterr().out
     assert "R3NN_STORAGE keeps the password out" in out and "hunter2" not in out
-    assert "10: 5 configurations x 2 points" in out and "0.0001 to 0.01, logarithmic" in out
+    assert "10: 5 configurations x 2 values of seed" in out and "0.0001 to 0.01, logarithmic" in out
     assert "--config.optimizer.lr=0.0001 --config.seed=0" in out and list(tmp_path.iterdir()) == [config]
     with pytest.raises(SystemExit):
         sweep.main(["sweep.py", "--help"])
-    assert "--workers" in capsys.readouterr().out
+    help = " ".join(capsys.readouterr().out.split())
+    assert "--workers" in help
+    readme = (ROOT / "experiments" / "README.md").read_text("utf-8")
+    for flag, words in (("sampler", sweep.SAMPLERS), ("pruner", sweep.PRUNERS)):
+        assert f"`--{flag}={'|'.join(words)}`" in readme and ", ".join(words) in help
+    assert {*sweep.SAMPLERS} == {*study.SAMPLERS} and {*sweep.PRUNERS} == {*study.PRUNERS}

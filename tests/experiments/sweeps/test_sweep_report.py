@@ -6,7 +6,9 @@ import datetime
 import io
 import itertools
 import json
+import re
 import shlex
+import types
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,12 @@ from optuna.trial import TrialState
 
 from configs import compare_cells, quickstart_sweep
 from configs._space import Range, grid, int_uniform, log_uniform, uniform
-from experiments.building.learners import learner_of
+from experiments.building.learners import OURS, learner_of
 from experiments.config import command_line
 from experiments.config.fields import merge
 from experiments.config.loading import load
+from experiments.figures import loss
+from experiments.program.numbers import about
 from experiments.run import services
 from experiments.sweeps import best, figures_all, figures_axes, figures_compare, progress, report
 from experiments.sweeps.outcomes import Group, Outcome, outcome
@@ -113,7 +117,7 @@ def cells() -> tuple[Sweep, list]:
     sweep = tried("configs/compare_cells.py", compare_cells.get_sweep())
     made = []
     for slot in range(sweep.total):
-        values = sweep.point(slot)
+        values = sweep.grid_point(slot)
         k = list(CELLS).index(values["model.cell"])
         updates = range(100, 100 * (k + 1) + 1, 100) if k < 15 else range(100, 2001, 100)
         top = 1 - 0.0001 * (k % 3) if k < 15 else 0.1
@@ -228,9 +232,9 @@ def test_a_failed_run_is_the_worst_of_its_configuration(finished):
 def test_two_failed_runs_of_three_are_no_success():
     sweep = tried("configs/quickstart.py", {"seed": grid(range(3)), "optimizer.lr": grid(0.1, 0.2)})
     failed = dict(state=TrialState.FAIL, **{ENDING: "not finite"})
-    made = [trial(sweep, 0, sweep.point(0), {10: 1e-6})]
-    made += [trial(sweep, slot, sweep.point(slot), {}, **failed) for slot in (1, 2)]
-    made += [trial(sweep, slot, sweep.point(slot), {10: 0.1}) for slot in (3, 4, 5)]
+    made = [trial(sweep, 0, sweep.grid_point(0), {10: 1e-6})]
+    made += [trial(sweep, slot, sweep.grid_point(slot), {}, **failed) for slot in (1, 2)]
+    made += [trial(sweep, slot, sweep.grid_point(slot), {10: 0.1}) for slot in (3, 4, 5)]
     first, last = outcome(sweep, made).groups
     assert first.values == {"optimizer.lr": 0.2} and last.median == np.inf
     assert outcome(sweep, made).best.slot == 3
@@ -442,6 +446,57 @@ def test_time_left_is_told_from_what_came_since_the_first_look():
     first, last = out.getvalue().splitlines()
     assert first == "1/4 runs done: 1 running, best held-out mse 0.1 (seed=1)"
     assert last == "4/4 runs done: 0 running, best held-out mse 0.1 (seed=1)"
+
+
+class Terminal(io.StringIO):
+    """A terminal of 100 columns."""
+
+    def isatty(self):
+        return True
+
+
+def test_at_100_columns_the_bar_keeps_count_and_time_left_whatever_there_is_to_say(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    sweep, out = tried("configs/quickstart.py", {"seed": grid(range(4)), "x" * 150: grid([1])}), Terminal()
+    values = {"seed": 0, "x" * 150: 1}
+    run = lambda done: trial(sweep, 0, values, done, TrialState.RUNNING)
+    complete = trial(sweep, 1, values, {100: 0.1})
+    with progress.screen(sweep, out) as screen:
+        for minute, curve in enumerate(({}, {750: 0.1})):
+            clock = types.SimpleNamespace(monotonic=lambda now=60.0 * minute: now)
+            monkeypatch.setattr(progress, "time", clock)
+            screen.show([complete, run(curve)])
+    bar, words = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", out.getvalue()).split("\n")[-3:-1]
+    assert re.search(r"━{5,}.* 1/4 runs done, about 5 min 00 s left", bar)
+    assert "1 running, best held-out mse 0.1" in words and words.rstrip().endswith("…")
+
+
+def test_a_baseline_that_is_as_good_as_0_is_said_to_be(capsys):
+    assert [about(x) for x in (1.579e-50, 0.0, 0.25, -1e-20)] == ["about 0", "0", "0.25", "about 0"]
+    found = outcome(*cells())
+    assert "trivial baseline about 0; target 0.99" in report.table(found)
+
+
+# The look of figures.
+
+
+def test_figures_are_made_in_one_place_and_name_their_axes(finished, monkeypatch):
+    for path in [*(ROOT / "experiments").rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]:
+        text = path.read_text("utf-8")
+        if path.name != "plots.py":
+            assert not re.search(r"rc_context|rcParams|[^:\w]Figure\(|pyplot|\.savefig\(", text), path
+    made = [
+        make(found) for found in (finished[2], outcome(*cells())) for make in figures_all.FIGURES.values()
+    ]
+    lines = [{"kind": "train", "update": 1, "loss": 0.5}, {"kind": "eval", "update": 1, "mse": 0.5}]
+    names = ("learner", "task", "length", "metric", "higher_is_better", "value", "baseline", "target")
+    result = dict(zip(names, (OURS, "adding", 5, "mse", False, 0.1, 0.2, 0.3), strict=True))
+    panels = [ax for figure in made if figure for ax in figure.axes if ax.get_visible()]
+    panels += loss.draw(result, lines).axes
+    named = [ax for ax in panels if ax.spines["left"].get_visible()]  # parallel coordinates have rails
+    assert len(named) > 8 and all(ax.get_xlabel() for ax in named)
+    assert all(ax.get_ylabel() or not ax.get_subplotspec().is_first_col() for ax in named)
+    assert not any(ax.spines["top"].get_visible() for ax in panels)
 
 
 # The comparison of all cells.
