@@ -197,7 +197,7 @@ def test_what_leaves_the_repository_has_no_relative_link():
     assert text != README and not re.search(r"\]\((?!https?://)", text)
     assert "the glossary" in text and "#glossary" not in text
     assert "![" not in text and "On the left" not in text and "\n## Two commands\n" in text
-    assert f"version = {{{project['project']['version']}}}" in blocks("bibtex", README)[0]
+    assert f"version = {{{r3nn.__version__}}}" in blocks("bibtex", README)[0]
 
 
 def test_glossary_is_short():
