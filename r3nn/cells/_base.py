@@ -90,6 +90,11 @@ class Cell(Value):
             f"{type(self).__name__}.in_size: delay, feedback, slow, with_output and wavefront need it"
         )
 
+    @property
+    def as_given(self) -> "Cell":
+        """The cell itself; the original, for a copy with other functions that a wrapper makes for a step."""
+        return vars(self).get("as_given", self)
+
     def __call__(self, params: Params, state: State, x: Array) -> tuple[State, Array]:
         """Takes one whole step, in the form that `jax.lax.scan` takes: (params, state, x) -> (state, y).
 

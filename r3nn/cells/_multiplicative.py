@@ -2,13 +2,13 @@
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 
 from r3nn.cells._base import Array
 from r3nn.cells._elman import elman
-from r3nn.cells._gated import Dense, GatedCell, GatedParams, check_dense, extended
+from r3nn.cells._gated import Dense, GatedCell, check_dense, extended
 from r3nn.cells._lstm import lstm
 from r3nn.cells._ugrnn import ugrnn
 
@@ -30,7 +30,7 @@ class Multiplicative(Dense):
     def extend(self, params, key, draw_input, draw_recurrent):
         """Adds the two factors W_mx and W_mh to the gates' params."""
         to_h, to_x = jax.random.split(key)
-        return _with_factors(type(params))(*params, draw_recurrent(to_h), draw_input(to_x))
+        return MultiplicativeParams(*params, draw_recurrent(to_h), draw_input(to_x))
 
     def extend_inputs(self, params, x, u):
         """Adds W_mx x to the gates' pre-activations."""
@@ -39,15 +39,6 @@ class Multiplicative(Dense):
     def source(self, params, h, u):
         """Computes m, [..., H]."""
         return u.multiplier * (h @ params.multiplier)
-
-
-@functools.cache
-def _with_factors(params: type) -> type:
-    """`MultiplicativeParams`; where a cell has params of its own, these with the two factors behind."""
-    if params is GatedParams:
-        return MultiplicativeParams
-    fields = [*((name, Any) for name in params._fields), ("multiplier", Array), ("input_multiplier", Array)]
-    return NamedTuple(f"Multiplicative{params.__name__}", fields)
 
 
 @functools.cache

@@ -73,7 +73,10 @@ def altered(cell: Cell, **functions) -> Cell:
     All else is a copy. No `__post_init__` runs on it, so a wrapper's checks have seen the cell as given.
     """
     twin = copy.copy(cell)
-    vars(twin).update({"cell": altered(cell.cell, **functions)} if isinstance(cell, Wrapper) else functions)
+    if isinstance(cell, Wrapper):
+        vars(twin).update(cell=altered(cell.cell, **functions))
+    else:
+        vars(twin).update(functions, as_given=cell.as_given)
     return twin
 
 

@@ -70,7 +70,7 @@ class RecurrentDropout(Noisy):
 
 def _with_candidate(cell: Cell, φ) -> Cell:
     """Returns the cell with φ for the activation of its candidate, and for no other."""
-    return altered(cell, squash=innermost(cell).activation, activation=φ)
+    return altered(cell, squash=innermost(cell).squash, activation=φ)
 
 
 def _no_candidate(cell: Cell) -> str:

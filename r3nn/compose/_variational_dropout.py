@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import jax
+
 from r3nn.cells import Cell
 from r3nn.cells._composition import run_part
 from r3nn.compose._noisy import Noisy, altered, check_rate, hidden_shape, innermost
@@ -50,8 +52,15 @@ class VariationalDropout(Noisy):
         """Takes the inner cell's step, with recurrent products that read h ⊙ m_h."""
         if u.drawn is None:
             return super().step(params, state, u, call)
-        hidden = innermost(self.cell).hidden
-        return call(altered(self.cell, hidden=lambda s: hidden(s) * u.drawn), params, state, u.u)
+        cell, m = innermost(self.cell), u.drawn
+
+        def recur(params, state, u):
+            """Reads h ⊙ m_h wherever `recur` looks at the state, by `hidden` or by itself."""
+            h = cell.as_given.hidden(state)
+            return cell.recur(params, jax.tree.map(lambda s: s * m if s is h else s, state), u)
+
+        masked = altered(self.cell, hidden=lambda s: cell.hidden(s) * m, recur=recur)
+        return call(masked, params, state, u.u)
 
     def unroll_parts(self, run, params, state, xs):
         """Masks all inputs at once, then runs all steps of the inner cell; None, where h is masked too."""

@@ -37,10 +37,12 @@ def check_facts(cell: Cell, in_size: int = 3, hidden_size: int = 4, **options) -
         xs = size * jax.random.normal(of_x, (512, in_size))
         state = _drawn(of_state, cell, cell.initial_state(params, (512,)))
         params = cell.prepare(params)
-        u = cell.project(params, xs.astype(jax.tree.leaves(params)[0].dtype))
-        _check_recurrence(cell, params, state, u)
-        if isinstance(cell, Composition) and cell.recurrence != "opaque":
-            _check_around(cell, params, state, u)
+        u = cell.project(params, xs.astype(jax.tree.leaves(state)[0].dtype))
+        if isinstance(cell, Composition):
+            if cell.recurrence != "opaque" and cell.hands_out:
+                _check_around(cell, params, state, u)
+        else:
+            _check_recurrence(cell, params, state, u)
         if cell.affine:
             _check_affine(cell, params, state, u)
         if cell.bounds is not None:
@@ -66,8 +68,11 @@ def _check_recurrence(cell, params, state, u):
     if cell.recurrence not in RECURRENCES:
         allowed = ", ".join(RECURRENCES)
         raise CellError(cell, f"{name}.recurrence is {cell.recurrence!r}: must be one of {allowed}")
-    if cell.recurrence == "opaque" or type(cell).step is not Cell.step:
-        return  # the products of a wrapper are its inner cell's
+    if cell.recurrence == "opaque":
+        return
+    if type(cell).step is not Cell.step:
+        what = "but it has a step of its own: give it recur and core, or say recurrence = 'opaque'"
+        raise CellError(cell, f"{name}.recurrence is {cell.recurrence!r}, {what}")
     try:
         r = recur_of(cell, params, state, u)
         elementwise_dependence(partial(core_of, cell), params, state, u, r)
@@ -106,6 +111,12 @@ def _check_affine(cell, params, state, u):
         elementwise_dependence(lambda *state: step(list(state), u), *leaves)
     except ValueError as error:
         raise CellError(cell, str(error)) from error
+    other = [leaf[::-1] for leaf in leaves]
+    between = [0.25 * a + 0.75 * b for a, b in zip(leaves, other, strict=True)]
+    mean = [0.25 * a + 0.75 * b for a, b in zip(step(leaves, u), step(other, u), strict=True)]
+    if not _close(step(between, u), mean):
+        what = "but a step from a mean of two states is not the mean of the steps: say affine = False"
+        raise CellError(cell, f"{type(cell).__name__}.affine is True, {what}")
 
 
 def _check_bounds(cell, params, state, u):

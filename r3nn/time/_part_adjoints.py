@@ -14,12 +14,12 @@ from jax import lax
 
 from r3nn.cells import Cell
 from r3nn.cells._base import check_cell
-from r3nn.cells._composition import Composition
 from r3nn.time._inputs import checked
 from r3nn.time._noise import bare, keyed
 from r3nn.time._probe import blame, sizes
 from r3nn.time.arrays.flags import advance
 from r3nn.time.arrays.trees import batch_axes, join, split
+from r3nn.time.deferred.parts import step_by
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=("state", "adjoint"), meta_fields=("cell",))
@@ -111,7 +111,7 @@ def _adjoint(cell, params, state, xs, flags, reverse, loss):
 
     def states_behind(state, x):
         behind = step(state, x, itertools.repeat(None))[1]
-        cells.extend(part for part, _ in behind)
+        cells.extend(part.as_given for part, _ in behind)
         return [after for _, after in behind]
 
     def losses(zeros):
@@ -145,11 +145,3 @@ def _in_turn(cell):
         raise TypeError(
             f"{cell}: adjoint cannot follow a part that runs in a branch or under vmap"
         ) from error
-
-
-def step_by(run, cell, params, state, u):
-    """Takes the cell's step, in which run(part, params, state, u) -> state takes that of each of its
-    parts."""
-    if cell.recurrence != "opaque" or not (isinstance(cell, Composition) and cell.hands_out):
-        return run(cell, params, state, u)
-    return cell.step(params, state, u, call=partial(step_by, run))

@@ -15,7 +15,7 @@ from r3nn.time.arrays.precision import Weight
 from r3nn.time.arrays.trees import known, length_of
 from r3nn.time.deferred.elementwise import inner_jaxprs
 from r3nn.time.deferred.linearise import residuals
-from r3nn.time.deferred.parts import parted, stepper
+from r3nn.time.deferred.parts import parted, step_by, stepper
 from r3nn.time.deferred.products import PACKED
 from r3nn.time.parallel.jacobian import ELEMENTWISE, exact_by_unit
 from r3nn.time.parallel.linear import Linear
@@ -140,7 +140,8 @@ def _block(cell, arrays, mode, chunk, memory):
     if chunk is None and mode == "chunked" and _sized(arrays):
         chunk = _block_within(cell, arrays, memory)
     states = steps * _bytes(arrays.state)
-    if chunk is None and jax.default_backend() == "cpu" and known(states) and states < SMALL:
+    free = chunk is None and memory is None and jax.default_backend() == "cpu"
+    if free and known(states) and states < SMALL:
         return max(steps, 1)
     return min(chunk or block_size(max(steps, 1), _bytes(arrays.state)), max(steps, 1))
 
@@ -158,22 +159,29 @@ def _mode(cell, arrays, mode, memory):
     if memory is not None or (known(states) and states > LARGE):
         why = "the states of all steps take above 1 GiB" if memory is None else "within the bytes given"
         return "chunked", f"{why}: of the states, only those between blocks are kept"
-    of_several = isinstance(cell, Composition) and not parted(cell) and _products_in_turn(cell, arrays) > 1
-    if of_several or (cell.stepwise and not parted(cell)):
+    if not parted(cell) and (cell.stepwise or _of_several(cell, arrays)):
         return "plain", "a step of several products in turn, or unknown: to run it again can take longer"
     if cell.recurrence in ELEMENTWISE and jax.default_backend() != "cpu":
         return "newton", "units do not mix over time: Newton's steps are exact and parallel in time"
     return "scan", "the backward loop computes no gate and no weight gradient"
 
 
-def _products_in_turn(cell, arrays) -> float:
-    """Counts the matrix products of a step that must wait for each other, along the longest such row; ∞ where
-    there is a loop or a branch."""
+def _of_several(cell, arrays) -> bool:
+    """Says whether a step of a composition is that of several cells, as far as it hands them out; if it does
+    not, whether it has a loop or a branch, or more than one matrix product that waits for another."""
+    if not isinstance(cell, Composition):
+        return False
+    steps = []
+
+    def run(part, params, state, u):
+        steps.append(part)
+        return part.step(params, state, u)
 
     def step(params, state, x):
-        return cell.step(params, state, cell.project(params, x))
+        return step_by(run, cell, params, state, cell.project(params, x))
 
     def longest(jaxpr):
+        """The length of the longest row of products, each of which reads the result of the one before."""
         rows = {}
         for equation in jaxpr.eqns:
             name = equation.primitive.name
@@ -185,7 +193,8 @@ def _products_in_turn(cell, arrays) -> float:
         return max(rows.values(), default=0)
 
     x = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), arrays.xs)
-    return longest(jax.make_jaxpr(step)(arrays.params, arrays.state, x).jaxpr)
+    jaxpr = jax.make_jaxpr(step)(arrays.params, arrays.state, x).jaxpr
+    return len(steps) > 1 if cell.hands_out else longest(jaxpr) > 1
 
 
 def _keep(cell, arrays) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from r3nn import (
+    Cell,
     Noise,
     chain,
     deep,
@@ -22,6 +24,7 @@ from r3nn import (
     unroll,
     variational_dropout,
     with_output,
+    with_states,
     zoneout,
 )
 from r3nn.cells import (
@@ -305,3 +308,50 @@ def run_with(key):
     cell = zoneout(gru, 0.1)
     p = problem(cell, T, (B,), D, H)
     return unroll(cell, p.params, None, p.xs, key=key)
+
+
+class Weights(NamedTuple):
+    candidate: jax.Array
+
+
+class OwnParams(NamedTuple):
+    recurrent: Weights  # [H, H]
+    input: jax.Array  # [D, H]
+
+
+@dataclasses.dataclass(frozen=True)
+class Own(Cell):
+    """A cell from outside whose `recur` looks at the state itself, not by `hidden`."""
+
+    recurrence = "dense"
+
+    def init(self, key, in_size, hidden_size, dtype=jnp.float32):
+        draw = functools.partial(jax.random.normal, key, dtype=dtype)
+        return OwnParams(Weights(draw((hidden_size, hidden_size))), draw((in_size, hidden_size)))
+
+    def initial_state(self, params, batch_shape=()):
+        return jnp.zeros((*batch_shape, params.input.shape[1]), params.input.dtype)
+
+    def project(self, params, x):
+        return x @ params.input
+
+    def recur(self, params, state, u):
+        return Weights(state @ params.recurrent.candidate)
+
+    def core(self, params, state, u, r):
+        return jnp.tanh(u + r.candidate)
+
+
+@pytest.mark.parametrize("cell", [Own(), variational_dropout(gru, 0.0, 0.3)], ids=["own", "nested"])
+def test_products_read_the_masked_h_in_every_mode(cell):
+    noisy, xs = variational_dropout(cell, 0.0, 0.5), jax.random.normal(jax.random.key(1), (T, B, D))
+    params = noisy.init(jax.random.key(0), D, H)
+    ys = lambda mode: unroll(noisy, params, None, xs, key=jax.random.key(2), mode=mode)[1]
+    assert_close([ys("scan"), ys("newton")], [ys("plain")] * 2, 1e-4, 1e-5)
+
+
+def test_a_candidate_dropped_twice_drops_nothing_else():
+    cell = recurrent_dropout(recurrent_dropout(lstm, 0.5), 0.5)
+    params, xs = cell.init(jax.random.key(0), D, H), jax.random.normal(jax.random.key(1), (T, B, D))
+    _, states = unroll(with_states(cell), params, None, 10 * xs, key=jax.random.key(2))
+    assert jnp.abs(states.h).max() <= 1  # σ(o) ⊙ tanh(c)

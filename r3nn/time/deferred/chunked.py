@@ -28,7 +28,8 @@ def _outputs(plan, params, states, xs):
 
 def _forward(static, arrays):
     """Runs all blocks -> (final state, (outputs [T, *batch, ...], the entry states [blocks, *batch, H]))."""
-    plan, axes = static[0]._replace(save=False), static[1].tree
+    plan, axes = static
+    plan, axes = plan._replace(save=False), axes.tree
 
     def block(state, inputs, _):
         xs, flags = inputs
@@ -53,7 +54,8 @@ def _chunked_fwd(static, chosen, others):
 def _chunked_bwd(static, residuals, cotangents):
     """Computes the cotangents of `Arrays`, from those of the final state [*batch, H] and of the outputs [T,
     *batch, ...]: runs each block again from its entry, the last one first, and takes `block_adjoint`."""
-    plan, axes = static[0], static[1].tree
+    plan, axes = static
+    axes = axes.tree
     chosen, others, entries = residuals
     arrays = join(chosen, others)
     last, of_ys = cotangents

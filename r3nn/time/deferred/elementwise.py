@@ -52,7 +52,7 @@ def derivatives(core, params, state, u, r) -> Derivatives:
 
 #: how the names of operations begin that let one entry of an array reach another
 MIXING = ("argm", "concat", "conv_", "cum", "dot_", "dynamic", "fft", "gather", "reduce_", "rev", "scatter")
-MIXING += ("select_and", "slice", "sort", "split", "top_k")
+MIXING += ("pad", "select_and", "slice", "sort", "split", "top_k", "transpose")
 
 
 def _check_elementwise(jaxpr):
@@ -81,11 +81,21 @@ def elementwise_dependence(fn, *args) -> list[set[int]]:
     return dependence(jaxpr)
 
 
+#: operations that are a call of their one jaxpr, argument by argument
+CALLS = ("jit", "pjit", "closed_call", "core_call", "remat2", "checkpoint", "custom_jvp_call")
+
+
 def dependence(jaxpr) -> list[set[int]]:
     """Lists, for each output of a jaxpr, the numbers of the inputs that it can depend on."""
     reached = {var: {j} for j, var in enumerate(jaxpr.invars)}
     look_up = lambda var: set() if isinstance(var, Literal) else reached.get(var, set())
     for equation in jaxpr.eqns:
-        sources = set().union(*map(look_up, equation.invars))
-        reached |= dict.fromkeys(equation.outvars, sources)
+        sources = list(map(look_up, equation.invars))
+        inner = inner_jaxprs(equation)
+        if equation.primitive.name in CALLS and len(inner) == 1 and len(inner[0].invars) == len(sources):
+            within = dependence(inner[0])
+        else:
+            within = [range(len(sources))] * len(equation.outvars)
+        for var, numbers in zip(equation.outvars, within, strict=True):
+            reached[var] = set().union(*(sources[j] for j in numbers))
     return [look_up(var) for var in jaxpr.outvars]

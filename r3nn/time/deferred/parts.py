@@ -57,7 +57,7 @@ def parted(cell: Cell) -> bool:
     """Whether a cell is structured, or a composition whose step runs nothing but such cells in turn."""
     if isinstance(cell, Composition):
         return cell.in_turn and all(map(parted, parts(cell)))
-    return cell.recurrence != "opaque"
+    return cell.recurrence != "opaque" and type(cell).step is Cell.step
 
 
 def run_parts(run: Callable, cell: Cell, params, state, u) -> tuple:
@@ -81,6 +81,14 @@ def run_parts(run: Callable, cell: Cell, params, state, u) -> tuple:
         return state
 
     return call(cell, params, state, u), left
+
+
+def step_by(run, cell, params, state, u):
+    """Takes the cell's step, in which run(part, params, state, u) -> state takes that of each of its
+    parts."""
+    if cell.recurrence != "opaque" or not (isinstance(cell, Composition) and cell.hands_out):
+        return run(cell, params, state, u)
+    return cell.step(params, state, u, call=partial(step_by, run))
 
 
 class Packed(NamedTuple):

@@ -120,7 +120,8 @@ def _scan_fwd(static, chosen, others):
 def _scan_bwd(static, residuals, cotangents):
     """Computes the cotangents of `Arrays`, from those of the final state [*batch, H] and of all states [T,
     *batch, H]: takes `block_adjoint` block by block, the last one first, and adds the gradients up."""
-    plan, axes = static[0], static[1].tree
+    plan, axes = static
+    axes = axes.tree
     chosen, others, states, saved = residuals
     arrays = join(chosen, others)
     common = ahead(plan, arrays)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from r3nn import CELLS, Cell, chain, unroll, zoneout
+from r3nn import CELLS, Cell, chain, recurrent_dropout, residual, unroll, zoneout
 from r3nn.cells import GatedCell
 from r3nn.compose import Composition, Wrapper, run_part
 from r3nn.time import CellError, check_facts, explain
@@ -59,7 +59,35 @@ class Unknown(Leaky):
     recurrence = "tridiagonal"
 
 
+@dataclasses.dataclass(frozen=True)
+class Halved(Leaky):
+    """Says how it steps twice, in two ways."""
+
+    def step(self, params, state, u):
+        return 0.5 * super().step(params, state, u)
+
+
+@dataclasses.dataclass(frozen=True)
+class Permuted(Leaky):
+    bounds = None
+
+    def core(self, params, state, u, r):
+        pairs = super().core(params, state, u, r).reshape(*state.shape[:-1], 2, 2)
+        return jnp.swapaxes(pairs, -1, -2).reshape(state.shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class Signed(type(CELLS["mingru"])):
+    """Affine wherever it has a derivative."""
+
+    def core(self, params, state, u, r):
+        return super().core(params, state, u, r) + jnp.sign(state)
+
+
 WRONG = [
+    (Halved(), "Halved.recurrence is 'dense', but it has a step of its own"),
+    (Permuted(), "Permuted.recurrence is 'dense': core must be elementwise over .*, but uses transpose"),
+    (Signed(), "Signed.affine is True, but a step from a mean of two states is not the mean of the steps"),
     (
         Growing(),
         r"Growing.bounds are \(-1.0, 1.0\), but a step from states within them gives one from -1.1 to 1",
@@ -144,3 +172,23 @@ def test_a_composition_need_not_choose_a_hidden_array(mode):
     gradient = jax.grad(lambda params, mode: unroll(cell, params, None, xs, mode=mode)[1].sum())
     assert_close(gradient(params, mode), gradient(params, "plain"), 1e-4, 1e-5)
     assert explain(cell, params, None, xs, mode=mode)[0].mode == mode
+
+
+def test_a_structured_cell_with_a_step_of_its_own_takes_that_step_in_every_mode():
+    params, xs = Halved().init(jax.random.key(0), 3, 4), jax.random.normal(jax.random.key(1), (5, 2, 3))
+    ys = lambda mode: unroll(Halved(), params, None, xs, mode=mode)[1]
+    assert_close(ys("scan"), ys("plain"), 1e-5, 1e-6)
+
+
+@pytest.mark.parametrize("name", ["mgu", "cornn", "gru_reset_before"])
+def test_auto_picks_for_an_opaque_cell_what_it_picks_for_it_in_a_wrapper(name):
+    xs = jnp.zeros((5, 2, 4))
+    for cell in (CELLS[name], residual(CELLS[name]), recurrent_dropout(CELLS[name], 0.3)):
+        params = jax.eval_shape(lambda key, cell=cell: cell.init(key, 4, 4), jax.random.key(0))
+        assert explain(cell, params, None, xs)[0].mode == "scan"
+
+
+def test_blocks_are_smaller_where_memory_is_given():
+    params = CELLS["gru"].init(jax.random.key(0), 2, 16)
+    (pick,) = explain(CELLS["gru"], params, None, jnp.zeros((2000, 2, 2)), mode="scan", memory=3_000_000)
+    assert pick.bytes <= 3_000_000 and pick.chunk < 2000
