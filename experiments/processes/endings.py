@@ -21,6 +21,7 @@ ENDING = "r3nn/ending"  # a key: how the run ended, where it did not finish
 GONE = "another process of this run has gone; the same commands go on from the last checkpoint."
 following = threading.Event()  # this process is about to end as another one did
 parting = threading.Event()  # for that reason, or as all is done: process 0 may go
+leaving = threading.Event()  # nothing but the exit is left, and no word of the coordinator is waited for
 _cut_off = threading.Event()  # the coordinator is no longer there, or no longer needed
 
 
@@ -28,6 +29,8 @@ def lost() -> None:
     """Ends this process where process 0 has gone without a word."""
     if not parting.wait(GRACE):
         errors.leave(Ending.status, GONE)
+    if leaving.is_set():  # JAX, told that the coordinator is gone, would abort before this process has left
+        threading.Event().wait()
 
 
 def end(reason: Ending) -> None:
@@ -78,6 +81,8 @@ def follow() -> None:
     if about["process"] == state.process_id:
         return
     following.set()
+    if about["process"] != 0:
+        leaving.set()
     parting.set()
     if about["process"] == 0:
         with contextlib.suppress(Exception):
@@ -88,6 +93,7 @@ def follow() -> None:
 
 def leave(status: int, sentence: str) -> NoReturn:
     """Ends this process and the others at once."""
+    leaving.set()
     parting.set()  # whoever hears of it first may be gone before this process is
     if several():
         telling = threading.Thread(target=_part, args=(status, sentence), daemon=True)
