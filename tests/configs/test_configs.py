@@ -21,6 +21,7 @@ from experiments.config.loading import load
 from experiments.errors import BadInput
 from experiments.run.grouping import alike
 from r3nn import model, training
+from tests.helpers import unless_slow
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(path for path in (ROOT / "configs").glob("[!_]*.py") if path.name != "default.py")
@@ -33,12 +34,19 @@ NAMES = [
 ]
 
 
+#: of each task one variant at its full size or as a smoke test, in turn; of `article` one
+AT_ONCE = {
+    *(path.stem for path in FILES),
+    *("adding:full", "copy_memory:smoke", "parity:full", "s3:smoke", "article:lstm_gru", "adding:cornn"),
+}
+
+
 def config(name: str):
     stem, colon, variant = name.partition(":")
     return load(f"{ROOT}/configs/{stem}.py{colon}{variant}")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", unless_slow(NAMES, AT_ONCE))
 def test_training_step_lowers_for_every_device(name):
     """Traced and lowered, not compiled: full sizes cost as little as small ones, and no device is needed."""
     experiment = build(config(name))
