@@ -129,7 +129,7 @@ def _evaluate(kind, registry, functions, node):
             return function(*args, **options)
     try:
         return ast.literal_eval(node)
-    except ValueError:
+    except (TypeError, ValueError):  # TypeError: a list in a set
         raise ValueError(f"{kind}: {ast.unparse(node)!r} is neither a name, a call nor a number.") from None
 
 

@@ -11,10 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from r3nn import convert, deep, unroll
 from r3nn.cells import CELLS, GatedParams, elman, gru, gru_reset_before, lstm, mgu
 from tests.helpers import assert_close, compiled
+from tests.properties import few
 
 B, T, D, H = 2, 6, 3, 4
 XS = np.random.default_rng(0).normal(size=(T, B, D)).astype(np.float32)
@@ -255,7 +258,7 @@ def test_keras_layers_with_another_activation(name, φ, ours):
     assert_close(again, params, 0, 0)
 
 
-def filled(cell, seed=0, **options):
+def filled(cell, seed=0, D=D, H=H, **options):
     """Params of the cell, every number random."""
     shapes = jax.eval_shape(lambda: cell.init(jax.random.key(0), D, H, **options))
     leaves, structure = jax.tree.flatten(shapes)
@@ -274,6 +277,27 @@ def test_there_and_back_changes_nothing(bias):
         assert_close(same, params, 0, 0)
     weights = keras_weights(4, bias)
     assert_close(convert.to_keras(*convert.from_keras(weights)), weights, 0, 0)
+
+
+shapes = st.fixed_dictionaries({"D": st.integers(1, 4), "H": st.integers(1, 4), "bias": st.booleans()})
+
+
+@few
+@given(st.sampled_from([elman, gru, lstm]), shapes, st.integers(1, 3), st.integers(0, 99))
+def test_torch_and_back_of_any_size(cell, sizes, depth, seed):
+    """Params, every number random, come back as they were."""
+    cell = deep(cell, depth) if depth > 1 else cell
+    params = filled(cell, seed, **sizes)
+    assert_close(convert.from_torch(convert.to_torch(cell, params))[1], params, 0, 0)
+
+
+@few
+@given(st.sampled_from([elman, gru, gru_reset_before, lstm]), shapes, st.integers(0, 99))
+def test_keras_and_back_of_any_size(cell, sizes, seed):
+    params = filled(cell, seed, **sizes)
+    back, same = convert.from_keras(convert.to_keras(cell, params), cell)
+    assert back == cell
+    assert_close(same, params, 0, 0)
 
 
 @pytest.mark.parametrize("name", ["elman", "gru", "lstm"])
