@@ -28,7 +28,7 @@ from r3nn import (
     zoneout,
 )
 from r3nn.cells import SLSTMState, elman, gru, lstm, mgu, ugrnn
-from r3nn.time import _pick
+from r3nn.time import _pick, _unroll
 from r3nn.time.arrays.trees import batch_axes
 
 
@@ -130,15 +130,23 @@ def compiled(function, **options):
     return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0}, **options)
 
 
-def outcome(cell, params, state, xs, **how):
-    """(final state, outputs) of `unroll`, and gradients wrt (params, state, xs) of a number made of them."""
+def outcome(cell, params, state, xs, *, keep=None, **how):
+    """(final state, outputs) of `unroll`, and gradients wrt (params, state, xs) of a number made of them.
+
+    keep: whether recurrent products are kept, however wide; None: as `unroll` would."""
 
     def loss(params, state, xs):
-        values = unroll(cell, params, state, xs, **how)
+        run = unroll if keep is None else functools.partial(_keeping, keep)
+        values = run(cell, params, state, xs, **how)
         return number(values), values
 
     gradients, values = jax.grad(loss, argnums=(0, 1, 2), has_aux=True)(params, state, xs)
     return values, gradients
+
+
+def _keeping(keep, cell, params, state, xs, *, mask=None, reset=None, **how):
+    usual = dict(reverse=False, mode="auto", chunk=None, memory=None, compute=None)
+    return _unroll._unroll(cell, params, state, xs, mask, reset, None, usual | how | {"keep": keep})
 
 
 def number(tree):

@@ -101,10 +101,11 @@ def modes_of(cell: Cell) -> tuple[str, ...]:
     return ("plain", "scan", "chunked", *parallel, *(() if cell.stepwise else ("newton",)))
 
 
-def pick(cell: Cell, arrays, mode, chunk, memory, predicting: bool = True) -> Pick:
+def pick(cell: Cell, arrays, mode, chunk, memory, predicting: bool = True, keep: bool | None = None) -> Pick:
     """Decides how `unroll` runs a cell that is no composition, or that steps as a whole.
 
-    predicting: whether to say the bytes where no memory is given.
+    predicting: whether to say the bytes where no memory is given. keep: as in `Pick`, where the mode can;
+    None: where that is faster.
 
     Raises: ValueError where the cell cannot run in that mode, or the memory is not enough.
     """
@@ -115,7 +116,7 @@ def pick(cell: Cell, arrays, mode, chunk, memory, predicting: bool = True) -> Pi
         return Pick(cell, mode, None, length_of(arrays.xs), False, None, reason)
     chunk = _block(cell, arrays, mode, chunk, memory)
     of_all = mode == "scan" and memory is None
-    keep = (of_all or mode == "chunked") and _keep(cell, arrays)
+    keep = (of_all or mode == "chunked") and (_keep(cell, arrays) if keep is None else keep)
     asked = mode in ("scan", "chunked") and (predicting or memory is not None) and _sized(arrays)
     predicted = predict(cell, arrays, mode, chunk, keep) if asked else None
     if memory is not None and not _sized(arrays):

@@ -166,6 +166,7 @@ class Run:
     memory: int | None = None
     compute: Any = None
     picks: list[Pick] | None = None  # collects what each part runs in
+    keep: bool | None = None  # whether recurrent products are kept beside states; None: where that is faster
 
     def __call__(self, cell: Cell, params, state, xs):
         """Runs one cell on xs [T, *batch, D] -> (final state, outputs [T, *batch, ...])."""
@@ -184,7 +185,7 @@ class Run:
 
     def in_mode(self, cell: Cell, arrays: Arrays, axes, rank: int, vectorized: bool = True):
         """Runs the mode asked for -> (final state, outputs [T, *batch, ...])."""
-        how = pick(cell, arrays, self.mode, self.chunk, self.memory, self.picks is not None)
+        how = pick(cell, arrays, self.mode, self.chunk, self.memory, self.picks is not None, self.keep)
         if self.picks is not None:
             self.picks.append(how)
         if how.mode == "plain" or length_of(arrays.xs) == 0:

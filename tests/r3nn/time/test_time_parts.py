@@ -23,7 +23,7 @@ from r3nn import (
     zoneout,
 )
 from r3nn.cells import elman, gru, lstm, mgu, ugrnn
-from r3nn.time import _pick, explain
+from r3nn.time import explain
 from r3nn.time.deferred.parts import parted
 from tests.helpers import TanhReadout, assert_close, backward_loop, compiled, outcome, pad, pairwise, problem
 
@@ -52,9 +52,8 @@ AXES = {
 
 
 @pytest.mark.parametrize("row", pairwise(**AXES), ids=lambda row: "-".join(map(str, row.values())))
-def test_equal_plain(row, x64, monkeypatch):
+def test_equal_plain(row, x64):
     """Values and gradients, products kept (`keep`) or formed again."""
-    monkeypatch.setattr(_pick, "_keep", lambda cell, arrays: row["keep"])
     cell = PARTED[row["name"]]
     assert parted(cell)
     p = problem(cell, T, (B,), H if row["name"] == "in cycles" else D, H)
@@ -64,7 +63,7 @@ def test_equal_plain(row, x64, monkeypatch):
     @compiled
     def run(params, state, xs):
         how = dict(reverse=row["reverse"], **flags)
-        by_mode = ({"mode": "plain"}, {"mode": row["mode"], "chunk": 4})
+        by_mode = ({"mode": "plain"}, {"mode": row["mode"], "chunk": 4, "keep": row["keep"]})
         return [outcome(cell, params, state, xs, **how, **mode) for mode in by_mode]
 
     plain, other = run(p.params, p.state, xs)
