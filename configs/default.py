@@ -57,7 +57,7 @@ FIELDS = {
     ),
     # How long, on how much, looked at how often.
     "train.batch": count(32, "sequences per update", 1),
-    "train.length": count(100, "T, their steps; evaluations have this length too", 1),
+    "train.length": count(100, "T, their steps; evaluations have this length too", 1, 2**30),
     "train.min_length": count(0, "above 0: each sequence's length is drawn from min_length .. length"),
     # Under tbptt each piece draws its sequences anew, whole: memory for all steps of the data (not of the
     # network), time for T/tbptt times as many. A piece of which no step counts in the loss moves the state
@@ -97,7 +97,7 @@ FIELDS = {
     # and TPUs round products in the lower precisions.
     "devices": count(0, "that share the batch; 0: as many as pay", traced=True, inert=True),
     "precision": Field("highest", "of products", of=("highest", "high", "default")),
-    "profile": count(0, "updates to trace by JAX's profiler, to WORKDIR/profile", traced=True, inert=True),
+    "profile": count(0, "updates to trace, to WORKDIR/profile", high=1000, traced=True, inert=True),
     # auto: r3nn in the user's cache folder.
     "cache_dir": Field("auto", 'of compiled programs: auto | a path | "" (none)', inert=True),
 }

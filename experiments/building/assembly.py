@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from experiments.building.experiment import Experiment
 from experiments.building.learners import learner_of, own_of
+from experiments.building.live import live_bytes
 from experiments.building.memory import check_memory, machine_memory
 from experiments.building.user_code import code_at_fault, in_one_sentence, run_files
 from experiments.config import contradictions
@@ -42,8 +43,8 @@ def build(config: ConfigDict, devices: int = 1, *, allow_code: bool = False) -> 
         hparams = _hparams(config, learner)
         with asked(config, "model"), code_at_fault(config):
             experiment = Experiment(config, spec, hparams, learner.arrays(), count)
-            _trace(experiment)
-    return experiment
+            needed = _trace(experiment)
+    return dataclasses.replace(experiment, update_bytes=needed)
 
 
 def _learner(config: ConfigDict, allow_code: bool) -> tuple[training.Learner, int]:
@@ -57,20 +58,22 @@ def _learner(config: ConfigDict, allow_code: bool) -> tuple[training.Learner, in
     return learner, count
 
 
-def _trace(experiment: Experiment) -> None:
-    """Follows the shapes and dtypes of an update, and of what the learner's probes say of it.
+def _trace(experiment: Experiment) -> int:
+    """Follows the shapes and dtypes of an update, and of what the learner's probes say of it -> the bytes
+    that the update holds at its fullest.
 
     Raises: what these would, before anything is made; ValueError for a probe that gives no scalars.
     """
     spec, hparams = experiment.spec, experiment.hparams
     updates = lambda state, arrays: training.updates(spec, hparams, state, spec.sync_every, arrays)
     state = jax.eval_shape(experiment.start)
-    jax.eval_shape(updates, state, experiment.arrays)
+    needed = live_bytes(updates, state, experiment.arrays)
     if spec.learner.probes:
         probe = lambda state, arrays: training.probe(spec, hparams, state, arrays)
         for name, found in jax.eval_shape(probe, state, experiment.arrays).items():
             if any(leaf.shape for leaf in jax.tree.leaves(found)):
                 raise ValueError(f"the learner's probe {name!r} must give a tree of scalars, got {found}")
+    return needed
 
 
 def _spec(config: ConfigDict, learner: training.Learner, devices: int, allow_code: bool) -> training.Spec:

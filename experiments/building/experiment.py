@@ -1,6 +1,7 @@
 """A config, and what it means."""
 
 import dataclasses
+import math
 import os
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax
 from ml_collections import ConfigDict
 
 from experiments.building.learners import OURS
+from experiments.building.live import live_bytes
 from experiments.building.memory import check_memory, machine_memory
 from experiments.config.fields import asked
 from r3nn import training
@@ -22,6 +24,7 @@ class Experiment:
     hparams: training.HParams
     arrays: Any  # the learner's finite data, on the host; None where it has none
     parameters: int  # their number
+    update_bytes: int = 0  # that an update of one device holds at its fullest
     source: Any = None  # parameters to start from, in place of fresh ones
 
     @property
@@ -50,14 +53,25 @@ class Experiment:
         return dataclasses.replace(self, config=config.lock(), spec=spec)
 
     def check_memory(self) -> None:
-        """Raises BadInput where the batch of an update does not fit: of a CPU all devices share a memory."""
-        device, state = jax.local_devices()[0], jax.eval_shape(self.start)
-        kept = training.kept(self.spec, self.hparams, state, self.arrays)
-        if device.platform == "cpu":
-            there = machine_memory()
-        else:
-            kept, there = kept // self.spec.devices, (device.memory_stats() or {}).get("bytes_limit", kept)
-        check_memory(kept, there, f"a batch of {self.spec.batch:,} rows")
+        """Raises BadInput where an update or an evaluation does not fit: a CPU's devices share its memory."""
+        device, rows = jax.local_devices()[0], self.config.train.eval_batch
+        shared = device.platform == "cpu"
+        there = machine_memory() if shared else (device.memory_stats() or {}).get("bytes_limit", math.inf)
+        parts = 1 if shared else self.spec.devices
+        smaller = "a smaller config.train.{}, config.train.length or model".format
+        what = f"the {self.spec.batch:,} rows of an update"
+        check_memory(self.update_bytes // parts, there, what, smaller("batch"))
+        what = f"the {rows:,} rows of an evaluation"
+        check_memory(self.evaluation_bytes(rows) // parts, there, what, smaller("eval_batch"))
+
+    def evaluation_bytes(self, rows: int) -> int:
+        """That an evaluation on one device holds at its fullest."""
+        alone = dataclasses.replace(self.spec, devices=1, sync_every=1)
+        state = jax.eval_shape(lambda: start(alone, self.hparams))
+        measure = lambda params, shared, arrays: training.evaluate(
+            alone, params, shared, rows, "held_out", arrays
+        )
+        return live_bytes(measure, state.params, state.carry.shared, self.arrays)
 
     def placed(self) -> training.TrainState:
         """Shapes and shardings of a state."""

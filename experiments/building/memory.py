@@ -10,10 +10,13 @@ def machine_memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def check_memory(needed: int, there: int, what: str) -> None:
-    """Raises BadInput where so many bytes, the least that `what` takes, are more than there are."""
+def check_memory(needed: int, there: int, what: str, smaller: str = "smaller sizes") -> None:
+    """Raises BadInput where `what` takes so many bytes, and these are more than there are.
+
+    smaller: what to take instead.
+    """
     if needed > there:
         raise BadInput(
-            f"config: {what} take {needed / 2**30:,.0f} GiB or more, and there are {there / 2**30:,.0f} GiB; "
-            "take smaller sizes."
+            f"config: {what} take about {needed / 2**30:,.0f} GiB, and there are {there / 2**30:,.0f} GiB; "
+            f"take {smaller}."
         )

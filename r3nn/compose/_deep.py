@@ -65,7 +65,7 @@ class Deep(Composition):
             check_int("tie (a cycle)", self.tie, 1)
 
     def init(self, key, in_size, hidden_size, **options):
-        """Draws each set of parameters independently.
+        """Draws each set of parameters independently; many of them in a loop, which is compiled once.
 
         Raises: ValueError where tie="full" meets in_size != hidden_size.
         """
@@ -81,10 +81,11 @@ class Deep(Composition):
         count = min(count, self.depth - 1)
         if not count:
             return DeepParams(first, None)
-        levels = [
-            self.cell.init(k, hidden_size, hidden_size, **options) for k in jax.random.split(rest_key, count)
-        ]
-        return DeepParams(first, stack_all(levels))
+        level = lambda key: self.cell.init(key, hidden_size, hidden_size, **options)
+        keys = jax.random.split(rest_key, count)
+        if count < TOGETHER:
+            return DeepParams(first, stack_all(list(map(level, keys))))
+        return DeepParams(first, lax.map(level, keys))
 
     def levels(self, params: DeepParams):
         """Returns (params of levels 2 to L, None), with an entry for each level; or (None, params), one set

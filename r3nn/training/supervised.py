@@ -11,6 +11,7 @@ draw one.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -23,6 +24,8 @@ from r3nn.time import Noise
 from r3nn.training._keys import HELD_OUT, LENGTHS, NOISE, TEST, TRAIN, row_keys, stream
 from r3nn.training._pieces import Pieces
 from r3nn.training.learner import Carry, Learner
+
+WRITTEN_OUT = 8  # losses of depths; more are one vectorized program, whose size does not grow with them
 
 Array = jax.Array
 
@@ -245,9 +248,10 @@ class Supervised(Learner):
         """
         depth_weight = getattr(own, "depth_weight", Supervised.own.depth_weight)
         body, ys = self.run(params, carry, piece, self.teacher_forcing)
-        *shallower, deepest = (self.task.tally(y, self.counted(piece.batch)) for y in ys)
-        weighted = deepest.loss.sum() + depth_weight * sum(tally.loss.sum() for tally in shallower)
-        summed = weighted / (1 + depth_weight * len(shallower))
+        tally = lambda y: self.task.tally(y, self.counted(piece.batch))
+        deepest, shallower = tally(ys[-1]), len(ys) - 1
+        weighted = deepest.loss.sum() + depth_weight * _summed(lambda y: tally(y).loss.sum(), ys[:-1])
+        summed = weighted / (1 + depth_weight * shallower)
         rows = (piece.behind, self._rows_first(params, body)) if self.tbptt else ()
         return {"loss": (1.0, summed, deepest.count.sum())}, deepest, rows
 
@@ -268,6 +272,13 @@ class Supervised(Learner):
         """Returns the predictions, [b, T, L, O]."""
         _, ys = self.run(params, carry, piece, self.teacher_forcing)
         return {"predictions": jnp.transpose(ys, (1, 2, 0, 3))}
+
+
+def _summed(loss: Callable[[Array], Array], ys: Array) -> Array | int:
+    """The sum of the losses of ys [L, ...], of which few are written out, and many one vectorized program."""
+    if len(ys) <= WRITTEN_OUT:
+        return sum(map(loss, ys))
+    return jax.vmap(loss)(ys).sum()
 
 
 def last_step(batch: Batch) -> Batch:
