@@ -31,7 +31,7 @@ class Field:
         """What it must be, in words."""
         if self.of:
             return f"one of {', '.join(word or repr(word) for word in self.of)}"
-        kinds = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
+        kinds = {bool: "true or false", int: "an integer", float: "a finite number", str: "text"}
         limits = [f"at least {self.low}"] if self.low > -math.inf else []
         limits += [f"at most {self.high}"] if self.high < math.inf else []
         return " ".join([kinds.get(type(self.usual), "an open group"), " and ".join(limits)]).rstrip()

@@ -4,8 +4,10 @@
     1    an unforeseen error, with its traceback; another process has gone; no run of a sweep succeeded
     2    bad input: nothing was created or changed
     3    a loss or gradient stopped being finite; the state before it is saved
-    4    a file cannot be written or read (the disk is full or fails, a permission is gone), or a sweep's
-         database is away: what was saved before is intact, and the same command goes on from there
+    4    a file cannot be written or read (the disk is full or fails, a permission is gone), memory runs out,
+         or a sweep's database is away: what was saved before is intact, and the same command goes on from
+         there, with smaller sizes where it was memory
+    141  nobody reads the output any more, as behind `| head`: nothing is said
     130  Ctrl-C, 143 SIGTERM: saved, but for the updates under way at a second one; the same command goes on
     134  JAX ends this process, because another one of the run has hung for 100 seconds
 
@@ -17,7 +19,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 _leaving = threading.Lock()
@@ -55,6 +57,12 @@ class NotRead(DiskError):
     """A file of a run is there and could not be read, which says nothing against what it holds."""
 
 
+class NoMemory(Ending):
+    """The system or a device refused memory; what was saved before is intact."""
+
+    status = 4
+
+
 class Pruned(Ending):
     """Who watches the run wants no more of it; it has saved."""
 
@@ -67,10 +75,19 @@ class Interrupted(Ending):
         self.status = 128 + signum
 
 
+UNREAD = 141  # as of a program that SIGPIPE ends
+
+
 def ending(program: Callable[[], None]) -> int:
     """Runs a program -> its exit status; an `Ending` becomes its sentence on stderr."""
     try:
-        program()
+        with _in_words():
+            program()
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not _drop_unread():
+            raise
+        return UNREAD
     except Ending as end:
         if os.environ.get("R3NN_TRACEBACK"):
             traceback.print_exc()
@@ -81,6 +98,33 @@ def ending(program: Callable[[], None]) -> int:
         print("interrupted.", file=sys.stderr)
         return 130
     return 0
+
+
+@contextlib.contextmanager
+def _in_words() -> Iterator[None]:
+    """Around a program: memory that was refused is a NoMemory, and any other error is as it was."""
+    try:
+        yield
+    except Exception as error:
+        if not (isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)):
+            raise
+        what = " ".join(str(error).split()).partition("RESOURCE_EXHAUSTED: ")[2][:200].rstrip(".")
+        raise NoMemory(
+            f"memory ran out ({what or 'the system gave no more'}): what was saved before is intact; take a "
+            "smaller config.train.batch, config.train.eval_batch or config.train.length, or other sizes."
+        ) from error
+
+
+def _drop_unread() -> bool:
+    """Whether nobody reads stdout or stderr; what Python would still write there at its end is dropped."""
+    unread = False
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            unread = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return unread
 
 
 def leave(status: int, sentence: str = "") -> NoReturn:

@@ -95,7 +95,7 @@ def _lengths(text: str) -> list[int]:
 def _checked(options: Options, generate: int) -> Options:
     try:
         check_int("--generate", generate, 0, 10**6)
-        check_int("--sequences", options.sequences, 2)
+        check_int("--sequences", options.sequences, 2, 10**7)
         check_int("--batch", options.batch, 1)
         check_int("--chunk", options.chunk, 1)
         check_int("--seed", options.seed, 0, 2**32 - 1)

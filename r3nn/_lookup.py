@@ -118,6 +118,10 @@ def _evaluate(kind, registry, functions, node):
         case ast.Name(name):
             return lookup(kind, registry, name)
         case ast.Call(ast.Name(name), args, keywords):
+            if any(word.arg is None for word in keywords) or any(isinstance(x, ast.Starred) for x in args):
+                raise ValueError(
+                    f"{kind} {ast.unparse(node)!r}: options stand by name, as in {name}(option=1)."
+                )
             if name not in functions and name in registry:
                 return _replace(kind, name, registry[name], args, keywords, evaluate)
             args, options = [*map(evaluate, args)], {k.arg: evaluate(k.value) for k in keywords}
@@ -142,12 +146,19 @@ def _replace(kind, name, value, args, keywords, evaluate):
 
     def read(option, node):
         if (names := fields[option].metadata.get("names")) is None:
-            return evaluate(node)
+            return _fitting(f"{kind} {name}: {option}", fields[option].type, evaluate(node))
         if (word := ast.unparse(node).strip("'\"")) not in names:
             raise ValueError(unknown(f"{kind} {name}: {option}", word, names))
         return names[word]
 
     return dataclasses.replace(value, **{word.arg: read(word.arg, word.value) for word in keywords})
+
+
+def _fitting(what, kind, value):
+    """A field's value, which is a number where the field is one."""
+    if kind in (int, float) and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise ValueError(f"{what} must be a number, got {value!r}.")
+    return value
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:

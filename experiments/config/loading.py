@@ -1,6 +1,7 @@
 """The Python files that declare configs: they are run, and what they return is checked."""
 
 import inspect
+import os
 import runpy
 from pathlib import Path
 
@@ -8,15 +9,17 @@ from ml_collections import ConfigDict
 
 from configs import default
 from experiments.errors import BadInput
+from experiments.program.flags import brief
 from experiments.program.python_files import running
 
 
 def load(name: str) -> ConfigDict:
     """The config of "FILE.py" or "FILE.py:VARIANT". Raises: BadInput."""
     path, _, variant = name.partition(":")
-    if not (path.endswith(".py") and Path(path).is_file()):
+    if not (path.endswith(".py") and os.path.isfile(path)):
         raise BadInput(
-            f"--config={name}: there is no such Python file; configs are {', '.join(config_names())}."
+            f"--config={brief(name)}: there is no such Python file in {os.getcwd()}; configs are "
+            f"{', '.join(config_names())}."
         )
     with running("--config", name):
         get_config = runpy.run_path(path).get("get_config")

@@ -107,9 +107,12 @@ def write(path: Path, text: str) -> None:
 
 def make(workdir: Path) -> None:
     """The folder of a run or a sweep, where there is none yet. Raises: BadInput for a bad path; NotSaved."""
-    new = not os.path.lexists(workdir)
     try:
+        new = not os.path.lexists(workdir)
         workdir.mkdir(parents=True, exist_ok=True)
+    except RecursionError:
+        start = f"{str(workdir)[:60]} ..."
+        raise BadInput(f"--workdir={start}: lies in too many folders that do not exist yet.") from None
     except OSError as error:
         if error.errno in OF_FILES or (new and error.errno in DENIED):
             raise BadInput(f"--workdir={workdir}: cannot be written ({error.strerror}).") from error
@@ -144,6 +147,14 @@ def _sync(folder: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def from_json(text: str | bytes) -> Any:
+    """What a file holds. Raises: ValueError for what is no JSON, or is nested too deep."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 def to_json(value: Any) -> str:

@@ -9,6 +9,8 @@ from absl import flags
 from experiments.errors import BadInput
 from r3nn._lookup import unknown
 
+LONGEST = 200  # characters of what was given, in a sentence
+
 
 def parsed(values: flags.FlagValues, argv: list[str], usage: str, example: str) -> flags.FlagValues:
     """The flags as a command line gives them, with nothing left over; --help prints `usage`, and ends.
@@ -41,6 +43,11 @@ def expanded(flag: str, path: str | os.PathLike) -> str:
     if whole.startswith("~"):
         raise BadInput(f"{flag}={path}: no home folder is known for {whole.partition('/')[0]!r}.")
     return whole
+
+
+def brief(text: str) -> str:
+    """What was given, fit for a sentence: of a long text its start."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 
 def bad(error: flags.Error, values: flags.FlagValues, known: Iterable[str] = ()) -> BadInput:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from experiments.program.files import append, reading, writing
+from experiments.program.files import append, from_json, reading, writing
 
 
 class Log:
@@ -53,7 +53,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(line.decode("utf-8"))
+        found = from_json(line.decode("utf-8"))
         return found if found["kind"] and isinstance(found["update"], int) else None
     except (ValueError, TypeError, KeyError):
         return None

@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from ml_collections import ConfigDict
 
 from experiments.config import named_code
 from experiments.errors import BadInput
-from experiments.program.files import PART, append, make, reading, size, to_json, write, writing
+from experiments.program.files import PART, append, from_json, make, reading, size, to_json, write, writing
 from experiments.program.flags import expanded
 
 SHOWN = {  # of result.json, in the last words on the screen
@@ -119,7 +118,7 @@ class Workdir:
         try:
             with reading(self.config):
                 text = self.config.read_text("utf-8")
-            record = json.loads(text)
+            record = from_json(text)
             named_code.read(record)
             return record
         except OSError as error:
@@ -133,7 +132,7 @@ class Workdir:
         """Reads the number of devices that the run here began on; 0 where none is known. Raises: NotRead."""
         try:
             with reading(self.config):
-                return int(json.loads(self.config.read_text("utf-8"))["devices"]) if self.holds_run() else 0
+                return int(from_json(self.config.read_text("utf-8"))["devices"]) if self.holds_run() else 0
         except (OSError, ValueError, KeyError, TypeError):
             return 0
 
@@ -142,7 +141,7 @@ class Workdir:
         NotRead."""
         try:
             with reading(self.result):
-                result = json.loads(self.result.read_text("utf-8"))
+                result = from_json(self.result.read_text("utf-8"))
         except (OSError, ValueError):
             return None
         return result if isinstance(result, dict) and SHOWN <= result.keys() else None

@@ -1,10 +1,9 @@
 """The folder of a sweep: its files, whose it is, and who of this machine may do what in it."""
 
-import json
 from pathlib import Path
 
 from experiments.errors import BadInput
-from experiments.program.files import make, to_json, write, writing
+from experiments.program.files import from_json, make, to_json, write, writing
 from experiments.sweeps.plan import Sweep
 from experiments.sweeps.secrets import VARIABLE, place, shown
 from experiments.sweeps.trainer import Trainer
@@ -60,7 +59,7 @@ class Folder:
     def read(self, trainer: Trainer) -> tuple[Sweep, str]:
         """Reads (the sweep of this folder, where its trials are recorded). Raises: BadInput."""
         try:
-            data = json.loads(self.record.read_text("utf-8"))
+            data = from_json(self.record.read_text("utf-8"))
             return Sweep.from_dict(data, trainer), data["storage"]
         except OSError as error:
             raise BadInput(f"{self.record}: cannot be read ({error.strerror}).") from error
