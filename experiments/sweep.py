@@ -16,7 +16,9 @@ from absl import flags
 
 from experiments import errors
 from experiments.config.fields import explained
+from experiments.config.named_code import NAMED
 from experiments.errors import BadInput
+from experiments.program.caller import check_strays, located
 from experiments.program.flags import bad, expanded
 from experiments.sweeps.request import CommandLine
 from experiments.sweeps.secrets import MARK, hide
@@ -34,7 +36,7 @@ def main(argv: list[str]) -> int:
 
 
 def _main(argv: list[str]) -> None:
-    asked = parse(argv)
+    asked = parse(located(argv, NAMED))
     # Imported late: what is above answers --help and a misspelt flag at once.
     from experiments.run import services
     from experiments.sweeps import launch
@@ -60,6 +62,7 @@ def parse(argv: list[str]) -> CommandLine:
         raise BadInput(hide(str(bad(error, values)))) from None
     if values.help:
         raise SystemExit(print(__doc__, values.get_help(), explained(), sep="\n"))
+    check_strays(rest)
     for word in rest:
         if not re.match(r"--?(no)?config\.", word):
             raise _stray(word)

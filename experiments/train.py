@@ -18,6 +18,8 @@ import sys
 
 from experiments import errors
 from experiments.config.command_line import parse
+from experiments.config.named_code import NAMED
+from experiments.program.caller import located
 
 
 def main(argv: list[str]) -> int:
@@ -26,6 +28,7 @@ def main(argv: list[str]) -> int:
 
 
 def _main(argv: list[str]) -> None:
+    argv = located(argv, NAMED)
     asked = parse(argv, usage=__doc__)
     # Imported late: what is above answers --help and a misspelt flag at once.
     from experiments.processes import joining

@@ -12,6 +12,7 @@ from experiments.config.loading import config_names, load
 from experiments.errors import BadInput
 from experiments.processes import cluster
 from experiments.processes.cluster import Cluster
+from experiments.program.caller import check_strays
 from experiments.program.flags import bad, expanded
 
 
@@ -37,6 +38,7 @@ def parse(argv: list[str], usage: str) -> CommandLine:
         rest = values(argv, known_only=True)
         if values.help:
             raise SystemExit(print(usage, values.get_help(), explained(), sep="\n"))
+        check_strays(rest[1:])
         if values.config is None:
             raise BadInput(f"--config is missing: it must name one of {', '.join(config_names())}.")
         config = _override(load(expanded("--config", values.config)), rest)

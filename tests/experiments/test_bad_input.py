@@ -15,16 +15,20 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import default
-from experiments import evaluate, sweep, train
+from experiments import errors, evaluate, sweep, train
 from experiments.building.assembly import build
 from experiments.config.fields import complete, fields
+from experiments.config.named_code import NAMED
 from experiments.errors import BadInput
+from experiments.program.caller import CALLER, located
 from experiments.program.files import to_json, write
 from experiments.saved.checkpoints import Checkpoints, Counters
+from experiments.saved.metrics_log import read_lines
 from experiments.saved.workdir import Workdir
 from scripts import stress
 from tests.runs import ROOT, everything, tiny, train_line
 
+NESTED = 100_000 * "["
 pytestmark = pytest.mark.usefixtures("at_the_root")
 
 
@@ -74,6 +78,20 @@ TRAIN = [
     (["--config.train.batch=2.5"], ["train.batch", "int", "'2.5'"]),
     (["--config.model.residual=maybe"], ["model.residual", "bool", "'maybe'"]),
     (["--config.model.cell=gruu"], ["gruu", "'gru'"]),
+    (["--config.train.batch=100000000"], ["100,000,000 rows of an update", "GiB", "config.train.batch"]),
+    (["--config.train.eval_batch=1000000000"], ["1,000,000,000 rows of an evaluation", "train.eval_batch"]),
+    (["--config.train.length=1000000000"], ["rows of an update", "config.train.length"]),
+    (["--config.train.length=2147483647"], ["config.train.length", "1073741824", "2147483647"]),
+    (
+        ["--config.model.depth=100000", "--config.train.length=1000", "--config.train.batch=256"],
+        ["rows of an update", "GiB"],
+    ),
+    (["--config.profile=1000000000"], ["config.profile", "at most 1000", "1000000000"]),
+    (["--config.optimizer.lr=inf"], ["config.optimizer.lr must be a finite number", "inf"]),
+    (["--config.model.cell=lem(dt='x')"], ["config.model.cell", "lem: dt must be a number, got 'x'."]),
+    (["--config.model.cell=lem(**{'dt': 1})"], ["config.model.cell", "by name, as in lem(option=1)."]),
+    (["--config=" + 5000 * "x" + ".py"], ["--config=xxx", "no such Python file", "configs/quickstart.py"]),
+    (["--workdir=" + 1500 * "x/"], ["--workdir=x/", "too many folders"]),
     (["--config.model.cell=no.py:cell"], ["no.py", "does not exist"]),
     (["--config.model.depth_cell=lstmm"], ["lstmm", "'lstm'"]),
     (["--config.task.name=addin"], ["addin", "'adding'"]),
@@ -409,10 +427,14 @@ def test_config_is_asked_for(capsys):
             lambda path: (path.mkdir(), (path / "config.json").write_text('{"compute_dtype": "float32"}')),
             ["config.json", "not the config of a run of this version", "'compute_dtype' is unknown"],
         ),
+        (
+            lambda path: (path.mkdir(), (path / "config.json").write_text(NESTED)),
+            ["config.json", "nested too deep"],
+        ),
         (lambda path: (path.mkdir(), (path / "config.json").mkdir()), ["config.json"]),
         (lambda path: path.symlink_to("/proc/no/such"), ["cannot be written"]),
     ],
-    ids=["a file", "foreign", "broken", "of before", "folder for file", "unwritable"],
+    ids=["a file", "foreign", "broken", "of before", "nested", "folder for file", "unwritable"],
 )
 def test_workdirs(make, words, tmp_path, capsys):
     make(tmp_path / "run")
@@ -436,6 +458,47 @@ def test_wrong_types_in_a_config_file():
         complete(ConfigDict({"train": {"batch": "many"}}))
     with pytest.raises(BadInput, match="unknown: did you mean 'train.batch'"):
         complete(ConfigDict({"train": {"bach": 3}}))
+
+
+# Files that are read, the output, memory.
+
+
+def test_json_that_is_nested_deeply_counts_as_not_there(tmp_path):
+    place = Workdir(tmp_path)
+    for path in (place.metrics, place.result, place.config):
+        path.write_text(NESTED)
+    assert read_lines(place.metrics) == [] and place.read_result() is None and place.devices() == 0
+
+
+def test_a_pipe_that_nobody_reads(monkeypatch, capfd):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert errors.ending(lambda: print("line", flush=True)) == errors.UNREAD
+        assert errors.ending(lambda: print("line")) == 0  # the pipe is the null device now
+    assert not capfd.readouterr().err
+
+
+def test_a_pipe_of_another_kind_is_an_error():
+    with pytest.raises(BrokenPipeError):
+        errors.ending(lambda: (_ for _ in ()).throw(BrokenPipeError("of a socket")))
+
+
+@pytest.mark.parametrize(
+    "error, word",
+    [
+        (MemoryError(), "memory ran out"),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."), "allocating 9 bytes"),
+    ],
+)
+def test_memory_that_runs_out(error, word, capsys):
+    def program():
+        raise error
+
+    assert errors.ending(program) == 4
+    said = capsys.readouterr().err
+    assert word in said and said.count("\n") == 1 and said.endswith(".\n")
 
 
 # evaluate
@@ -463,6 +526,7 @@ def test_wrong_types_in_a_config_file():
         (["--workdir={run}", "--lengths=4", "--chunk=many"], "--chunk"),
         (["--workdir={run}", "--lengths=4", "--batch=0"], "--batch"),
         (["--workdir={run}", "--lengths=4", "--sequences=1"], "--sequences"),
+        (["--workdir={run}", "--lengths=4", "--sequences=99999999999"], "--sequences"),
         (["--workdir={run}", "--lengths=4", "--seed=-1"], "--seed"),
         (["--workdir={run}", "--lengths=4", "--step=6"], "7, 8, 9"),
         (["--workdir={run}", "--lengths=4", "--seed=x"], "--seed must be an integer"),
@@ -582,3 +646,31 @@ def started(program: str, *arguments: str) -> subprocess.CompletedProcess:
         capture_output=True,
         text=True,
     )
+
+
+# Files of the caller's folder.
+
+
+def test_files_are_looked_for_in_the_callers_folder_first(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text("")
+    monkeypatch.setenv(CALLER, str(tmp_path))
+    argv = ["train.py", "--config=mine.py:big", "--config", "mine.py", "--config.model.cell=mine.py:leaky"]
+    path = tmp_path.resolve() / "mine.py"
+    there = ["train.py", f"--config={path}:big", "--config", f"{path}", f"--config.model.cell={path}:leaky"]
+    assert located(argv, NAMED) == there
+    ours = ["train.py", "--config=configs/quickstart.py", "--config.model.cell=gru", "--workdir=mine.py"]
+    assert located(ours, NAMED) == ours
+
+
+@pytest.mark.parametrize("program", [train, sweep])
+@pytest.mark.parametrize("word", ["--config=no.py", "--config.model.cell=no.py:leaky"])
+def test_a_file_that_is_nowhere(program, word, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(CALLER, str(tmp_path))
+    refused(program.main, ["program", word], ["there is no file no.py", str(tmp_path), os.getcwd()], capsys)
+
+
+@pytest.mark.parametrize("program", [train, sweep])
+def test_a_config_without_its_flag(program, capsys):
+    argv = ["program", "configs/quickstart.py"]
+    assert program.main(argv) == 2
+    assert "did you mean --config=configs/quickstart.py?" in capsys.readouterr().err
