@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from r3nn._names import evaluate
 
 from r3nn import heads
+from r3nn._lookup import evaluate
 from r3nn.cells import CELLS, TRANSFORMS, Cell, multiplicative
 from r3nn.cells._activations import ACTIVATIONS
 from tests.properties import few
