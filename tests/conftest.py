@@ -4,12 +4,14 @@ import os
 
 # A test runs the same on every machine; `JAX_PLATFORMS=cuda scripts/test` asks for another device.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Nearly all the time of the tests is XLA's: half of it goes to optimizing programs that run once, and a third
-# of the rest to its newer way of writing kernels. An XLA_FLAGS of one's own, also an empty one, replaces it.
+# Nearly all the time of the tests is XLA's: half of it goes to optimizing programs that run once, a third of
+# the rest to its newer way of writing kernels, a quarter of the remainder to parting programs for threads.
+# An XLA_FLAGS of one's own, also an empty one, replaces it.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-    "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters",
+    "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters "
+    "--xla_cpu_parallel_codegen_split_count=1",
 )
 
 import jax  # noqa: E402
