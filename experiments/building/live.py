@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var
+from jax.extend.core import Jaxpr, Literal, Var
+
+from r3nn._jaxprs import inner_jaxprs
 
 FUSED = frozenset(
     """
@@ -55,7 +57,7 @@ def _most(jaxpr: Jaxpr, results: Iterable[Var] | None = None) -> int:
         used = [made for made in equation.outvars if made in last]
         if not used:
             continue
-        name, inner = equation.primitive.name, [*_inner(equation.params.values())]
+        name, inner = equation.primitive.name, inner_jaxprs(equation)
         kept = [made for made in used if name not in FUSED or (made in results and name not in VIEWS)]
         before, live = live, live + sum(map(_bytes, kept))
         if name in CALLS:
@@ -95,14 +97,3 @@ def _variables(atoms) -> Iterator[Var]:
 def _bytes(variable: Var) -> int:
     aval = variable.aval
     return math.prod(aval.shape) * aval.dtype.itemsize if hasattr(aval, "shape") else 0
-
-
-def _inner(values) -> Iterator[Jaxpr]:
-    """The jaxprs among an equation's parameters."""
-    for value in values:
-        if isinstance(value, ClosedJaxpr):
-            yield value.jaxpr
-        elif isinstance(value, Jaxpr):
-            yield value
-        elif isinstance(value, tuple | list):
-            yield from _inner(value)

@@ -1,11 +1,13 @@
 """Reads what a program costs off its jaxpr: nothing is compiled or run."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.extend.core import ClosedJaxpr, Jaxpr
+from jax.extend.core import Jaxpr
+
+from r3nn._jaxprs import inner_jaxprs
 
 
 def matmul_flops(function: Callable, *args: Any) -> int:
@@ -30,18 +32,7 @@ def _equation(equation) -> int:
         (contracted, _), _ = equation.params["dimension_numbers"]
         left, out = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
         return 2 * math.prod(out) * math.prod(left[axis] for axis in contracted)
-    inner = [_flops(jaxpr) for jaxpr in _inner(equation.params.values())]
+    inner = [_flops(jaxpr) for jaxpr in inner_jaxprs(equation)]
     if equation.primitive.name == "cond":
         return max(inner)
     return sum(inner) * equation.params.get("length", 1) if equation.primitive.name == "scan" else sum(inner)
-
-
-def _inner(values) -> Iterator[Jaxpr]:
-    """Yields the jaxprs among an equation's parameters."""
-    for value in values:
-        if isinstance(value, ClosedJaxpr):
-            yield value.jaxpr
-        elif isinstance(value, Jaxpr):
-            yield value
-        elif isinstance(value, (tuple, list)):
-            yield from _inner(value)

@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Literal
 
+from r3nn._jaxprs import inner_jaxprs
 from r3nn._lookup import FieldError, check_choice, check_int, did_you_mean
 from r3nn._words import Mode
 from r3nn.cells import Cell
 from r3nn.cells._composition import Composition, parts
 from r3nn.time.arrays.precision import Weight
 from r3nn.time.arrays.trees import known, length_of
-from r3nn.time.deferred.elementwise import inner_jaxprs
 from r3nn.time.deferred.linearise import residuals
 from r3nn.time.deferred.parts import parted, step_by, stepper
 from r3nn.time.deferred.products import PACKED

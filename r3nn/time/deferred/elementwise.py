@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Literal
 
+from r3nn._jaxprs import inner_jaxprs
 from r3nn.time.arrays.trees import join, split
 
 
@@ -65,13 +66,6 @@ def _check_elementwise(jaxpr):
             )
         for inner in inner_jaxprs(equation):
             _check_elementwise(inner)
-
-
-def inner_jaxprs(equation) -> list:
-    """Lists the jaxprs that an operation calls, such as that of a `jit`."""
-    closed = lambda param: hasattr(param, "jaxpr")
-    found = jax.tree.leaves(list(equation.params.values()), is_leaf=closed)
-    return [param.jaxpr for param in found if closed(param)]
 
 
 def elementwise_dependence(fn, *args) -> list[set[int]]:

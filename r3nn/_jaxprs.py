@@ -1,0 +1,22 @@
+"""What is asked of jaxprs in more than one place."""
+
+from collections.abc import Iterable
+
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
+
+
+def inner_jaxprs(equation: JaxprEqn) -> list[Jaxpr]:
+    """Lists the jaxprs that an operation calls, such as the body of a `jit` or a scan."""
+    return _among(equation.params.values())
+
+
+def _among(values: Iterable) -> list[Jaxpr]:
+    found = []
+    for value in values:
+        if isinstance(value, ClosedJaxpr):
+            found.append(value.jaxpr)
+        elif isinstance(value, Jaxpr):
+            found.append(value)
+        elif isinstance(value, tuple | list):
+            found += _among(value)
+    return found
