@@ -129,7 +129,9 @@ def _unroll(cell, params, state, xs, mask, reset, length, how, key=None):
         if key is not None:
             raise ValueError("key: a bare function draws no noise; make it a Cell")
         function = as_cell(cell, params, state, xs, mask, reset, length, how["compute"])
-        (state, _), ys = _name_plain(lambda: Run(function[1].flags, **how).in_mode(*function, 0, False))
+        (state, _), ys = _name_plain(
+            lambda: Run(function[1].flags, **how).in_mode(*function, rank=0, vectorized=False)
+        )
         return state, ys
     axis_name = getattr(how["mode"], "axis_name", None)
     given = (cell, params, state, xs, mask, reset, how["reverse"], axis_name, length, how["compute"])
@@ -181,11 +183,12 @@ class Run:
         initial = None if self.flags.reset is None else cell.initial_state(params, batch)
         params = cell.prepare(params) if self.compute is None else prepare(self.compute, cell, params)
         params, initial, state, xs = match_varying_axes(params, initial, state, xs)
-        return self.in_mode(cell, Arrays(params, initial, state, xs, self.flags), axes, len(batch))
+        return self.in_mode(cell, Arrays(params, initial, state, xs, self.flags), axes, rank=len(batch))
 
     def in_mode(self, cell: Cell, arrays: Arrays, axes, rank: int, vectorized: bool = True):
         """Runs the mode asked for -> (final state, outputs [T, *batch, ...])."""
-        how = pick(cell, arrays, self.mode, self.chunk, self.memory, self.picks is not None, self.keep)
+        predicting = self.picks is not None
+        how = pick(cell, arrays, self.mode, self.chunk, self.memory, predicting=predicting, keep=self.keep)
         if self.picks is not None:
             self.picks.append(how)
         if how.mode == "plain" or length_of(arrays.xs) == 0:
