@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from r3nn.cells import ACTIVATIONS, CELLS, Cell, GatedParams, LSTMState
-from r3nn.convert._names import check_said, is_named, name_among, refuse_initial
+from r3nn.convert._correspondence import check_said, is_named, name_among, refuse_initial
 
 # Our gates, in the order of Flax's columns, and Flax's letters for them.
 GATES = {

@@ -15,7 +15,7 @@ import numpy as np
 
 from r3nn.cells import ACTIVATIONS, CELLS, Cell, GatedParams
 from r3nn.cells._activations import shown
-from r3nn.convert._names import check_said, name_among, refuse_initial
+from r3nn.convert._correspondence import check_said, name_among, refuse_initial
 
 #: our gates in the order of Keras's columns
 GATES = {

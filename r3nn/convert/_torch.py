@@ -19,7 +19,7 @@ import numpy as np
 from r3nn.cells import ACTIVATIONS, CELLS, Cell, GatedParams
 from r3nn.cells._activations import name_of, shown
 from r3nn.compose import Deep, deep
-from r3nn.convert._names import check_said, name_among, refuse_initial
+from r3nn.convert._correspondence import check_said, name_among, refuse_initial
 from r3nn.convert._trees import levels, stack
 
 #: torch's layers, and the activations that each can have

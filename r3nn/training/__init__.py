@@ -10,8 +10,8 @@ from r3nn.training._evaluate import evaluate
 from r3nn.training._gradients import Finite, kept
 from r3nn.training._keys import HELD_OUT, INIT, LENGTHS, NOISE, TEST, TRAIN, row_keys, shuffled, stream
 from r3nn.training._members import member_evaluate, member_probe, member_sharding, member_updates
-from r3nn.training._optimizer import OPTIMIZERS, SCHEDULES, optimizer, schedule
-from r3nn.training._spec import HParams, Spec
+from r3nn.training._optimizer import optimizer, schedule
+from r3nn.training._spec import OPTIMIZERS, SCHEDULES, HParams, Spec
 from r3nn.training._state import Local, TrainState, placed, start
 from r3nn.training._update import diagnose, probe, update, updates
 from r3nn.training.learner import Carry, Learner, Split, Streamed

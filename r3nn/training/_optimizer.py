@@ -1,29 +1,12 @@
 """Makes optimizers and learning-rate schedules by name."""
 
-from typing import TYPE_CHECKING
-
 import jax.numpy as jnp
 import optax
 
-if TYPE_CHECKING:
-    from r3nn.training._spec import HParams, Spec
-
-SCHEDULES = ("constant", "cosine", "linear")
-
-#: optimizer by name: (learning-rate schedule, hparams) -> optax transformation
-OPTIMIZERS = {
-    "adam": lambda rate, h: optax.adam(rate, b1=h.b1, b2=h.b2),
-    "adamw": lambda rate, h: optax.adamw(rate, b1=h.b1, b2=h.b2, weight_decay=h.weight_decay),
-    "nadam": lambda rate, h: optax.nadam(rate, b1=h.b1, b2=h.b2),
-    "amsgrad": lambda rate, h: optax.amsgrad(rate, b1=h.b1, b2=h.b2),
-    "sgd": lambda rate, h: optax.sgd(rate, momentum=h.b1),
-    "rmsprop": lambda rate, h: optax.rmsprop(rate, decay=h.b2, momentum=h.b1),
-    "lion": lambda rate, h: optax.lion(rate, b1=h.b1, b2=h.b2, weight_decay=h.weight_decay),
-    "lamb": lambda rate, h: optax.lamb(rate, b1=h.b1, b2=h.b2, weight_decay=h.weight_decay),
-}
+from r3nn.training._spec import OPTIMIZERS, HParams, Spec
 
 
-def optimizer(spec: "Spec", hparams: "HParams") -> optax.GradientTransformation:
+def optimizer(spec: Spec, hparams: HParams) -> optax.GradientTransformation:
     """Returns the learner's own; or else clipping by global norm, then the spec's optimizer under its
     schedule."""
     if own := spec.learner.optimizer(hparams):
@@ -36,13 +19,13 @@ def optimizer(spec: "Spec", hparams: "HParams") -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(hparams.clip), make(rate, hparams))
 
 
-def outer(hparams: "HParams") -> optax.GradientTransformation:
+def outer(hparams: HParams) -> optax.GradientTransformation:
     """Makes the outer optimizer of local updates: SGD with Nesterov's momentum, on the difference d between
     the parameters and the replicas' average."""
     return optax.sgd(hparams.outer_lr, momentum=hparams.outer_momentum, nesterov=True)
 
 
-def schedule(spec: "Spec", count):
+def schedule(spec: Spec, count):
     """Returns the fraction of the peak rate at an update: linear warm-up, then the named fall."""
     rise = jnp.minimum(1.0, (count + 1) / max(1, spec.warmup)) if spec.warmup else 1.0
     done = jnp.clip((count - spec.warmup) / max(1, spec.updates - spec.warmup), 0.0, 1.0)

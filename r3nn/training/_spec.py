@@ -5,11 +5,25 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import optax
 
 from r3nn._lookup import FieldError, check_choice, check_int, unknown
 from r3nn._value import Value
-from r3nn.training._optimizer import OPTIMIZERS, SCHEDULES
 from r3nn.training.learner import Learner
+
+SCHEDULES = ("constant", "cosine", "linear")
+
+#: optimizer by name: (learning-rate schedule, hparams) -> optax transformation
+OPTIMIZERS = {
+    "adam": lambda rate, h: optax.adam(rate, b1=h.b1, b2=h.b2),
+    "adamw": lambda rate, h: optax.adamw(rate, b1=h.b1, b2=h.b2, weight_decay=h.weight_decay),
+    "nadam": lambda rate, h: optax.nadam(rate, b1=h.b1, b2=h.b2),
+    "amsgrad": lambda rate, h: optax.amsgrad(rate, b1=h.b1, b2=h.b2),
+    "sgd": lambda rate, h: optax.sgd(rate, momentum=h.b1),
+    "rmsprop": lambda rate, h: optax.rmsprop(rate, decay=h.b2, momentum=h.b1),
+    "lion": lambda rate, h: optax.lion(rate, b1=h.b1, b2=h.b2, weight_decay=h.weight_decay),
+    "lamb": lambda rate, h: optax.lamb(rate, b1=h.b1, b2=h.b2, weight_decay=h.weight_decay),
+}
 
 
 class HParams(NamedTuple):
