@@ -11,8 +11,9 @@ INT32 = 2**31 - 1
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """usual: its default, of whose type it is; {}: an open group, of fields that default.py does not name.
+    """Declares a field of a config: its default, its meaning and what it may be.
 
+    usual: its default, of whose type it is; {}: an open group, of fields that default.py does not name.
     low, high: of a number, both included. of: the words that it may be; (): whoever reads it says.
     traced: no compiled program depends on it: runs that differ in such fields alone share one.
     inert: it changes no result, or by rounding alone.
@@ -28,7 +29,7 @@ class Field:
 
     @property
     def allowed(self) -> str:
-        """What it must be, in words."""
+        """Says in words what a value must be, such as "an integer at least 1"."""
         if self.of:
             return f"one of {', '.join(word or repr(word) for word in self.of)}"
         kinds = {bool: "true or false", int: "an integer", float: "a finite number", str: "text"}
@@ -37,24 +38,24 @@ class Field:
         return " ".join([kinds.get(type(self.usual), "an open group"), " and ".join(limits)]).rstrip()
 
     def allows(self, value: Any) -> bool:
-        """Whether the field may have a value; of its type, not so of a group."""
+        """Says whether the field may have a value, which is of the default's type; a group may have any."""
         if isinstance(self.usual, str | bool | Mapping):
             return value in self.of or not self.of
         return not isinstance(value, bool) and math.isfinite(value) and self.low <= value <= self.high
 
 
 def count(usual: int, meaning: str, low: int = 0, high: float = INT32, **more) -> Field:
-    """A field of whole numbers, as many as an int32 holds."""
+    """Makes a field of whole numbers from `low` to `high`, by default from 0 to the largest int32."""
     return Field(usual, meaning, low, high, **more)
 
 
 def rate(usual: float, meaning: str, **more) -> Field:
-    """A field of chances or decay rates: at 1 nothing would be left, or there would be a division by 0."""
+    """Makes a field of chances or decay rates, which are below 1: at 1 nothing would be left."""
     return Field(usual, meaning, 0, 0.999999, **more)
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """{"group.field": value} in groups."""
+    """Turns {"group.field": value} into dicts within dicts, {"group": {"field": value}}."""
     groups: dict[str, Any] = {}
     for name, value in values.items():
         *path, field = name.split(".")

@@ -20,7 +20,10 @@ MOST = 10_000  # values of a choice or grid
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`, both included; `log`: evenly in their logarithm; `whole`: integers."""
+    """Spans the numbers from `low` to `high`, both included.
+
+    log: evenly in their logarithm. whole: integers.
+    """
 
     low: float
     high: float
@@ -41,7 +44,7 @@ class Range:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """One of some values, picked for each configuration."""
+    """Lists values of which one is picked for each configuration."""
 
     values: tuple[Value, ...]
 
@@ -51,7 +54,7 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """Values that are all tried, with each configuration."""
+    """Lists values that are all tried, with each configuration."""
 
     values: tuple[Value, ...]
 
@@ -63,27 +66,27 @@ Axis = Range | Choice | Grid
 
 
 def uniform(low: float, high: float) -> Range:
-    """Numbers from `low` to `high`. Raises: ValueError, in one sentence, as all here do."""
+    """Makes an axis of numbers from `low` to `high`. Raises: ValueError, in one sentence, as all here do."""
     return Range(low, high)
 
 
 def log_uniform(low: float, high: float) -> Range:
-    """Positive numbers from `low` to `high`, evenly in their logarithm."""
+    """Makes an axis of positive numbers from `low` to `high`, evenly in their logarithm."""
     return Range(low, high, log=True)
 
 
 def int_uniform(low: int, high: int, log: bool = False) -> Range:
-    """Integers from `low` to `high`, both included."""
+    """Makes an axis of integers from `low` to `high`, both included."""
     return Range(low, high, log, whole=True)
 
 
 def choice(*values: Value | Iterable[Value]) -> Choice:
-    """One of the values, given one by one or as one list."""
+    """Makes an axis that takes one of the values, given one by one or as one list."""
     return Choice(_values(values))
 
 
 def grid(*values: Value | Iterable[Value]) -> Grid:
-    """All of the values, given one by one or as one list or range."""
+    """Makes an axis that takes all of the values, given one by one or as one list or range."""
     return Grid(_values(values))
 
 

@@ -102,7 +102,7 @@ def ending(program: Callable[[], None]) -> int:
 
 @contextlib.contextmanager
 def _in_words() -> Iterator[None]:
-    """Around a program: memory that was refused is a NoMemory, and any other error is as it was."""
+    """Wraps a program: where memory is refused it raises NoMemory, and any other error is as it was."""
     try:
         yield
     except Exception as error:
@@ -116,7 +116,10 @@ def _in_words() -> Iterator[None]:
 
 
 def _drop_unread() -> bool:
-    """Whether nobody reads stdout or stderr; what Python would still write there at its end is dropped."""
+    """Says whether nobody reads stdout or stderr.
+
+    What Python would still write there at its end is dropped.
+    """
     unread = False
     for stream in (sys.stdout, sys.stderr):
         try:

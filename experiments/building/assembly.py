@@ -21,7 +21,10 @@ from r3nn._lookup import lookup
 
 
 def vary(experiment: Experiment, config: ConfigDict) -> Experiment:
-    """The same architecture under a config that differs in hyperparameters alone. Raises: BadInput."""
+    """Returns the same architecture under a config that differs in hyperparameters alone.
+
+    Raises: BadInput.
+    """
     config = complete(config)
     contradictions.check(config, experiment.spec)
     return dataclasses.replace(experiment, config=config, hparams=_hparams(config, experiment.learner))
@@ -93,6 +96,6 @@ def _hparams(config: ConfigDict, learner: training.Learner) -> training.HParams:
 
 
 def _called(names: Iterable[str], config: ConfigDict) -> dict[str, Any]:
-    """The fields of training and optimizer that the library calls by the same names."""
+    """Returns the fields of training and optimizer that are among `names`, as arguments of the library."""
     groups = (config.train, config.optimizer)
     return {name: group[name] for group in groups for name in names if name in group}

@@ -1,4 +1,4 @@
-"""A config, and what it means."""
+"""Holds a config together with what is built from it."""
 
 import dataclasses
 import math
@@ -29,19 +29,19 @@ class Experiment:
 
     @property
     def learner(self) -> training.Learner:
-        """The learner of the spec: its parameters, data, loss and metrics."""
+        """Returns the learner of the spec: its parameters, data, loss and metrics."""
         return self.spec.learner
 
     @property
     def title(self) -> str:
-        """Names the experiment for a screen."""
+        """Names the experiment for a screen: by its task, length and cell, or by the user's file."""
         config = self.config
         if config.learner.name != OURS:
             return os.path.basename(config.learner.name)
         return f"{config.task.name}, T={config.train.length}: {config.model.cell}"
 
     def start(self) -> training.TrainState:
-        """The state before the first update, a pure function of the seed."""
+        """Returns the state before the first update, a pure function of the seed."""
         return start(self.spec, self.hparams)
 
     def on(self, devices: int) -> "Experiment":
@@ -65,7 +65,7 @@ class Experiment:
         check_memory(self.evaluation_bytes(rows) // parts, there, what, smaller("eval_batch"))
 
     def evaluation_bytes(self, rows: int) -> int:
-        """That an evaluation on one device holds at its fullest."""
+        """Returns the most bytes that an evaluation of so many rows holds at a time, on one device."""
         alone = dataclasses.replace(self.spec, devices=1, sync_every=1)
         state = jax.eval_shape(lambda: start(alone, self.hparams))
         measure = lambda params, shared, arrays: training.evaluate(
@@ -74,10 +74,10 @@ class Experiment:
         return live_bytes(measure, state.params, state.carry.shared, self.arrays)
 
     def placed(self) -> training.TrainState:
-        """Shapes and shardings of a state."""
+        """Returns the shapes and shardings of a state, without its numbers."""
         return training.placed(self.spec, jax.eval_shape(self.start))
 
 
 def start(spec: training.Spec, hparams: training.HParams) -> training.TrainState:
-    """The state before the first update, of the seed in `hparams`."""
+    """Returns the state before the first update, which is drawn from the seed in `hparams`."""
     return training.start(spec, hparams, spec.learner.init(training.stream(hparams.seed, training.INIT)))

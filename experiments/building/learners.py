@@ -1,4 +1,4 @@
-"""From a config to what is trained: the learner of its task and model, or one of the user's own.
+"""Makes from a config what is trained: the learner of its task and model, or one of the user's own.
 
 config.learner.name = "my.py:make" names a function `make(config) -> r3nn.training.Learner`. What it reads of
 the config are its fields; one that was changed and that it does not read is refused, since it would do
@@ -31,7 +31,7 @@ GROUPS = (
 
 
 def learner_of(config: ConfigDict, allow_code: bool) -> Learner:
-    """What a checked config trains. Raises: BadInput, ValueError, TypeError."""
+    """Makes what a checked config trains. Raises: BadInput, ValueError, TypeError."""
     if config.learner.name == OURS:
         return _supervised(config, allow_code)
     seen: set[str] = set()
@@ -48,7 +48,7 @@ def learner_of(config: ConfigDict, allow_code: bool) -> Learner:
 
 
 class Reading:
-    """A config that notes the fields which are read of it."""
+    """Stands for a config, and notes the fields which are read of it."""
 
     def __init__(self, config: ConfigDict, seen: set[str], prefix: str = ""):
         self._config, self._seen, self._prefix = config, seen, prefix
@@ -67,18 +67,18 @@ class Reading:
         return value
 
     def get(self, name: str, usual: Any = None) -> Any:
-        """The field, or `usual` where there is none."""
+        """Returns the field, or `usual` where there is none."""
         return self[name] if name in self._config else usual
 
     def keys(self) -> Iterator[str]:
-        """The names of the fields; with these, `**config.model` hands them all on."""
+        """Gives the names of the fields; with these, `**config.model` hands them all on."""
         return iter(self._config.keys())
 
     __iter__ = keys
 
 
 def own_names(config: ConfigDict) -> tuple[str, ...]:
-    """The names of the learner's traced scalars, of a config that a command line gave."""
+    """Names the learner's traced scalars, of a config that a command line gave."""
     if config.learner.name == OURS:
         return Own._fields
     make = lookup("learner", {}, config.learner.name, Callable, allow_code=True)
@@ -86,7 +86,7 @@ def own_names(config: ConfigDict) -> tuple[str, ...]:
 
 
 def own_of(config: ConfigDict, learner: Learner) -> Any:
-    """The learner's traced scalars: config.learner.options, or their defaults. Raises: BadInput."""
+    """Returns the learner's traced scalars: config.learner.options, or their defaults. Raises: BadInput."""
     names, options = _names(learner), config.learner.options
     if config.learner.name == OURS:
         for name in options:

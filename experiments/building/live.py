@@ -1,4 +1,4 @@
-"""How many bytes a program holds at its fullest, read off its jaxpr: nothing is compiled or run.
+"""Estimates how many bytes a program holds at its fullest, from its jaxpr: nothing is compiled or run.
 
 An array lives from the equation that makes it to the last one that reads it. XLA writes what is elementwise
 into what reads it: such a result takes no memory, and what it is made of lives as long as it. On a CPU this
@@ -37,7 +37,7 @@ CALLS = frozenset(
 
 
 def live_bytes(function: Callable, *args: Any) -> int:
-    """The most that one call of `function` holds at a time, of its arguments too.
+    """Returns the most bytes that one call of `function` holds at a time, those of its arguments included.
 
     Args:
       function: anything that `jax.make_jaxpr` can trace; of `shard_map`, one device's share counts.
@@ -48,7 +48,10 @@ def live_bytes(function: Callable, *args: Any) -> int:
 
 
 def _most(jaxpr: Jaxpr, results: Iterable[Var] | None = None) -> int:
-    """The most that the arrays take at a time that are made in it. results: those read."""
+    """Returns the most bytes that the arrays made in a jaxpr take at a time.
+
+    results: the outputs that are read, by default all.
+    """
     results = {*_variables(jaxpr.outvars if results is None else results)}
     last = _last_reads(jaxpr, results)
     live = most = 0
@@ -74,8 +77,8 @@ def _most(jaxpr: Jaxpr, results: Iterable[Var] | None = None) -> int:
 
 
 def _last_reads(jaxpr: Jaxpr, results: set[Var]) -> dict[Var, int]:
-    """By variable, the number of the last equation that reads it, or what is fused with it; of a result that
-    of none. Variables that nothing reads are left out."""
+    """Returns by variable the number of the last equation that reads it, or reads what is fused with it. For
+    a result that is the number of equations. Variables that nothing reads are left out."""
     end = len(jaxpr.eqns)
     last = dict.fromkeys(results, end)
     for number, equation in reversed([*enumerate(jaxpr.eqns)]):

@@ -1,4 +1,4 @@
-"""Whether a run fits into the memory that there is."""
+"""Checks whether a run fits into the memory that there is."""
 
 import os
 

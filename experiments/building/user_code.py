@@ -1,4 +1,4 @@
-"""Code of the user that building runs: its files, and whose fault an error is, in one sentence."""
+"""Finds the user's files that building runs, and says in one sentence whose fault an error is."""
 
 import contextlib
 import traceback
@@ -66,7 +66,7 @@ def in_one_sentence(config: ConfigDict, allow_code: bool) -> Iterator[None]:
 
 
 def _sentence(error: Exception, config: ConfigDict, allow_code: bool) -> str:
-    """What went wrong, on one line, with the field where that is a cell of config.model."""
+    """Says on one line what went wrong, with the field where the fault is that of a cell of config.model."""
     text = " ".join(str(error).split())
     if isinstance(error, CellError):
         cells = cells_of(config, allow_code).items()

@@ -1,1 +1,1 @@
-"""Configs: their fields, the files that declare them, and what may not stand together."""
+"""Declares the fields of configs, runs the files that set them, and refuses what may not stand together."""

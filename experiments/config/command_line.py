@@ -18,7 +18,7 @@ from experiments.program.flags import bad, expanded
 
 @dataclasses.dataclass(frozen=True)
 class CommandLine:
-    """What a program was asked to do."""
+    """Holds what a program was asked to do."""
 
     config: ConfigDict
     workdir: str
@@ -27,7 +27,10 @@ class CommandLine:
 
 
 def parse(argv: list[str], usage: str) -> CommandLine:
-    """--config=FILE[:VARIANT] --workdir=DIR [--dry_run] [--config.FIELD=VALUE ...]. Raises: BadInput."""
+    """Reads --config=FILE[:VARIANT] --workdir=DIR [--dry_run] [--config.FIELD=VALUE ...].
+
+    Raises: BadInput.
+    """
     values = flags.FlagValues()
     flags.DEFINE_string("config", None, "a file of configs/, with :VARIANT or without", flag_values=values)
     flags.DEFINE_string("workdir", "", "the run's folder", flag_values=values)
@@ -50,7 +53,7 @@ def parse(argv: list[str], usage: str) -> CommandLine:
 
 
 def _override(config: ConfigDict, argv: list[str]) -> ConfigDict:
-    """The config with the --config.FIELD=VALUE of a command line, whose rest must be empty."""
+    """Sets the --config.FIELD=VALUE of a command line in the config; nothing else may be left there."""
     matches = (re.match(r"--?(?:no)?config\.([^=]*)", word) for word in argv)
     check_names(match[1] for match in matches if match)
     values = flags.FlagValues()
@@ -69,7 +72,7 @@ def _override(config: ConfigDict, argv: list[str]) -> ConfigDict:
 
 
 def _bad(error: flags.Error, values: flags.FlagValues) -> BadInput:
-    """What absl complains of, in our words where it means the value of a field."""
+    """Turns an error of absl into a BadInput, in our words where it is about the value of a field."""
     match = re.match(r"flag --config\.(\S+?)=(.*?): ", str(error), re.DOTALL)
     if match is None:
         return bad(error, values)

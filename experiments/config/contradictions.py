@@ -1,4 +1,4 @@
-"""Fields of a config that are fine alone, but not together."""
+"""Refuses fields of a config that are fine alone, but not together."""
 
 import numpy as np
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""The fields of a config: which there are, what each may be, and how two configs differ."""
+"""Says which fields a config has and what each may be, and finds where two configs differ."""
 
 import contextlib
 import difflib
@@ -34,7 +34,7 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def explained() -> str:
-    """What there is to set: the fields in order, with their defaults and meanings and what they may be."""
+    """Lists what there is to set: the fields with their defaults, their meanings and what they may be."""
     lines = ["Fields, as --config.NAME=VALUE (configs/default.py says more):", ""]
     for name, field in FIELDS.items():
         usual = ".OPTION" if isinstance(field.usual, Mapping) else f" = {field.usual!r}"
@@ -53,7 +53,7 @@ def fields(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, object]]
 
 
 def merge(config: ConfigDict) -> ConfigDict:
-    """default.py's fields with the values of `config`. Raises: BadInput for a name or type it has not."""
+    """Sets the values of `config` in default.py's fields. Raises: BadInput for a name or type it has not."""
     whole = default.get_config()
     for name, value in fields(config):
         check_names([name])
@@ -67,7 +67,7 @@ def merge(config: ConfigDict) -> ConfigDict:
 
 
 def complete(config: ConfigDict) -> ConfigDict:
-    """The whole config, checked field by field and locked. Raises: BadInput."""
+    """Returns the whole config, checked field by field and locked. Raises: BadInput."""
     config = merge(config).copy_and_resolve_references()
     for name, value in fields(config):
         if name in NAMES and not FIELDS[name].allows(value):
@@ -106,7 +106,7 @@ def _group(config: ConfigDict, path: str) -> ConfigDict:
 
 
 def first_difference(one: ConfigDict, other: ConfigDict) -> str | None:
-    """The first field, of those that change results, in which two whole configs differ."""
+    """Names the first field, of those that change results, in which two configs differ; or None."""
     inert = {name for name, field in FIELDS.items() if field.inert}
     inert -= {"devices"} if one.train.sync_every > 1 else set()  # a replica on each device
     one, other = ({k: v for k, v in fields(config) if k not in inert} for config in (one, other))

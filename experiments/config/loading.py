@@ -1,4 +1,4 @@
-"""The Python files that declare configs: they are run, and what they return is checked."""
+"""Runs the Python files that declare configs, and checks what they return."""
 
 import inspect
 import os
@@ -14,7 +14,7 @@ from experiments.program.python_files import running
 
 
 def load(name: str) -> ConfigDict:
-    """The config of "FILE.py" or "FILE.py:VARIANT". Raises: BadInput."""
+    """Returns the config that "FILE.py" or "FILE.py:VARIANT" declares. Raises: BadInput."""
     path, _, variant = name.partition(":")
     if not (path.endswith(".py") and os.path.isfile(path)):
         raise BadInput(

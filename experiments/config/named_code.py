@@ -1,7 +1,8 @@
-"""The Python files that a config names: a folder that is read runs none, and a run knows its own again.
+"""Keeps track of the Python files that a config names.
 
-config.json has the absolute path of each, and under `SUMS` the SHA-256 of its content by field, so that
-another path with the same content is the same run.
+To read a folder runs none of them, and a run knows its own again: config.json has the absolute path of each,
+and under `SUMS` the SHA-256 of its content by field, so that another path with the same content is the same
+run.
 """
 
 from pathlib import Path
@@ -42,7 +43,7 @@ def record(config: ConfigDict) -> dict[str, Any]:
 
 
 def read(record: dict[str, Any]) -> ConfigDict:
-    """The config of what `record` gave. Raises: BadInput, TypeError, ValueError."""
+    """Rebuilds the config from the record that `record` made. Raises: BadInput, TypeError, ValueError."""
     if not isinstance(record, dict) or not isinstance(record.get(SUMS, {}), dict):
         raise TypeError("its fields must stand in groups")
     return merge(ConfigDict({name: x for name, x in record.items() if name not in (SUMS, *IGNORED)}))
@@ -60,13 +61,16 @@ def apart(one: dict[str, Any], other: dict[str, Any]) -> str | None:
 
 
 def changed(record: dict[str, Any]) -> list[Path]:
-    """The files whose content is not what it was when the run began."""
+    """Lists the files whose content is not what it was when the run began."""
     found, sums = files(read(record)), record.get(SUMS, {})
     return [file for field, (file, _) in found.items() if sums.get(field, sha256(file)) != sha256(file)]
 
 
 def _by_content(record: dict[str, Any]) -> ConfigDict:
-    """The config of a record, with each file's SHA-256 in place of its path: as it was, or else as it is."""
+    """Returns the config of a record with the SHA-256 of each file in place of its path.
+
+    That is the recorded one, or else the one of the file as it is now.
+    """
     config, sums, names = read(record), record.get(SUMS, {}), {}
     for field, (file, name) in files(config).items():
         if field in sums or file.is_file():

@@ -1,1 +1,1 @@
-"""Figures of runs: the loss of one, the curves of many, a metric against length."""
+"""Draws the figures of runs: the loss of one, the curves of many, a metric against length."""

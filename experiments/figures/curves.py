@@ -1,4 +1,4 @@
-"""The figure of many runs: training loss and held-out metric over updates, the best in colour."""
+"""Draws many runs: training loss and held-out metric over updates, the best in colour."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ def check(path: Path) -> None:
 
 
 def draw(runs: Sequence, labels: Sequence[str]) -> Figure | None:
-    """A panel of the losses, and one for each metric; None where no run has a curve.
+    """Draws a panel of the losses, and one for each metric; returns None where no run has a curve.
 
     runs: `experiments.runs.Run`s, the best first. labels: of each.
     """

@@ -1,4 +1,4 @@
-"""The headline metric of what was learned, against the length of its sequences."""
+"""Draws the headline metric of what was learned against the length of its sequences."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from experiments.program import plots
 
 
 def draw(ax, table: dict[int, dict[str, Estimate]], report: dict[str, Any]) -> None:
-    """The headline metric against length, with its interval, the baseline and the training length."""
+    """Draws the headline metric against length, with its interval, the baseline and the training length."""
     metric = report["metric"]
     lengths, column = list(table), [row[metric] for row in table.values()]
     values, low, high, trivial = (np.array(numbers) for numbers in zip(*column, strict=True))

@@ -1,4 +1,4 @@
-"""The loss curve of one run: training loss and held-out metric over updates."""
+"""Draws the loss curve of one run: training loss and held-out metric over updates."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,12 +14,12 @@ Lines = Sequence[dict[str, Any]]  # of metrics.jsonl
 
 
 def curve(result: dict[str, Any], place: Workdir) -> None:
-    """loss_curve.png, as `draw` has it. Raises: NotSaved."""
+    """Saves the figure that `draw` makes as loss_curve.png in the run's folder. Raises: NotSaved."""
     plots.save(draw(result, read_lines(place.metrics)), place.curve)
 
 
 def draw(result: dict[str, Any], lines: Lines) -> Figure:
-    """Training loss, and the held-out metric beside baseline and target."""
+    """Draws the training loss, and the held-out metric beside baseline and target."""
     figure, (left, right) = plots.axes(2, width=5.2, height=3.8)
     metric = result["metric"]
     losses, held_out = _points(lines, "train", "loss"), _points(lines, "eval", metric)
@@ -39,7 +39,7 @@ def draw(result: dict[str, Any], lines: Lines) -> Figure:
 
 
 def _points(lines: Lines, kind: str, name: str) -> list[tuple[int, float]]:
-    """(update, number) of the lines of a kind that have a number of this name."""
+    """Lists (update, number) of the lines of a kind, "train" or "eval", that have a number of this name."""
     found = [(line["update"], line.get(name)) for line in lines if line["kind"] == kind]
     return [(x, y) for x, y in found if isinstance(y, (int, float))]
 

@@ -1,4 +1,4 @@
-"""Where the files of a command line lie: in the folder of who types it, or else where the program runs.
+"""Finds the files of a command line: in the folder of who types it, or else where the program runs.
 
 `scripts/run` starts programs in the root of the repository, and passes on the folder that it was called from.
 """
@@ -17,7 +17,7 @@ FILE = re.compile(r"(?P<file>.+\.py)(?P<rest>:.*)?", re.DOTALL)
 
 
 def located(argv: list[str], fields: tuple[str, ...]) -> list[str]:
-    """A command line whose Python files that are in the caller's folder stand there with absolute paths.
+    """Returns a command line in which the Python files of the caller's folder have absolute paths.
 
     So a run's own record, and the command that repeats it, find them from anywhere. fields: of the config,
     those that may name a file. Raises: BadInput for a file that is neither there nor in the working folder.

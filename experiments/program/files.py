@@ -1,4 +1,4 @@
-"""Files as a run writes and reads them: whole or not at all, through no link; and what the system refuses."""
+"""Reads and writes files, whole or not at all and through no link, and says what the system refuses."""
 
 import contextlib
 import errno
@@ -56,7 +56,10 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def refusal(error: BaseException, but: set[int] = frozenset()) -> str | None:
-    """The system's words, where one of them is behind an error. but: the codes that do not count."""
+    """Returns the system's words, where it refused something and an error came of that; None elsewhere.
+
+    but: the codes that do not count.
+    """
     for each in _behind(error):
         if isinstance(each, OSError) and each.errno is not None and each.errno not in but:
             return os.strerror(each.errno)
@@ -69,7 +72,7 @@ def refusal(error: BaseException, but: set[int] = frozenset()) -> str | None:
 
 
 def _behind(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, those that it groups, and those that it came of."""
+    """Yields an error, those that it groups, and those that it came of."""
     while error is not None:
         yield error
         for part in getattr(error, "exceptions", ()):
@@ -79,7 +82,7 @@ def _behind(error: BaseException | None) -> Iterator[BaseException]:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `path` once it is whole; after a kill, that is as it was.
+    """Opens a new file that takes the place of `path` once it is whole; after a kill, `path` is as it was.
 
     The new file is made under a name that nothing had, so that no link is followed and no other process
     writes into it. Raises: NotSaved.
@@ -100,13 +103,16 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write(path: Path, text: str) -> None:
-    """The whole file, or, after a kill, the file as it was. Raises: NotSaved."""
+    """Writes a whole text file; after a kill, the file is whole or as it was. Raises: NotSaved."""
     with replacing(path) as file:
         file.write(text.encode("utf-8"))
 
 
 def make(workdir: Path) -> None:
-    """The folder of a run or a sweep, where there is none yet. Raises: BadInput for a bad path; NotSaved."""
+    """Makes the folder of a run or a sweep, where there is none yet.
+
+    Raises: BadInput for a bad path; NotSaved.
+    """
     try:
         new = not os.path.lexists(workdir)
         workdir.mkdir(parents=True, exist_ok=True)
@@ -121,7 +127,7 @@ def make(workdir: Path) -> None:
 
 
 def append(path: Path) -> BinaryIO:
-    """The file, open for adding to its end, unbuffered; a new one where there is none.
+    """Opens a file for adding to its end, unbuffered; makes a new one where there is none.
 
     Raises: OSError, also where a link stands in its place.
     """
@@ -150,7 +156,10 @@ def _sync(folder: Path) -> None:
 
 
 def from_json(text: str | bytes) -> Any:
-    """What a file holds. Raises: ValueError for what is no JSON, or is nested too deep."""
+    """Returns what the text of a JSON file holds.
+
+    Raises: ValueError for what is no JSON, or is nested too deep.
+    """
     try:
         return json.loads(text)
     except RecursionError:

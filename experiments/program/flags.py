@@ -1,4 +1,4 @@
-"""What a command line gets wrong, in one sentence."""
+"""Reads flags, and says in one sentence what a command line gets wrong."""
 
 import os
 import re
@@ -13,7 +13,7 @@ LONGEST = 200  # characters of what was given, in a sentence
 
 
 def parsed(values: flags.FlagValues, argv: list[str], usage: str, example: str) -> flags.FlagValues:
-    """The flags as a command line gives them, with nothing left over; --help prints `usage`, and ends.
+    """Reads the flags of a command line, which may hold nothing else; --help prints `usage`, and ends.
 
     Raises: BadInput.
     """
@@ -38,7 +38,10 @@ def words(values: flags.FlagValues, argv: list[str], usage: str) -> list[str]:
 
 
 def expanded(flag: str, path: str | os.PathLike) -> str:
-    """A path with a home folder in place of its ~, as in a shell. Raises: BadInput for an unknown user."""
+    """Returns a path with a home folder in place of its ~, as in a shell.
+
+    Raises: BadInput for an unknown user.
+    """
     whole = os.path.expanduser(path)
     if whole.startswith("~"):
         raise BadInput(f"{flag}={path}: no home folder is known for {whole.partition('/')[0]!r}.")
@@ -46,12 +49,15 @@ def expanded(flag: str, path: str | os.PathLike) -> str:
 
 
 def brief(text: str) -> str:
-    """What was given, fit for a sentence: of a long text its start."""
+    """Shortens what was given until it fits into a sentence: of a long text the start is left."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 
 def bad(error: flags.Error, values: flags.FlagValues, known: Iterable[str] = ()) -> BadInput:
-    """The sentence for what absl complains of. known: the flags; by default all that `values` has."""
+    """Turns an error of absl into a BadInput.
+
+    known: the names of the flags, by default all that `values` has.
+    """
     if isinstance(error, flags.UnrecognizedFlagError):
         return BadInput(unknown("flag", error.flagname, known or _names(values)))
     match = re.match(r"flag --(\w+)=(.*?): ", str(error), re.DOTALL)

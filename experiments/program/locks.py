@@ -10,7 +10,7 @@ from experiments.program.files import append, writing
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """A lock among the processes of a machine; one that dies lets go of it."""
+    """Holds a lock among the processes of a machine; one that dies lets go of it."""
     with writing(path):
         file = append(path)
     with file:
@@ -19,7 +19,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def free(path: Path) -> bool:
-    """Whether no process holds the lock of a file that is there."""
+    """Says whether no process holds the lock of a file that is there."""
     with append(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""The look of all our figures: one place for colours, sizes and how a baseline is drawn."""
+"""Decides the look of all our figures: their colours, their sizes and how a baseline is drawn."""
 
 import os
 from collections.abc import Sequence
@@ -31,9 +31,9 @@ STYLE = {
 
 
 def grid(lines: int, columns: int, width: float, height: float, **options) -> tuple[Figure, np.ndarray]:
-    """A figure of `width` x `height` inches in our style, and its panels [lines, columns]; no global state.
+    """Makes a figure of `width` x `height` inches in our style, and its panels [lines, columns].
 
-    options: of `Figure.subplots`, such as sharey. No figure is made in another way.
+    No global state changes. options: of `Figure.subplots`, such as sharey. No figure is made in another way.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
@@ -41,39 +41,39 @@ def grid(lines: int, columns: int, width: float, height: float, **options) -> tu
 
 
 def axes(columns: int = 1, width: float = 6.4, height: float = 3.8) -> tuple[Figure, list[Axes]]:
-    """A figure of `columns` panels side by side, `width` x `height` inches each."""
+    """Makes a figure of `columns` panels side by side, `width` x `height` inches each."""
     figure, panels = grid(1, columns, columns * width, height)
     return figure, list(panels[0])
 
 
 def heading(figure: Figure, text: str):
-    """What a whole figure shows."""
+    """Writes above a whole figure what it shows."""
     figure.suptitle(text, x=0.01, ha="left", fontsize=11, fontweight="bold")
 
 
 def name(ax: Axes, title: str, x: str, y: str):
-    """What a panel shows, above it, and what its axes are: with the unit, where there is one."""
+    """Writes above a panel what it shows, and names its axes: with the unit, where there is one."""
     ax.set_title(title, loc="left", fontsize=11, fontweight="bold", pad=22)
     ax.set_xlabel(x)
     ax.set_ylabel(y)
 
 
 def curve(ax: Axes, x: Sequence, y: Sequence, *, low=None, high=None, color=COLORS[0], **options):
-    """A line through (x, y), [N] each, and the band from low to high [N] around it, if given."""
+    """Draws a line through (x, y), [N] each, and the band from low to high [N] around it, if given."""
     if low is not None:
         ax.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
     ax.plot(x, y, **{"color": color, "linewidth": 1.8} | options)
 
 
 def baseline(ax: Axes, x: Sequence, y: Sequence, label: str):
-    """What trivial predictions get, (x, y) [N] each: dashed, and named beside the panel."""
+    """Draws what trivial predictions get, (x, y) [N] each: dashed, and named beside the panel."""
     ax.plot(x, y, color=PALE, linewidth=1.2, linestyle=DASHED)
     place = dict(xycoords=ax.get_yaxis_transform(), xytext=(4, 0), textcoords="offset points", va="center")
     ax.annotate(label, (1, y[-1]), color=PALE, fontsize=9, annotation_clip=False, **place)
 
 
 def level(ax: Axes, value: float, word: str, dashes: tuple, across: bool = True):
-    """A line at a value, across the panel and named beside it; or else upright and named above it."""
+    """Draws a line at a value, across the panel and named beside it; or else upright and named above it."""
     (ax.axhline if across else ax.axvline)(value, color=PALE, linewidth=1.2, linestyle=dashes, zorder=0)
     if across:
         at, transform, place = (
@@ -101,7 +101,7 @@ def mark(ax: Axes, low: float, high: float, label: str):
 
 
 def log_lengths(ax: Axes, lengths: Sequence[int]):
-    """A logarithmic axis of lengths, with the numbers written out (at most nine of them)."""
+    """Makes the x axis one of lengths, logarithmic, with the numbers written out (at most nine of them)."""
     ax.set_xscale("log", base=2)
     shown = list(lengths)[:: -(-len(lengths) // 9)]
     ax.set_xticks(shown, [f"{length:,}" for length in shown], minor=False)
@@ -109,7 +109,7 @@ def log_lengths(ax: Axes, lengths: Sequence[int]):
 
 
 def log_values(ax: Axes, values: Sequence[float]):
-    """A logarithmic axis of values, where they are positive and span more than a factor of three."""
+    """Makes the y axis logarithmic, where values are positive and span more than a factor of three."""
     values = [value for value in np.ravel(values) if np.isfinite(value)]
     if values and min(values) > 0 and max(values) > 3 * min(values):
         ax.set_yscale("log")

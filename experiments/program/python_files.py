@@ -1,4 +1,4 @@
-"""Python files of the user: what they raise is said in one sentence."""
+"""Runs Python files of the user, and says in one sentence what they raise."""
 
 import contextlib
 from collections.abc import Iterator
