@@ -1,5 +1,6 @@
-"""The engine of experiments/sweep.py: what is tried (plan), who runs it (slots, worker, supervise), where it
-is recorded (study), what came of it (outcomes, report, figures_*).
+"""Runs sweeps, for experiments/sweep.py.
 
-Of runs it knows what it is handed (trainer); of experiments it imports errors and program alone.
+Its modules are: what is tried (plan), who runs it (slots, worker, supervise), where it is recorded (study),
+what came of it (outcomes, report, figures_*). Of runs they know what they are handed (trainer); of
+experiments they import errors and program alone.
 """

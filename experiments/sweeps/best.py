@@ -1,4 +1,4 @@
-"""The best configuration of a sweep, and the commands that train it again."""
+"""Records the best configuration of a sweep, and the commands that train it again."""
 
 import dataclasses
 import re
@@ -15,7 +15,7 @@ LENGTHS = ("train.updates", "train.length", "train.min_length")
 
 
 def about(found: Outcome, folder: Path) -> dict[str, Any]:
-    """The content of best.json; there is a best run."""
+    """Makes the content of best.json, of a sweep that has a best run."""
     group, run = found.winner, found.best
     return {
         "configuration": group.values,
@@ -44,7 +44,7 @@ def _about(run: Run) -> dict[str, Any]:
 
 
 def full_length(sweep: Sweep, run: Run, folder: Path) -> str:
-    """The command that trains these values at full length: by the config's variant `full`, if it has one.
+    """Makes the command that trains a run's values at full length, by the config's `full` if it has that.
 
     Overrides that shortened the sweep are left out where the config stands without them.
     """

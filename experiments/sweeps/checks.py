@@ -1,4 +1,4 @@
-"""What a sweep tries, checked before anything is created."""
+"""Checks what a sweep tries before anything is created."""
 
 import functools
 import re
@@ -49,7 +49,7 @@ def values(sweep: Sweep) -> None:
 
 
 def _checked(sweep: Sweep, values: plan.Values, check: Callable, name: str = ""):
-    """check(the config of these values), with the axis in the sentence where it complains."""
+    """Returns check(the config of these values), and names the axis in the sentence where it complains."""
     try:
         found = check(sweep.config_of(values))
         if check == sweep.trainer.build and found.learner.metric != sweep.metric:

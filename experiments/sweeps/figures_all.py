@@ -1,4 +1,4 @@
-"""The figures of a sweep: how it went, what mattered, how its best configurations learn."""
+"""Draws the figures of a sweep: how it went, what mattered, how its best configurations learn."""
 
 import warnings
 from pathlib import Path
@@ -21,7 +21,7 @@ TOP = 1 / 3  # of them: in a smaller share of few configurations, any axis of nu
 
 
 def draw(found: Outcome, folder: Path) -> list[str]:
-    """All that there is something to show in -> the names of the files."""
+    """Saves each figure that has something to show in the folder, and returns the names of the files."""
     with writing(folder):
         folder.mkdir(exist_ok=True)
     made = {name: make(found) for name, make in FIGURES.items()} if found.groups else {}
@@ -32,7 +32,7 @@ def draw(found: Outcome, folder: Path) -> list[str]:
 
 
 def history(found: Outcome) -> Figure | None:
-    """Each run's best held-out value in the order in which runs ended, and the best so far."""
+    """Draws each run's best held-out value in the order in which runs ended, and the best so far."""
     runs = sorted((run for run in found.finished if run.ended), key=lambda run: run.ended)
     if len(runs) < 2:
         return None
@@ -68,7 +68,7 @@ def history(found: Outcome) -> Figure | None:
 
 
 def importance(found: Outcome) -> Figure | None:
-    """The share of each axis in whether a configuration is among the best (PED-ANOVA).
+    """Draws the share of each axis in whether a configuration is among the best (PED-ANOVA).
 
     The samples are configurations, placed as in the table, by their medians: seeds are no samples of an axis.
     """
@@ -105,7 +105,7 @@ def importance(found: Outcome) -> Figure | None:
 
 
 def curves(found: Outcome) -> Figure | None:
-    """Held-out metric over updates: median and spread over seeds, the best configurations in colour."""
+    """Draws the held-out metric over updates: median and spread over seeds, the best in colour."""
     groups = [group for group in found.groups if any(len(run.curve) > 1 for run in group.runs)]
     if not groups:
         return None

@@ -1,4 +1,4 @@
-"""Figures of the axes of a sweep: one by one (slices), and all together (parallel coordinates)."""
+"""Draws the axes of a sweep: one by one (slices), and all together (parallel coordinates)."""
 
 import math
 
@@ -19,14 +19,17 @@ MAP = "viridis_r"
 
 
 def category(found: Outcome) -> str | None:
-    """The axis of words that has the most values, None where there is none."""
+    """Names the axis of words that has the most values; None where there is none."""
     is_words = lambda axis: not isinstance(axis, Range) and any(isinstance(v, str) for v in axis.values)
     sizes = {name: len(axis.values) for name, axis in found.varied.items() if is_words(axis)}
     return max(sizes, key=sizes.get, default=None)
 
 
 def slices(found: Outcome) -> Figure | None:
-    """A panel for each axis: a dot for each run, the median of each value, the best configuration marked."""
+    """Draws a panel for each axis.
+
+    It has a dot for each run and the median of each value, and the best configuration is marked.
+    """
     names = list(found.varied)
     if names in ([], [category(found)]):  # the chart by category shows that
         return None
@@ -87,14 +90,20 @@ def _ticks(ax: Axes, axis: Axis):
 
 
 def position(axis: Axis, value) -> float:
-    """Where a value lies: its logarithm on a logarithmic axis, its number among those of a choice or grid."""
+    """Returns where a value lies on its axis.
+
+    On a logarithmic axis that is its logarithm, on a choice or grid its number among the values.
+    """
     if isinstance(axis, Range):
         return math.log10(value) if axis.log else float(value)
     return float(axis.values.index(value))
 
 
 def ticks(axis: Range) -> list[float]:
-    """Round numbers in a range: powers of ten on a logarithmic one, and 2 and 5 of them where it is short."""
+    """Lists round numbers in a range.
+
+    They are powers of ten on a logarithmic axis, with 2 and 5 of them where it is short.
+    """
     if axis.log:
         decades = range(math.floor(math.log10(axis.low)), math.ceil(math.log10(axis.high)) + 1)
         steps = (1,) if axis.high / axis.low >= 100 else (1, 2, 5)
@@ -108,7 +117,10 @@ def ticks(axis: Range) -> list[float]:
 
 
 def parallel(found: Outcome) -> Figure | None:
-    """A line for each configuration through all its values, to its median on the right: the best on top."""
+    """Draws a line for each configuration through all its values, to its median on the right.
+
+    The best lies on top.
+    """
     groups = [group for group in found.groups if math.isfinite(group.median)]
     if len(found.varied) < 2 or len(groups) < 2:
         return None
@@ -138,7 +150,7 @@ def parallel(found: Outcome) -> Figure | None:
 
 
 def _bare(ax: Axes, names: list[str]):
-    """No frame, no grid: the rails are the axes."""
+    """Removes frame and grid, and names the axes below: the rails are the axes."""
     ax.set_xticks(range(len(names)), names, fontweight="bold")
     ax.tick_params(length=0, pad=10)
     ax.yaxis.set_major_locator(NullLocator())
@@ -149,7 +161,7 @@ def _bare(ax: Axes, names: list[str]):
 
 
 def _rail(ax: Axes, x: float, labels: list[tuple[float, str]]):
-    """An axis that stands upright at x, with its (place, word)s beside it."""
+    """Draws an axis that stands upright at x, with its (place, word)s beside it; a place lies from 0 to 1."""
     ax.plot([x, x], [0, 1], color=plots.PALE, linewidth=1, zorder=4)
     box = dict(boxstyle="round,pad=0.1", facecolor="white", edgecolor="none", alpha=0.75)
     for y, word in labels:
@@ -167,7 +179,7 @@ def _rail(ax: Axes, x: float, labels: list[tuple[float, str]]):
 
 
 def _unit(axis: Axis):
-    """value -> 0 .. 1 along the axis."""
+    """Returns the function that maps a value of an axis to 0 .. 1 along it."""
     ends = (axis.low, axis.high) if isinstance(axis, Range) else (axis.values[0], axis.values[-1])
     low, high = (position(axis, value) for value in ends)
     return lambda value: (position(axis, value) - low) / (high - low)
@@ -179,7 +191,7 @@ def _labels(axis: Axis, unit) -> list[tuple[float, str]]:
 
 
 class _Metric:
-    """median -> 0 .. 1, the best at 1; logarithmic for errors that are far apart."""
+    """Maps a median to 0 .. 1, the best to 1; logarithmic for errors that are far apart."""
 
     def __init__(self, found: Outcome, values: list[float]):
         self._low, self._high, self._sign = min(values), max(values), found.sign
@@ -192,7 +204,7 @@ class _Metric:
         return at if self._sign > 0 else 1 - at
 
     def ticks(self) -> list[float]:
-        """Of the metric, the ends among them."""
+        """Lists values of the metric, the worst and the best among them."""
         if self._high == self._low:
             return [self._low]
         spread = np.geomspace if self._log else np.linspace

@@ -1,4 +1,7 @@
-"""The chart that compares the words of one axis, such as cells: every run, the medians, who met the goal."""
+"""Draws the chart that compares the words of one axis, such as cells.
+
+It shows every run, the medians, and who met the goal.
+"""
 
 import math
 from collections.abc import Callable
@@ -15,9 +18,10 @@ from experiments.sweeps.outcomes import Group, Outcome, Run
 
 
 def compare(found: Outcome) -> Figure | None:
-    """By the axis of words with the most values: a dot for each run, the median, the best on top.
+    """Draws for each value of an axis its runs as a row of dots, and their median, the best on top.
 
-    A run that failed is a cross, as is one without all its updates beside them; medians are over all runs.
+    The axis is that of words with the most values. A run that failed is a cross, as is one without all its
+    updates beside them; medians are over all runs.
     """
     name = figures_axes.category(found)
     if name is None:
@@ -48,7 +52,10 @@ def compare(found: Outcome) -> Figure | None:
 
 
 def categories(found: Outcome, name: str) -> list[Group]:
-    """All runs of each value of an axis, the best first. The goal is the best configuration's."""
+    """Groups all runs by the value of an axis, the best value first.
+
+    The goal of a group is that of its best configuration.
+    """
     rows: dict[Any, list[Group]] = {}
     for group in found.groups:
         rows.setdefault(group.values[name], []).append(group)
@@ -58,9 +65,9 @@ def categories(found: Outcome, name: str) -> list[Group]:
 
 
 def dots(ax: Axes, sign: int, rows: list[list[tuple[float | None, bool]]]):
-    """A row of dots and their median for each list of (value, whether it is filled); no value is the worst.
+    """Draws a row of dots and their median for each list of (value, whether it is filled).
 
-    sign: 1 where higher is better, -1 where lower is.
+    No value is the worst. sign: 1 where higher is better, -1 where lower is.
     """
     for i, row in enumerate(rows):
         there = [(-sign * math.inf if value is None else value, full) for value, full in row]
@@ -73,7 +80,7 @@ def dots(ax: Axes, sign: int, rows: list[list[tuple[float | None, bool]]]):
 
 
 def shares(found: Outcome, ax: Axes, rows: list[Group]):
-    """Beside each row, how many of its runs met the goal, each that of its own configuration."""
+    """Writes beside each row how many of its runs met the goal, each that of its own configuration."""
     place = dict(xycoords=ax.get_yaxis_transform(), xytext=(6, 0), textcoords="offset points", va="center")
     for i, row in enumerate(rows):
         met = sum(group.met for group in found.groups if row.values.items() <= group.values.items())

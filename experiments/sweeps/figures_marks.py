@@ -1,4 +1,4 @@
-"""What figures of a sweep share: scales, and the lines at trivial predictions and at the target."""
+"""Draws what figures of a sweep share: scales, and the lines at trivial predictions and at the target."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from experiments.sweeps.outcomes import Outcome
 
 
 def bad_end(sign: int) -> float:
-    """Where runs without a value stand, from 0 to 1 along an axis of values: past the worst of the others.
+    """Returns where runs without a value stand, from 0 to 1 along an axis: past the worst of the others.
 
     sign: 1 where higher is better, -1 where lower is.
     """
@@ -18,7 +18,7 @@ def bad_end(sign: int) -> float:
 
 
 def marks(ax: Axes, sign: int, at: Sequence, values: Sequence, marker: str, upright: bool = True, **style):
-    """values [N] at the places `at` [N] of the other axis; what is infinitely bad stands at the bad end.
+    """Draws values [N] at the places `at` [N] of the other axis; infinitely bad ones stand at the bad end.
 
     upright: values lie along y. Dots that stand at the bad end are crosses.
     """
@@ -33,7 +33,7 @@ def marks(ax: Axes, sign: int, at: Sequence, values: Sequence, marker: str, upri
 
 
 def logarithmic(values: list[float]) -> bool:
-    """Whether values are positive and far apart."""
+    """Says whether values are positive and far apart, more than a factor of three."""
     return bool(values) and min(values) > 0 and max(values) > 3 * min(values)
 
 
@@ -44,7 +44,10 @@ def scale(found: Outcome, ax: Axes, values: list[float]):
 
 
 def goals(found: Outcome, ax: Axes, across: bool = True):
-    """Lines at baseline and target, where all configurations have the same. across: over the x axis."""
+    """Draws lines at baseline and target, where all configurations have the same.
+
+    across: over the x axis.
+    """
     wanted = {group.goal for group in found.groups}
     if len(wanted) > 1:
         return

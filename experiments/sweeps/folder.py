@@ -1,4 +1,4 @@
-"""The folder of a sweep: its files, whose it is, and who of this machine may do what in it."""
+"""Keeps the folder of a sweep: its files, whose it is, and who of this machine may do what in it."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from experiments.sweeps.trainer import Trainer
 
 
 class Folder:
-    """The files of a sweep.
+    """Names the files of a sweep.
 
     sweep.json    what is tried; a repeated command must say the same
     sweep.db      the trials (SQLite), unless --storage keeps them elsewhere
@@ -24,7 +24,7 @@ class Folder:
         self.workers, self.claims = self.path / "workers", self.path / ".claims.lock"
 
     def lock_of(self, worker: str) -> Path:
-        """The file that a worker holds as long as it lives."""
+        """Returns the path of the file that a worker holds as long as it lives."""
         return self.workers / f"{worker}.lock"
 
     def check(self, sweep: Sweep, storage: str) -> None:
@@ -67,7 +67,10 @@ class Folder:
             raise BadInput(f"{self.record}: is not the record of a sweep ({error}).") from error
 
     def create(self, sweep: Sweep, storage: str) -> None:
-        """The folder and its sweep.json. Raises: BadInput for a path that no folder can have; NotSaved."""
+        """Makes the folder and its sweep.json.
+
+        Raises: BadInput for a path that no folder can have; NotSaved.
+        """
         make(self.path)
         with writing(self.workers):
             self.workers.mkdir(exist_ok=True)
@@ -77,7 +80,10 @@ class Folder:
 
 
 def difference(asked: Sweep, before: Sweep) -> str | None:
-    """The first thing that is not as before, as commands name it; to ask for more trials is no difference."""
+    """Names the first thing that is not as before, as commands name it; None where none is.
+
+    To ask for more trials is no difference.
+    """
     field = asked.trainer.difference(asked.base, before.base)
     if field is not None:
         return f"config.{field}"
@@ -92,7 +98,7 @@ def difference(asked: Sweep, before: Sweep) -> str | None:
 
 
 def file_system(path: Path, mounts: str = "") -> str:
-    """The kind of the file system that a path is on, as /proc/mounts names it; "" where that is not known.
+    """Names the kind of the file system that a path is on, as /proc/mounts does; "" where that is not known.
 
     mounts: the text of that file.
     """

@@ -1,4 +1,4 @@
-"""What the configurations of a sweep are measured by."""
+"""Says what the configurations of a sweep are measured by."""
 
 import dataclasses
 
@@ -7,14 +7,14 @@ from experiments.sweeps.plan import Sweep, Values, edges
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
-    """What a configuration is measured by."""
+    """Holds what a configuration is measured by, in units of the task's metric."""
 
     baseline: float | None  # of trivial predictions, where that is known
     target: float | None  # at which training stops
 
 
 class Goals:
-    """The goal of each configuration: it depends on the task, its length and train.target alone."""
+    """Gives the goal of each configuration, which depends on the task, its length and train.target alone."""
 
     def __init__(self, sweep: Sweep):
         self._sweep, self._known = sweep, {}

@@ -56,7 +56,10 @@ def launch(asked: CommandLine, trainer: Trainer, worker: Sequence[str]) -> None:
 
 
 def planned(asked: CommandLine, trainer: Trainer) -> Sweep:
-    """The sweep of a command line, checked: its axes are fields, their values fit. Raises: BadInput."""
+    """Makes the sweep of a command line, and checks that its axes are fields and their values fit.
+
+    Raises: BadInput.
+    """
     study.check_sampler(asked.sampler)
     base = trainer.base(asked.config, asked.overrides)
     axes = plan.space(asked.config)
@@ -95,7 +98,10 @@ def _trials(asked: CommandLine, axes: dict[str, Axis]) -> int:
 
 
 def prepare(asked: CommandLine, sweep: Sweep, folder: Folder, database: Database) -> None:
-    """The folder, where the database is a file in it; others are asked first. Raises: BadInput."""
+    """Makes the folder, where the database is a file in it; other databases are asked first.
+
+    Raises: BadInput.
+    """
     if not database.file:
         return
     kind = file_system(folder.path)
@@ -108,7 +114,10 @@ def prepare(asked: CommandLine, sweep: Sweep, folder: Folder, database: Database
 
 
 def joined(asked: CommandLine, sweep: Sweep, storage: RDBStorage, database: Database) -> optuna.Study:
-    """The study, which is that of the folder's name and of this very sweep. Raises: BadInput."""
+    """Opens the study, which has the name of the folder and must be of this very sweep.
+
+    Raises: BadInput.
+    """
     found = study.opened(storage, os.path.normpath(asked.workdir), sweep)
     before = study.recorded(found, sweep.trainer)
     field = before and difference(sweep, before)
@@ -140,7 +149,7 @@ def describe(sweep: Sweep, asked: CommandLine, database: Database) -> str:
 
 
 def runs(sweep: Sweep) -> str:
-    """How many runs there are, and of what: 48: 16 configurations x 3 values of seed."""
+    """Says how many runs there are, and of what, such as "48: 16 configurations x 3 values of seed"."""
     grids = {name: len(axis.values) for name, axis in sweep.axes.items() if isinstance(axis, Grid)}
     factors = [f"{count} value{'s' * (count != 1)} of {name}" for name, count in grids.items()]
     if sweep.sampled:

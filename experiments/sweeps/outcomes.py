@@ -1,4 +1,4 @@
-"""What the trials of a sweep came to: a `Run` for each slot, a `Group` of runs for each configuration."""
+"""Sums up the trials of a sweep: a `Run` for each slot, a `Group` of runs for each configuration."""
 
 import dataclasses
 import functools
@@ -19,7 +19,7 @@ SEED = "seed"  # the axis that repeats a configuration rather than being part of
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One slot. Numbers are None where the run did not come to them."""
+    """Holds what came of one slot. Numbers are None where the run did not come to them."""
 
     slot: int
     state: str  # complete, pruned, failed; running or lost while the sweep goes on
@@ -40,7 +40,10 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """The finished runs of one configuration, one for each seed; one without a value is the worst."""
+    """Holds the finished runs of one configuration, one for each seed.
+
+    One without a value is the worst.
+    """
 
     values: Values  # without the seed
     runs: tuple[Run, ...]
@@ -69,7 +72,7 @@ class Group:
 
     @property
     def updates(self) -> float:
-        """The median of the updates that its runs made."""
+        """Returns the median of the updates that its runs made."""
         return self._median("updates", math.inf)
 
     def _median(self, name: str, worst: float) -> float:
@@ -107,7 +110,7 @@ class Group:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """All of a sweep, so far."""
+    """Holds all that came of a sweep so far."""
 
     sweep: Sweep
     runs: tuple[Run, ...]  # by slot
@@ -125,24 +128,27 @@ class Outcome:
 
     @property
     def winner(self) -> Group | None:
-        """The best configuration, of those that have a complete run."""
+        """Returns the best configuration, of those that have a complete run; None where none has."""
         return next((group for group in self.groups if group.count("complete")), None)
 
     @property
     def best(self) -> Run | None:
-        """The complete run of the winner with the best held-out value."""
+        """Returns the complete run of the winner with the best held-out value; None where there is none."""
         complete = [run for run in self.winner.runs if run.state == "complete"] if self.winner else []
         return max(complete, key=lambda run: self.sign * run.held_out, default=None)
 
     @functools.cached_property
     def varied(self) -> dict[str, Axis]:
-        """The axes that have more than one value, without the seed."""
+        """Returns the axes that have more than one value, by name, without the seed."""
         several = lambda axis: isinstance(axis, Range) or len(axis.values) > 1
         return {name: axis for name, axis in self.sweep.axes.items() if several(axis) and name != SEED}
 
     @functools.cached_property
     def short(self) -> dict[str, str]:
-        """Axis -> the last part of its name, where no other axis has the same; optimizer.name: optimizer."""
+        """Maps each axis to the last part of its name, where no other axis has the same.
+
+        Of optimizer.name that is "optimizer".
+        """
         brief = {name: name.removesuffix(".name").rpartition(".")[2] for name in self.sweep.axes}
         names = list(brief.values())
         return {name: word if names.count(word) == 1 else name for name, word in brief.items()}

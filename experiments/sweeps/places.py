@@ -20,7 +20,7 @@ class Place:
 
 
 def places(workers: int) -> list[Place]:
-    """A share of cores for each worker, and a GPU where there are any."""
+    """Makes a place for each worker: a share of the cores, and a GPU where there are any."""
     gpus = visible_gpus()
     shares = share(cores(), workers)
     return [Place(i, shares[i], gpu_environment(gpus, i, workers)) for i in range(workers)]
@@ -34,7 +34,10 @@ def cores() -> list[int]:
 
 
 def share(cores: Sequence[int], workers: int) -> list[list[int]]:
-    """Neighbouring cores for each; one that others have too where there are too few."""
+    """Splits the cores among the workers, neighbouring ones to each.
+
+    Where there are too few, each gets one that others have too.
+    """
     n = len(cores)
     if n < workers:
         return [[cores[i % n]] if n else [] for i in range(workers)]
@@ -56,7 +59,10 @@ def visible_gpus() -> list[str]:
 
 
 def gpu_environment(gpus: Sequence[str], index: int, workers: int) -> dict[str, str]:
-    """One GPU for a worker, and its share of that one's memory."""
+    """Returns the environment variables that give a worker one GPU, and its share of that one's memory.
+
+    There are none where there is no GPU.
+    """
     if not gpus:
         return {}
     at = index % len(gpus)

@@ -1,4 +1,4 @@
-"""What a sweep tries: its axes, its slots, and the config and command of each run."""
+"""Decides what a sweep tries: its axes, its slots, and the config and command of each run."""
 
 import dataclasses
 import functools
@@ -42,17 +42,23 @@ class Sweep:
 
     @functools.cached_property
     def traced(self) -> tuple[str, ...]:
-        """The fields that no compiled program depends on: runs that differ in these alone share one."""
+        """Names the fields that no compiled program depends on.
+
+        Runs that differ in these alone share one.
+        """
         return self.trainer.free(self.base)
 
     @functools.cached_property
     def sampled(self) -> dict[str, Axis]:
-        """The axes that a sampler decides."""
+        """Returns the axes that a sampler decides, by name."""
         return {name: axis for name, axis in self.axes.items() if not isinstance(axis, Grid)}
 
     @functools.cached_property
     def grid_points(self) -> list[Values]:
-        """The product of the grids: traced fields change faster than others, the seed fastest."""
+        """Lists the points of the product of the grids, a dict of values for each.
+
+        Traced fields change faster than others, the seed fastest.
+        """
         grids = {name: axis.values for name, axis in self.axes.items() if isinstance(axis, Grid)}
         names = sorted(grids, key=lambda name: (name in self.traced, name == "seed"))
         rows = itertools.product(*(grids[name] for name in names))
@@ -69,19 +75,25 @@ class Sweep:
         return slot // len(self.grid_points)
 
     def grid_point(self, slot: int) -> Values:
-        """The grids' values in a slot."""
+        """Returns the grids' values in a slot."""
         return self.grid_points[slot % len(self.grid_points)]
 
     def architecture(self, values: Values) -> Values:
-        """The values that decide which program is compiled."""
+        """Returns the values that decide which program is compiled."""
         return {name: value for name, value in values.items() if name not in self.traced}
 
     def config_of(self, values: Values) -> ConfigDict:
-        """The config of a run. Raises: BadInput for a name or type that is no config's."""
+        """Makes the config of a run from its values.
+
+        Raises: BadInput for a name or type that is no config's.
+        """
         return self.trainer.with_values(self.base, values)
 
     def command(self, workdir: str, values: Values) -> str:
-        """What repeats a run by itself, at this length or, with a longer --config.train.updates, another."""
+        """Makes the command that repeats a run by itself in `workdir`.
+
+        Its length is this one or, with a longer --config.train.updates, another.
+        """
         fields = [f"--config.{name}={word(value)}" for name, value in values.items()]
         start = ["scripts/run", "experiments/train.py", f"--config={self.config}", f"--workdir={workdir}"]
         return shlex.join([*start, *self.overrides, *fields])
@@ -104,7 +116,7 @@ class Sweep:
 
     @classmethod
     def _recorded(cls) -> list[str]:
-        """The fields that say what is tried."""
+        """Names the fields that say what is tried, which are all but the trainer."""
         return [field.name for field in dataclasses.fields(cls) if field.name != "trainer"]
 
 
@@ -114,17 +126,20 @@ def _axis(kind: str, **options) -> Axis:
 
 
 def workdir(slot: int) -> str:
-    """A run's folder, relative to that of its sweep."""
+    """Names a run's folder, relative to that of its sweep."""
     return f"trials/{slot:05d}"
 
 
 def word(value: Any) -> str:
-    """A value as a command line says it, so that reading gives the same value again."""
+    """Writes a value as a command line says it, so that reading gives the same value again."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def space(name: str) -> dict[str, Axis]:
-    """The axes that "FILE.py" or "FILE.py:VARIANT" declares, a file that is there. Raises: BadInput."""
+    """Returns the axes that "FILE.py" or "FILE.py:VARIANT" declares, a file that is there.
+
+    Raises: BadInput.
+    """
     path, _, variant = name.partition(":")
     get_sweep = runpy.run_path(path).get("get_sweep")
     if get_sweep is None:
@@ -144,5 +159,5 @@ def space(name: str) -> dict[str, Axis]:
 
 
 def edges(axis: Axis) -> tuple:
-    """The values of an axis, or the ends of a range."""
+    """Returns the values of an axis, or the ends of a range."""
     return (axis.low, axis.high) if isinstance(axis, Range) else axis.values

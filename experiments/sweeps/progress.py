@@ -17,7 +17,7 @@ from experiments.sweeps.plan import Sweep
 
 
 def line(sweep: Sweep, trials: Sequence[FrozenTrial]) -> str:
-    """The trials that count, in words: how many ended how, how many run, and the best so far."""
+    """Says how many trials ended how, how many run, and the best so far. trials: those that count."""
     words = [f"{count(trials, TrialState.RUNNING)} running"]
     for name, number in (
         ("pruned", count(trials, TrialState.PRUNED)),
@@ -37,7 +37,7 @@ def count(trials: Sequence[FrozenTrial], state: TrialState) -> int:
 
 
 def best(sweep: Sweep, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """The complete trial with the best held-out value."""
+    """Returns the complete trial with the best held-out value; None where there is none."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     pick = max if sweep.higher_is_better else min
     return pick(complete, key=lambda trial: trial.value, default=None)
@@ -50,7 +50,7 @@ def brief(values: dict) -> str:
 
 
 class Pace:
-    """When all runs will be done, from how far they came since the first look."""
+    """Says when all runs will be done, judging by how far they came since the first look."""
 
     def __init__(self, sweep: Sweep):
         self._sweep, self._first = sweep, None
@@ -98,12 +98,13 @@ class Plain:
 
 
 class Lines(rich.progress.Progress):
-    """A bar, and below it a line of words that is cut where the terminal ends: the bar keeps its place."""
+    """Shows a bar, and below it a line of words, cut where the terminal ends so that the bar keeps its
+    place."""
 
     words = ""
 
     def get_renderables(self) -> Iterator[rich.console.RenderableType]:
-        """The bar, then the words."""
+        """Yields the bar, then the words."""
         yield from super().get_renderables()
         yield rich.text.Text(self.words, no_wrap=True, overflow="ellipsis")
 
@@ -139,7 +140,7 @@ class Bar:
 
 @contextlib.contextmanager
 def screen(sweep: Sweep, out: TextIO | None = None) -> Iterator[Plain | Bar]:
-    """A `Bar` where `out` (stdout) is a terminal, `Plain` elsewhere."""
+    """Makes a `Bar` where `out` (stdout) is a terminal, `Plain` elsewhere, and closes it at the end."""
     out = out or sys.stdout
     with contextlib.closing((Bar if out.isatty() else Plain)(sweep, out)) as made:
         yield made

@@ -1,4 +1,4 @@
-"""What a sweep leaves: tables on the screen, trials.csv, best.json, and figures."""
+"""Reports what a sweep leaves: tables on the screen, trials.csv, best.json, and figures."""
 
 import csv
 import io
@@ -27,7 +27,7 @@ def finish(study: optuna.Study, sweep: Sweep, folder: Path) -> Outcome:
 
 
 def save(study: optuna.Study, sweep: Sweep, folder: Path) -> Outcome:
-    """The tables and files without the figures, of a sweep that may not be done yet."""
+    """Saves and prints the tables and files but the figures, of a sweep that may not be done yet."""
     found = outcome(sweep, slots.trials_of(study))
     write(folder / "trials.csv", rows(found))
     print(f"\n{table(found)}{failures(found)}")
@@ -39,7 +39,7 @@ def save(study: optuna.Study, sweep: Sweep, folder: Path) -> Outcome:
 
 
 def rows(found: Outcome) -> str:
-    """A line for each run, as CSV."""
+    """Writes a line for each run, as CSV."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     numbers = ("held_out", "test", "updates", "seconds", "parameters")
@@ -54,7 +54,7 @@ def rows(found: Outcome) -> str:
 
 
 def table(found: Outcome) -> str:
-    """A line for each configuration, the best first."""
+    """Writes a line for each configuration, the best first."""
     if not found.groups:
         return "No run is done yet."
     head = [found.short[name] for name in found.varied]
@@ -68,7 +68,7 @@ def table(found: Outcome) -> str:
 
 
 def failures(found: Outcome) -> str:
-    """Why the first run failed, on a line of its own; "" where none did."""
+    """Says why the first run failed, on a line of its own; "" where none did."""
     failed = [run for run in found.runs if run.state == "failed"]
     if not failed:
         return ""
@@ -110,7 +110,7 @@ def _line(found: Outcome, group: Group) -> list[str]:
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Columns of words, each as wide as its widest."""
+    """Joins the words of each line into columns, each as wide as its widest word."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [
         "  ".join(f"{word:{width}}" for word, width in zip(line, widths, strict=True)).rstrip()
@@ -119,5 +119,5 @@ def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
 
 
 def spent(found: Outcome) -> str:
-    """The training time of all runs together."""
+    """Says how long all runs trained together."""
     return duration(sum(run.seconds or 0.0 for run in found.runs))

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class CommandLine(NamedTuple):
-    """What the command line of experiments/sweep.py says: its flags, and the overrides of config fields."""
+    """Holds what the command line of experiments/sweep.py says: its flags, and overrides of config fields."""
 
     config: str
     workdir: str

@@ -1,4 +1,4 @@
-"""The secrets of a database's URL, which no sentence, file or log is to hold."""
+"""Hides the secrets of a database's URL, which no sentence, file or log is to hold."""
 
 import os
 import re
@@ -21,7 +21,10 @@ URL = re.compile(
 
 
 def shown(url: str) -> str:
-    """A URL as people may read it, *** in place of each secret; of what is no plain URL, hardly anything."""
+    """Writes a URL as people may read it, *** in place of each secret.
+
+    Of what is no plain URL hardly anything is left.
+    """
     match = URL.fullmatch(url)
     if match is None:
         scheme = re.match(r"[\w.+-]+://", url)
@@ -34,7 +37,7 @@ def shown(url: str) -> str:
 
 
 def place(url: str) -> str:
-    """What tells a database from others, whichever password opens it."""
+    """Tells a database from others by its URL without secrets, whichever password opens it."""
     start, _, query = shown(url).partition("?")
     rest = "&".join(part for part in query.split("&") if part != MARK)
     return start.replace(f":{MARK}@", "@") + (f"?{rest}" if rest else "")
@@ -67,7 +70,7 @@ def _harmless(part: str) -> bool:
 
 
 def _secrets(url: str) -> set[str]:
-    """Each secret as the URL has it, and decoded."""
+    """Collects each secret as the URL has it, and decoded."""
     match = URL.fullmatch(url)
     if match is None:
         return set()

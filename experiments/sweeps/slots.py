@@ -31,7 +31,7 @@ RESULT = "result"  # attribute of a complete trial
 
 @dataclasses.dataclass(frozen=True)
 class Worker:
-    """Who runs a trial: the name of a machine, and an identity that is used once."""
+    """Names who runs a trial: the name of a machine, and an identity that is used once."""
 
     host: str
     identity: str
@@ -40,7 +40,7 @@ class Worker:
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """A slot that this process has, and the trial of the storage."""
+    """Holds a slot that this process has, and the trial of the storage."""
 
     slot: int
     trial: Trial
@@ -49,12 +49,15 @@ class Claim:
 
 
 def trials_of(study: optuna.Study) -> list[FrozenTrial]:
-    """All trials of the study, by number."""
+    """Returns all trials of the study, by number."""
     return sorted(patiently(lambda: study.get_trials(deepcopy=False)), key=lambda trial: trial.number)
 
 
 def current(trials: Sequence[FrozenTrial], total: int) -> list[FrozenTrial]:
-    """The trial that counts, of each slot that was begun: the last link of its chain of retries."""
+    """Returns the trial that counts, of each slot that was begun.
+
+    That is the last link of the slot's chain of retries.
+    """
     successor: dict[int, FrozenTrial] = {}
     for trial in trials:
         if RETRIES in trial.user_attrs:
@@ -74,18 +77,18 @@ def lost(trial: FrozenTrial) -> bool:
 
 
 def finished(trial: FrozenTrial) -> bool:
-    """Whether its slot is done: complete, pruned, or failed for good."""
+    """Says whether the trial's slot is done: complete, pruned, or failed for good."""
     return trial.state.is_finished() and not lost(trial)
 
 
 def all_finished(trials: Sequence[FrozenTrial], total: int) -> bool:
-    """Whether nothing is left to run."""
+    """Says whether nothing is left to run. total: how many slots there are."""
     slots = current(trials, total)
     return len(slots) == total and all(map(finished, slots))
 
 
 def claim(study: optuna.Study, sweep: Sweep, worker: Worker, like: Values | None = None) -> Claim | None:
-    """The first slot that nobody has, with its values; None where there is none now.
+    """Claims the first slot that nobody has, with its values; returns None where there is none now.
 
     like: values of a run; only a slot of the same architecture is taken, as far as that can be foreseen.
     May wait for another machine that is about to sample the same configuration.
@@ -101,7 +104,7 @@ def claim(study: optuna.Study, sweep: Sweep, worker: Worker, like: Values | None
 
 
 def _foreseen(sweep: Sweep, slots: Sequence[FrozenTrial], slot: int, like: Values | None) -> bool:
-    """Whether a slot has the architecture of `like`, for all that the storage says of it."""
+    """Says whether a slot has the architecture of `like`, for all that the storage says of it."""
     if like is None:
         return True
     first = slot - slot % len(sweep.grid_points)
@@ -111,7 +114,7 @@ def _foreseen(sweep: Sweep, slots: Sequence[FrozenTrial], slot: int, like: Value
 
 
 def _template(sweep: Sweep, worker: Worker, slot: int, again: tuple | None) -> FrozenTrial:
-    """A trial as it comes into the world: whose it is, and, of a retry, all that was known."""
+    """Makes a trial as it comes into the world: whose it is, and, of a retry, all that was known."""
     about = {"host": worker.host, "worker": worker.identity}
     if again is None:
         return optuna.create_trial(state=TrialState.RUNNING, user_attrs=about)
@@ -127,7 +130,7 @@ def _template(sweep: Sweep, worker: Worker, slot: int, again: tuple | None) -> F
 
 
 def _copy(trial: FrozenTrial, state: TrialState, about: dict[str, Any]) -> FrozenTrial:
-    """Its values and reports, with other attributes."""
+    """Copies the trial's values and reports into one with another state and other attributes."""
     return optuna.create_trial(
         state=state,
         params=trial.params,
@@ -138,7 +141,7 @@ def _copy(trial: FrozenTrial, state: TrialState, about: dict[str, Any]) -> Froze
 
 
 def _losses(trial: FrozenTrial | None, trials: Sequence[FrozenTrial]) -> list[str]:
-    """Why a slot was lost, up to this trial and the last first, since an evaluation was last reported.
+    """Lists why a slot was lost, up to this trial and the last first, since an evaluation was last reported.
 
     What was asked to stop does not count, nor what happened before it was reopened.
     """
@@ -151,7 +154,7 @@ def _losses(trial: FrozenTrial | None, trials: Sequence[FrozenTrial]) -> list[st
 
 
 def reopen(study: optuna.Study, sweep: Sweep) -> None:
-    """What was given up is tried again: whoever repeats the command has mended something."""
+    """Reopens what was given up, to be tried again: whoever repeats the command has mended something."""
     for trial in current(trials_of(study), sweep.total):
         if GIVEN_UP in trial.user_attrs:
             about = {**trial.user_attrs, RETRIES: trial.number, REOPENED: True}
@@ -182,7 +185,7 @@ def _settle(study: optuna.Study, sweep: Sweep, worker: Worker, made: int) -> Cla
 
 
 def _labels(sweep: Sweep, worker: Worker, slot: int, values: Values) -> dict[str, Any]:
-    """What people and tables want to know of a trial."""
+    """Collects what people and tables want to know of a trial."""
     folder = workdir(slot)
     return {
         "slot": slot,
@@ -193,7 +196,7 @@ def _labels(sweep: Sweep, worker: Worker, slot: int, values: Values) -> dict[str
 
 
 def _sampled(study: optuna.Study, sweep: Sweep, slot: int, made: int, given: Values) -> Trial:
-    """The trial with a value for each axis, in the storage too."""
+    """Returns the trial with a value for each axis, in the storage too."""
     study.sampler = PartialFixedSampler(given, sampler(sweep, sweep.configuration(slot)))
     trial = Trial(study, made)
     for name, axis in sweep.axes.items():
@@ -202,7 +205,10 @@ def _sampled(study: optuna.Study, sweep: Sweep, slot: int, made: int, given: Val
 
 
 def _given(study: optuna.Study, sweep: Sweep, slot: int) -> Values | None:
-    """The values that need no sampler; None where the configuration's first trial was lost without them."""
+    """Returns the values that need no sampler.
+
+    They are None where the configuration's first trial was lost without them.
+    """
     point = sweep.grid_point(slot)
     first = slot - slot % len(sweep.grid_points)
     if first == slot:

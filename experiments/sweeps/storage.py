@@ -1,4 +1,4 @@
-"""What Optuna's public interface does not have: a study's storage, and trials by their id in it.
+"""Does what Optuna's public interface does not: gives a study's storage, and finds trials by their id in it.
 
 A study of Optuna's asks and tells in one process. Here a trial must say whose it is from the moment at which
 it exists, any process may end it, and each shows signs of life; all of that only the storage can do.
@@ -16,7 +16,7 @@ LOST = "lost"  # attribute of a failed trial: why it is to be tried again, unles
 
 
 def identity(trial: Trial | FrozenTrial) -> int:
-    """A trial's id, by which the storage knows it."""
+    """Returns a trial's id, by which the storage knows it."""
     return trial._trial_id
 
 
@@ -40,13 +40,16 @@ def give_back(study: optuna.Study, trial_id: int, reason: str | None) -> bool:
 
 
 def beat(study: optuna.Study, trials: Iterable[int]) -> None:
-    """A sign of life for each of these."""
+    """Records a sign of life for each of these trials."""
     for trial in trials:
         patiently(lambda trial=trial: study._storage.record_heartbeat(trial))
 
 
 def silent(study: optuna.Study) -> list[FrozenTrial]:
-    """Trials that are running, and have shown no sign of life for as long as the storage waits for one."""
+    """Lists the trials that are running and seem dead.
+
+    They have shown no sign of life for as long as the storage waits for one.
+    """
     storage = study._storage
     ids = patiently(lambda: storage._get_stale_trial_ids(study._study_id))
     return [patiently(lambda trial=trial: storage.get_trial(trial)) for trial in ids]

@@ -1,4 +1,4 @@
-"""Where the trials of a sweep are recorded: Optuna's study in an RDB, its samplers and pruners by name."""
+"""Records the trials of a sweep: Optuna's study in an RDB, its samplers and pruners by name."""
 
 import contextlib
 import functools
@@ -63,12 +63,15 @@ class Database(NamedTuple):
 
     @property
     def file(self) -> bool:
-        """Whether it is an SQLite file, which is in the sweep's folder."""
+        """Says whether it is an SQLite file, which is in the sweep's folder."""
         return self.url.startswith("sqlite")
 
 
 def database(storage: str, file: Path) -> Database:
-    """The database of --storage, or else of R3NN_STORAGE, or else an SQLite file. Raises: BadInput."""
+    """Returns the database of --storage, or else of R3NN_STORAGE, or else an SQLite file.
+
+    Raises: BadInput.
+    """
     asked = storage or os.environ.get(VARIABLE, "")
     if not asked:
         url = sqlalchemy.URL.create("sqlite", database=str(file.resolve()))
@@ -99,7 +102,7 @@ def database(storage: str, file: Path) -> Database:
 
 @contextlib.contextmanager
 def connected(database: Database) -> Iterator[optuna.storages.RDBStorage]:
-    """The storage, its tables made where there are none.
+    """Opens the storage, and makes its tables where there are none.
 
     Raises: BadInput where nobody answers, Away where it fails later; no exception says a secret of the URL.
     """
@@ -149,7 +152,10 @@ AGAIN = "Once it is in order, repeat the command."
 
 
 def _told(database: Database, error: Exception, otherwise: str) -> str:
-    """What to say of a database that fails. otherwise: what follows from that where it is not damaged."""
+    """Says what to say of a database that fails, without its secrets.
+
+    otherwise: what follows from that where it is not damaged.
+    """
     secrets.clean(error, database.url)
     cause = _cause(error)
     reason = " ".join(str(cause).split())
@@ -168,12 +174,18 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _damaged(cause: BaseException) -> bool:
-    """Whether it is what SQLite says of a file that is broken, or no database; all else is a subclass."""
+    """Says whether an error is what SQLite says of a file that is broken, or no database.
+
+    All else is a subclass.
+    """
     return type(cause) is sqlite3.DatabaseError or "Could not decode to UTF-8" in str(cause)
 
 
 def patiently(call: Callable[[], Any], tries: int = TRIES) -> Any:
-    """call(), again and again where the database fails: a lock, a server that restarts. Raises: Away."""
+    """Returns call(), and tries again where the database fails: a lock, a server that restarts.
+
+    Raises: Away.
+    """
     for trial in range(tries):
         try:
             return call()
@@ -184,7 +196,10 @@ def patiently(call: Callable[[], Any], tries: int = TRIES) -> Any:
 
 
 def opened(storage: optuna.storages.RDBStorage, name: str, sweep: Sweep) -> optuna.Study:
-    """The study of that name, a new one if there is none, for reading trials and telling how they ended."""
+    """Opens the study of that name, a new one if there is none.
+
+    It serves to read trials and to tell how they ended.
+    """
     direction = "maximize" if sweep.higher_is_better else "minimize"
     make = functools.partial(
         optuna.create_study,
@@ -199,7 +214,7 @@ def opened(storage: optuna.storages.RDBStorage, name: str, sweep: Sweep) -> optu
 
 
 def recorded(study: optuna.Study, trainer: Trainer) -> Sweep | None:
-    """The sweep that the study is of; None where it is new."""
+    """Returns the sweep that the study is of; None where it is new."""
     known = patiently(lambda: study.user_attrs).get(ATTRIBUTE)
     return known and Sweep.from_dict(known, trainer)
 
@@ -210,7 +225,7 @@ def record(study: optuna.Study, sweep: Sweep) -> None:
 
 
 def suggest(trial: optuna.Trial, name: str, axis: Axis) -> Any:
-    """A value of an axis, by the study's sampler."""
+    """Returns a value of an axis, by the study's sampler."""
     if not isinstance(axis, Range):
         return trial.suggest_categorical(name, axis.values)
     ask = trial.suggest_int if axis.whole else trial.suggest_float
@@ -237,7 +252,10 @@ SAMPLERS: dict[str, Callable[[Sweep, int], BaseSampler]] = {
 
 
 def sampler(sweep: Sweep, configuration: int) -> BaseSampler:
-    """Seeded by the configuration's number: who samples it, and in which process, makes no difference."""
+    """Makes a sampler that is seeded by the configuration's number.
+
+    Who samples it, and in which process, makes no difference.
+    """
     seed = int(np.random.SeedSequence([sweep.seed, configuration]).generate_state(1)[0])
     return SAMPLERS[sweep.sampler](sweep, seed)
 

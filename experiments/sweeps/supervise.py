@@ -1,4 +1,4 @@
-"""The parent of a sweep's workers on this machine: starts them, sees who died, shows how far all are."""
+"""Runs a sweep's workers on this machine: starts them, sees who died, shows how far all are."""
 
 import contextlib
 import dataclasses
@@ -88,7 +88,7 @@ def hired(
     together: int,
     words: Sequence[str],
 ) -> list[Local]:
-    """Workers that are not started yet."""
+    """Makes workers, one for each place, that are not started yet."""
     found = []
     for place in places(workers):
         what = (str(folder.path), sweep.to_dict(), name, together, place.cores, workers, os.getpid())
@@ -98,7 +98,7 @@ def hired(
 
 @contextlib.contextmanager
 def stopping(there: list[Local]) -> Iterator[None]:
-    """At the end of the block all stop."""
+    """Stops all workers at the end of the block."""
     try:
         yield
     finally:
@@ -111,7 +111,7 @@ def stopping(there: list[Local]) -> Iterator[None]:
 
 @dataclasses.dataclass
 class Count:
-    """Deaths of workers since a trial was last finished."""
+    """Counts deaths of workers since a trial was last finished."""
 
     deaths: int = 0
     finished: int = -1
@@ -177,7 +177,10 @@ def recover(study: optuna.Study, folder: Folder) -> None:
 
 
 def _lock(folder: Folder, trial: FrozenTrial) -> Path | None:
-    """What the trial's worker holds as long as it lives; None where it is not of this machine and folder."""
+    """Returns the file that the trial's worker holds as long as it lives.
+
+    It is None where the worker is not of this machine and folder.
+    """
     if trial.user_attrs.get("host") != socket.gethostname():
         return None
     path = folder.lock_of(trial.user_attrs["worker"])
@@ -185,7 +188,7 @@ def _lock(folder: Folder, trial: FrozenTrial) -> Path | None:
 
 
 class Elsewhere:
-    """Trials of other machines: their signs of life, by the clock of the database."""
+    """Watches trials of other machines: their signs of life, by the clock of the database."""
 
     def __init__(self, study: optuna.Study, folder: Folder):
         self._study, self._folder = study, folder

@@ -8,23 +8,23 @@ from ml_collections import ConfigDict
 
 
 class Trainer(Protocol):
-    """What a sweep is handed. `experiments.run.services` is one.
+    """A trainer is what a sweep is handed; `experiments.run.services` is one.
 
     What `build` gives has a `config`, and a `learner` with `metric` and `higher_is_better`. Raises: BadInput
     for configs that are no good.
     """
 
     def base(self, config: str, overrides: Iterable[str]) -> ConfigDict:
-        """The config of a file, with --config.FIELD=VALUE."""
+        """Returns the config of a file, with --config.FIELD=VALUE."""
 
     def takes(self, words: list[str]) -> bool:
-        """Whether the command line of a run, from its program on, is good."""
+        """Says whether the command line of a run, from its program on, is good."""
 
     def with_values(self, config: Mapping[str, Any], values: Mapping[str, Any]) -> ConfigDict:
-        """A config with some fields set."""
+        """Returns a config with some fields set."""
 
     def difference(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
-        """The first field, of those that change results, in which two configs differ."""
+        """Names the first field, of those that change results, in which two configs differ; or None."""
 
     def check_names(self, names: Iterable[str]) -> None:
         """Refuses the first that is no field's."""
@@ -33,16 +33,16 @@ class Trainer(Protocol):
         """Refuses a folder for compiled programs that cannot be."""
 
     def complete(self, config: ConfigDict) -> ConfigDict:
-        """The whole config, checked field by field."""
+        """Returns the whole config, checked field by field."""
 
     def build(self, config: ConfigDict) -> Any:
-        """What a config describes; code that it names is run."""
+        """Makes what a config describes; code that it names is run."""
 
     def vary(self, experiment: Any, config: ConfigDict) -> Any:
-        """The same under a config that differs in hyperparameters alone."""
+        """Returns the same under a config that differs in hyperparameters alone."""
 
     def free(self, config: Mapping[str, Any]) -> tuple[str, ...]:
-        """The fields that no compiled program depends on."""
+        """Names the fields that no compiled program depends on."""
 
     def measured(self, config: ConfigDict, allow_code: bool) -> tuple[float | None, float | None]:
         """Returns (what trivial predictions get, the target); None where that is not known."""

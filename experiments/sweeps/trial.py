@@ -1,4 +1,4 @@
-"""One trial while it runs: what the storage hears of it, and how it ends."""
+"""Runs one trial: decides what the storage hears of it while it runs, and how it ends."""
 
 import contextlib
 import threading
@@ -25,7 +25,10 @@ class Taken(Ending):
 
 
 def watch(claim: Claim) -> Callable[[int, float], None]:
-    """What a run calls after each evaluation: reports it. Raises Pruned, or Taken, where that is the end."""
+    """Returns what a run calls after each evaluation, with the update and the value, to report it.
+
+    That raises Pruned, or Taken, where it is the end.
+    """
 
     def report(update: int, value: float) -> None:
         trial = claim.trial
@@ -82,7 +85,7 @@ def _attribute(claim: Claim, name: str, value: Any) -> None:
 
 
 def _tell(study: optuna.Study, claim: Claim, state: TrialState, value: float | None = None) -> None:
-    """`Study.tell`, with UpdateFinishedTrialError where the trial is no longer running."""
+    """Calls `Study.tell`, and raises UpdateFinishedTrialError where the trial is no longer running."""
     patiently(lambda: study.tell(claim.trial, value, state, skip_if_finished=True))
 
 

@@ -1,4 +1,4 @@
-"""A process that runs one trial after another, until all slots of the sweep are done.
+"""Runs one trial after another in a process of its own, until all slots of the sweep are done.
 
 The first line of its standard input says what to do, in JSON; when the input ends, it saves and stops, and
 without delay where the parent is dead. A database server's URL comes in R3NN_STORAGE, of the environment.
@@ -32,7 +32,7 @@ ALONE = 5.0  # seconds to save in, once the parent is dead: then the updates und
 
 
 class Job(NamedTuple):
-    """What a parent tells its worker."""
+    """Holds what a parent tells its worker."""
 
     folder: str
     sweep: dict[str, Any]  # as `Sweep.to_dict` has it: whatever the folder says, no other code is run
@@ -117,7 +117,7 @@ def work(post: Post) -> None:
 
 
 def take(post: Post) -> list[Claim]:
-    """The next slots for this worker, of one architecture; none where there are none now."""
+    """Claims the next slots for this worker, of one architecture; none where there are none now."""
     with locked(post.folder.claims):
         first = slots.claim(post.study, post.sweep, post.worker)
         group = [first] if first else []
