@@ -30,7 +30,7 @@ from configs import _variants, default
 
 
 def get_config(variant=""):
-    """T = 1,000; the time constants of the gate are spread over as many steps (chrono)."""
+    """Sets T = 1,000, and spreads the time constants of the gate over as many steps (chrono)."""
     _variants.check(variant, "full", "lem", "cornn", "smoke")
     config = default.get_config()
     config.task.name = "adding"
@@ -47,7 +47,7 @@ def get_config(variant=""):
 
 
 def full(config):
-    """The published sizes."""
+    """Sets the published sizes."""
     config.model.hidden_size = 128
     config.model.init.chrono = 5000.0
     config.train.batch = 50
@@ -58,17 +58,17 @@ def full(config):
 
 
 def lem(config):
-    """The published settings of LEM."""
+    """Sets the published settings of LEM."""
     return published(config, "lem(dt=0.0242)", lr=2.6e-3, updates=30_000)
 
 
 def cornn(config):
-    """The published settings of coRNN."""
+    """Sets the published settings of coRNN."""
     return published(config, "cornn(dt=0.06, gamma=66.0, epsilon=15.0)", lr=2e-2, updates=60_000)
 
 
 def published(config, cell, lr, updates):
-    """A cell that starts as its authors draw it, without chrono, and is trained without clipping."""
+    """Sets a cell that starts as its authors draw it, without chrono, and is trained without clipping."""
     config.model.cell = cell
     config.model.hidden_size = 128
     del config.model.init.chrono
@@ -82,7 +82,7 @@ def published(config, cell, lr, updates):
 
 
 def smoke(config):
-    """A few updates of a tiny model."""
+    """Shortens the run to a few updates of a tiny model."""
     config.model.hidden_size = 8
     config.model.init.chrono = 20.0
     config.train.batch = 8

@@ -28,7 +28,7 @@ from configs import _variants, default
 
 
 def get_config(variant="r3nn"):
-    """r3nn, lstm_gru or lstm_lstm, on the adding problem at T = 100."""
+    """Sets r3nn, lstm_gru or lstm_lstm, on the adding problem at T = 100."""
     _variants.check(variant, "r3nn", "lstm_gru", "lstm_lstm")
     config = default.get_config()
     config.task.name = "adding"
@@ -43,7 +43,7 @@ def get_config(variant="r3nn"):
 
 
 def r3nn(config):
-    """The three loops of the text."""
+    """Sets the three loops of the text."""
     config.model.cell = "ugrnn"
     config.model.depth_cell = "ugrnn"
     config.model.depth = 3
@@ -55,14 +55,14 @@ def r3nn(config):
 
 
 def lstm_gru(config):
-    """A GRU over an LSTM."""
+    """Sets a GRU over an LSTM."""
     config.model.cell = "lstm"
     config.model.depth_cell = "gru"
     return config
 
 
 def lstm_lstm(config):
-    """Two layers of LSTM."""
+    """Sets two layers of LSTM."""
     config.model.cell = "lstm"
     config.model.depth = 2
     return config

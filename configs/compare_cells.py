@@ -23,7 +23,7 @@ from r3nn import CELLS
 
 
 def get_config(variant=""):
-    """Lengths 1 to 16, 8,000 parameters, a label at every step."""
+    """Sets lengths 1 to 16, 8,000 parameters, a label at every step."""
     _variants.check(variant, "smoke")
     config = s3.get_config("smoke") if variant else s3.get_config()
     config.model.params = 600 if variant else 8000
@@ -39,5 +39,5 @@ def get_config(variant=""):
 
 
 def get_sweep():
-    """Every cell with every seed."""
+    """Tries every cell with every seed."""
     return {"model.cell": grid(CELLS), "seed": grid(range(5))}

@@ -21,7 +21,7 @@ from configs import _variants, default
 
 
 def get_config(variant=""):
-    """A gap of 50 steps, the loss on the recalled symbols alone."""
+    """Sets a gap of 50 steps, and the loss on the recalled symbols alone."""
     _variants.check(variant, "full", "smoke")
     config = default.get_config()
     config.task.name = "copy_memory"
@@ -37,7 +37,7 @@ def get_config(variant=""):
 
 
 def full(config):
-    """The published sizes."""
+    """Sets the published sizes."""
     config.task.options.loss_over = "all"
     config.model.init.chrono = 1020.0
     config.train.batch = 20
@@ -52,7 +52,7 @@ def full(config):
 
 
 def smoke(config):
-    """A few updates of a tiny model."""
+    """Shortens the run to a few updates of a tiny model."""
     config.model.hidden_size = 8
     config.model.init.chrono = 24.0
     config.train.batch = 8

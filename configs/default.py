@@ -104,5 +104,5 @@ FIELDS = {
 
 
 def get_config() -> ConfigDict:
-    """A small adding problem by one level of the article's unit."""
+    """Makes the config of a small adding problem, solved by one level of the article's unit."""
     return ConfigDict(nested({name: field.usual for name, field in FIELDS.items()}))

@@ -21,7 +21,7 @@ from configs import _variants, default
 
 
 def get_config(variant=""):
-    """Lengths 1 to 40, the label of the last step alone."""
+    """Sets lengths 1 to 40, and the label of the last step alone."""
     _variants.check(variant, "full", "smoke")
     config = default.get_config()
     config.task.name = "parity"
@@ -39,7 +39,7 @@ def get_config(variant=""):
 
 
 def full(config):
-    """The published sizes."""
+    """Sets the published sizes."""
     config.model.hidden_size = 256
     config.train.batch = 128
     config.train.updates = 100_000
@@ -52,7 +52,7 @@ def full(config):
 
 
 def smoke(config):
-    """A few updates of a tiny model."""
+    """Shortens the run to a few updates of a tiny model."""
     config.model.hidden_size = 8
     config.train.batch = 8
     config.train.length = 8

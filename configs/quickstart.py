@@ -14,7 +14,7 @@ from configs import default
 
 
 def get_config():
-    """The adding problem at up to 200 steps, tested at T = 200."""
+    """Sets the adding problem at up to 200 steps, tested at T = 200."""
     config = default.get_config()
     config.task.name = "adding"
 

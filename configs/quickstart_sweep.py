@@ -12,7 +12,7 @@ from configs._space import choice, grid, log_uniform
 
 
 def get_config(variant=""):
-    """The quickstart, shorter: sequences of up to 50 steps. `full`: the quickstart itself."""
+    """Shortens the quickstart to sequences of up to 50 steps; `full` is the quickstart itself."""
     _variants.check(variant, "full")
     config = quickstart.get_config()
     if variant == "full":
@@ -27,7 +27,7 @@ def get_config(variant=""):
 
 
 def get_sweep():
-    """16 configurations by default, with three seeds each."""
+    """Tries 16 configurations by default, with three seeds each."""
     return {
         "optimizer.lr": log_uniform(3e-4, 1e-1),
         "optimizer.name": choice("adam", "sgd", "rmsprop"),

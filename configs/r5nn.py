@@ -22,7 +22,7 @@ from configs import _variants, default
 
 
 def get_config(variant=""):
-    """T = 101, so that the last step is one of the slow clock's."""
+    """Sets T = 101, so that the last step is one of the slow clock's."""
     _variants.check(variant, "smoke")
     config = default.get_config()
     config.task.name = "adding"
@@ -46,7 +46,7 @@ def get_config(variant=""):
 
 
 def smoke(config):
-    """A few updates of a tiny model."""
+    """Shortens the run to a few updates of a tiny model."""
     config.model.hidden_size = 6
     config.model.init.chrono = 20.0
     config.train.batch = 8

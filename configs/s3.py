@@ -23,7 +23,7 @@ from configs import _variants, default
 
 
 def get_config(variant=""):
-    """Lengths 1 to 64, a label at every step."""
+    """Sets lengths 1 to 64, and a label at every step."""
     _variants.check(variant, "full", "smoke")
     config = default.get_config()
     config.task.name = "s3"
@@ -39,7 +39,7 @@ def get_config(variant=""):
 
 
 def full(config):
-    """The published lengths."""
+    """Sets the published lengths."""
     config.model.cell = "gru"
     config.model.hidden_size = 128
     config.train.batch = 512
@@ -53,7 +53,7 @@ def full(config):
 
 
 def smoke(config):
-    """A few updates of a tiny model."""
+    """Shortens the run to a few updates of a tiny model."""
     config.model.hidden_size = 8
     config.train.batch = 8
     config.train.length = 8

@@ -1,4 +1,4 @@
-"""What is asked of jaxprs in more than one place."""
+"""Answers what is asked of jaxprs in more than one place."""
 
 from collections.abc import Iterable
 

@@ -155,7 +155,7 @@ def _replace(kind, name, value, args, keywords, evaluate):
 
 
 def _fitting(what, kind, value):
-    """A field's value, which is a number where the field is one."""
+    """Returns a field's value. Raises: ValueError where the field is a number and the value is not."""
     if kind in (int, float) and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise ValueError(f"{what} must be a number, got {value!r}.")
     return value

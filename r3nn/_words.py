@@ -1,4 +1,4 @@
-"""The words that options may be, for checkers of types and for editors; checks at run time read them too."""
+"""Lists the words that options may be, for type checkers and editors; checks at run time read them too."""
 
 from typing import Literal
 

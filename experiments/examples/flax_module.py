@@ -65,7 +65,7 @@ class Module:
         return nnx.to_pure_dict(nnx.state(self._nnx(key), nnx.Param))
 
     def start(self, params, batch_shape) -> tuple:
-        """Nothing is carried: sequences come whole."""
+        """Returns nothing to carry: sequences come whole."""
         return ()
 
     def chunk_depths(self, params, carry, xs, mask=None, reset=None, targets=None):

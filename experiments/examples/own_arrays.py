@@ -32,7 +32,7 @@ SPLITS = ("train", "held_out", "test")
 
 
 class Rows(NamedTuple):
-    """Sequences [b, T, D], their lengths and labels [b]."""
+    """Holds sequences [b, T, D], their lengths and labels [b]."""
 
     x: jax.Array
     length: jax.Array
@@ -68,7 +68,7 @@ class OwnArrays(Learner):
         }
 
     def size(self, split) -> int | None:
-        """Held-out and test rows are each measured once; training has no end."""
+        """Counts the held-out or test rows, each measured once; None in training, which has no end."""
         return None if split == "train" else self.rows[SPLITS.index(split)]
 
     def init(self, key):

@@ -30,7 +30,7 @@ ACTIONS = 3
 
 
 class Own(NamedTuple):
-    """Weights of the objective, which are traced numbers."""
+    """Holds weights of the objective, which are traced numbers."""
 
     entropy: Any = 0.01  # weight of the entropy of the actions, which keeps the policy looking around
 
@@ -108,7 +108,7 @@ class Maze(Learner):
         return terms, Tally(reward, jnp.ones_like(reward)), carry.rows
 
     def after(self, own, shared, params, sums: Tally):
-        """The baseline follows the mean reward."""
+        """Moves the baseline towards the mean reward."""
         return 0.9 * shared + 0.1 * sums.reward / sums.walks
 
     def measure(self, params, carry: Carry, batch: Walks):

@@ -49,7 +49,7 @@ def expanded(flag: str, path: str | os.PathLike) -> str:
 
 
 def brief(text: str) -> str:
-    """Shortens what was given until it fits into a sentence: of a long text the start is left."""
+    """Shortens what was given until it fits into a sentence: of a long text it keeps the start."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 

@@ -43,7 +43,7 @@ class Events:
             self.sync()
 
     def tell(self, name: str, step: int, words: str) -> None:
-        """A text, which TensorBoard shows as it is."""
+        """Writes a text, which TensorBoard shows as it is."""
         lines = "\n".join(f"    {line}" for line in words.splitlines())  # Markdown's sign for that
         self._write(step=step, summary=text(name, lines))
 

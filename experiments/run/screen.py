@@ -1,4 +1,4 @@
-"""What a run shows while it trains: a bar on a terminal, plain lines elsewhere."""
+"""Shows a run while it trains: a bar on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -28,7 +28,7 @@ class Plain:
             self.say(f"{done}/{self._total} updates  loss {loss:.4g}  {rate:.1f} updates/s  {left} left")
 
     def finish(self) -> None:
-        """A bar alone needs to hear of it."""
+        """Does nothing: a bar alone needs to hear of the end."""
 
     def close(self) -> None:
         """Does nothing: nothing is open."""
@@ -81,7 +81,7 @@ class Part:
         """Does nothing: progress is shown of all runs together."""
 
     def finish(self) -> None:
-        """The others go on."""
+        """Does nothing: the other runs go on."""
 
     def close(self) -> None:
         """Does nothing: the other runs go on."""
@@ -91,6 +91,6 @@ Screen = Plain | Bar | Part
 
 
 def screen(total: int, done: int, out: TextIO | None = None) -> Plain | Bar:
-    """A `Bar` where `out` (stdout) is a terminal, `Plain` elsewhere."""
+    """Makes a `Bar` where `out` (stdout) is a terminal, `Plain` elsewhere."""
     out = out or sys.stdout
     return (Bar if out.isatty() else Plain)(total, done, out)

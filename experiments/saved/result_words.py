@@ -51,7 +51,7 @@ def summary(result: dict[str, Any], place: Workdir, code: bool, profiled: bool =
 
 
 def _opening(profile: Path) -> str:
-    """What shows a trace, in a browser."""
+    """Returns the command that installs and starts what shows a trace, in a browser."""
     return f".venv/bin/python -m pip install xprof && .venv/bin/xprof --logdir={shlex.quote(str(profile))}"
 
 

@@ -92,7 +92,8 @@ class Cell(Value):
 
     @property
     def as_given(self) -> "Cell":
-        """The cell itself; the original, for a copy with other functions that a wrapper makes for a step."""
+        """Returns the original of a copy that a wrapper makes, with other functions, for a step; else
+        itself."""
         return vars(self).get("as_given", self)
 
     def __call__(self, params: Params, state: State, x: Array) -> tuple[State, Array]:

@@ -51,7 +51,7 @@ class RNN(nn.RNN):
         key=None,
         deterministic: bool | None = None,
     ):
-        """Outputs [*batch, T, H] of inputs [*batch, T, D]; (carry, outputs) where return_carry, as in Flax.
+        """Runs inputs [*batch, T, D] -> outputs [*batch, T, H], or (carry, outputs) where return_carry.
 
         Args:
           inputs: floats; integers are cast to the dtype of the params, unless the cell runs as a bare one.

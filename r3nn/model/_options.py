@@ -1,4 +1,4 @@
-"""The keywords of `build`, as a type: what constructors that hand them on take."""
+"""Types the keywords of `build`, for constructors that hand them on."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
@@ -8,7 +8,7 @@ from r3nn.cells import Cell
 
 
 class SizedOptions(TypedDict, total=False):
-    """Those of `build` but for its `params`, a number, where that name means the arrays."""
+    """Lists the keywords of `build` but for its `params`, a number, where that name means the arrays."""
 
     out_size: int
     in_size: int | None
@@ -44,6 +44,6 @@ class SizedOptions(TypedDict, total=False):
 
 
 class BuildOptions(SizedOptions, total=False):
-    """All keywords of `build`."""
+    """Lists all keywords of `build`."""
 
     params: int

@@ -85,7 +85,7 @@ def _check_recurrence(cell, params, state, u):
 
 
 def _check_around(cell, params, state, u):
-    """What a composition of the recurrence of its one part does beside running it: elementwise, affine."""
+    """Checks that what a composition does around its one part is elementwise, and affine in the state."""
     name, structure = type(cell).__name__, jax.tree.structure(state)
     flat = lambda tree: jax.tree.leaves(tree)
     tree = lambda leaves: jax.tree.unflatten(structure, leaves)

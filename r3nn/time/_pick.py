@@ -182,7 +182,7 @@ def _of_several(cell, arrays) -> bool:
         return step_by(run, cell, params, state, cell.project(params, x))
 
     def longest(jaxpr):
-        """The length of the longest row of products, each of which reads the result of the one before."""
+        """Counts the longest row of products, each of which reads the result of the one before."""
         rows = {}
         for equation in jaxpr.eqns:
             name = equation.primitive.name

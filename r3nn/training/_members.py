@@ -123,6 +123,6 @@ def _choose(active: Array, new: Any, old: Any) -> Any:
 
 
 def _zeros(function: Callable, *arguments: Any) -> Any:
-    """Zeros in place of what a function returns."""
+    """Makes zeros in the place of what a function returns."""
     shapes = jax.eval_shape(function, *arguments)
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)

@@ -275,7 +275,7 @@ class Supervised(Learner):
 
 
 def _summed(loss: Callable[[Array], Array], ys: Array) -> Array | int:
-    """The sum of the losses of ys [L, ...], of which few are written out, and many one vectorized program."""
+    """Sums the losses of ys [L, ...]: a few are written out, many are one vectorized program."""
     if len(ys) <= WRITTEN_OUT:
         return sum(map(loss, ys))
     return jax.vmap(loss)(ys).sum()
