@@ -1,4 +1,4 @@
-"""The tiny run that scripts/stress.py kills: a process that shows where it is, and what it leaves."""
+"""Runs the tiny training that scripts/stress.py kills, and shows where the process is and what it leaves."""
 
 import contextlib
 import dataclasses
@@ -29,20 +29,20 @@ children = multiprocessing.get_context("forkserver")  # its children need not im
 
 @dataclasses.dataclass
 class Moment:
-    """What a process does: the place in MOMENTS."""
+    """Holds what a process does, as its place in MOMENTS."""
 
     value: int = 0
 
 
 def command(workdir: Path, cache: Path) -> list[str]:
-    """The arguments of a run."""
+    """Makes the arguments of a run."""
     fields = {**RUN, "cache_dir": cache}
     overrides = [f"--config.{name}={value}" for name, value in fields.items()]
     return ["--config=configs/default.py", f"--workdir={workdir}", *overrides]
 
 
 def program(arguments: list[str], moment) -> None:
-    """experiments/train.py; `moment` shows at any time what it is doing."""
+    """Runs experiments/train.py; `moment` shows at any time what it is doing."""
     from experiments import train
     from experiments.run import loop, session
     from experiments.saved import metrics_log
@@ -67,7 +67,7 @@ def program(arguments: list[str], moment) -> None:
 
 
 def shown(function: Callable, moment, number: int) -> Callable:
-    """The function, which sets `moment` as long as it runs."""
+    """Wraps a function, so that it sets `moment` to `number` as long as it runs."""
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
@@ -82,7 +82,7 @@ def shown(function: Callable, moment, number: int) -> Callable:
 
 @contextlib.contextmanager
 def child(arguments: list[str]) -> Iterator[tuple[multiprocessing.Process, object]]:
-    """A process of the program, and its moment."""
+    """Yields a process of the program, started, and its moment; kills the process at the end."""
     moment = children.Value("i", 0, lock=False)
     process = children.Process(target=program, args=(arguments, moment))
     process.start()
@@ -94,7 +94,11 @@ def child(arguments: list[str]) -> Iterator[tuple[multiprocessing.Process, objec
 
 
 def outcome(workdir: Path) -> dict[str, object]:
-    """What must be equal: the sums of all arrays of each checkpoint, which are verified, lines and result."""
+    """Returns what must be equal between runs.
+
+    It is the checksums of all arrays of each checkpoint, which are verified, the lines of the log without
+    their seconds, and the result.
+    """
     sums = {}
     for about in sorted(workdir.glob("checkpoints/*/about/metadata")):
         sums[about.parts[-3]] = json.loads(about.read_text())["sha256"]

@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
 
 
 def parse(argv: list[str]) -> flags.FlagValues:
-    """The flags, checked. Raises: BadInput."""
+    """Reads the flags, and checks them. Raises: BadInput."""
     values = parsed(define(), argv, __doc__, "--cases=gru,lstm")
     if values.cases == ["all"]:
         values.cases = list(CASES)
@@ -47,7 +47,7 @@ def parse(argv: list[str]) -> flags.FlagValues:
 
 
 def define() -> flags.FlagValues:
-    """The flags."""
+    """Defines the flags, with their defaults."""
     default, setup = [name for name, case in CASES.items() if case.default], Setup()
     values = flags.FlagValues()
     add = lambda kind, *flag: getattr(flags, f"DEFINE_{kind}")(*flag, flag_values=values)

@@ -13,12 +13,12 @@ SHELL = ("scripts/test", "scripts/slurm.sh")  # programs too, which a shell runs
 
 
 def first_line(doc: str | None) -> str:
-    """Of a docstring."""
+    """Returns the first line of a docstring, "" where there is none."""
     return doc.strip().partition("\n")[0] if doc else ""
 
 
 def describe(name: str, value) -> str | None:
-    """What stands below a cell or a task in its file, or else what the file says of itself."""
+    """Returns what stands below a cell or a task in its file, or else what the file says of itself."""
     home = sys.modules[type(value).__module__]
     others = [module for path, module in sys.modules.items() if path.startswith(f"{home.__package__}._")]
     home = next((module for module in (home, *others) if name in vars(module)), home)
@@ -26,7 +26,7 @@ def describe(name: str, value) -> str | None:
 
 
 def below(name: str, source: str) -> str | None:
-    """The string below the assignment to a name, such as `gru = GRU()`."""
+    """Returns the string below the assignment to a name, such as `gru = GRU()`."""
     body = ast.parse(source).body
     for before, after in zip(body, body[1:], strict=False):
         match before, after:
@@ -36,7 +36,10 @@ def below(name: str, source: str) -> str | None:
 
 
 def config(path: Path) -> tuple[str, str]:
-    """(FILE, or FILE and its variants; what it asks): read, not imported, as a listing must run no config."""
+    """Returns (FILE, or FILE and its variants; what it asks).
+
+    The file is read, not imported, as a listing must run no config.
+    """
     name = f"configs/{path.name}"
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -46,7 +49,7 @@ def config(path: Path) -> tuple[str, str]:
 
 
 def variants(tree: ast.Module) -> list[str]:
-    """What `_variants.check(variant, ...)` lets through."""
+    """Lists what `_variants.check(variant, ...)` lets through."""
     for node in ast.walk(tree):
         match node:
             case ast.Call(ast.Attribute(ast.Name("_variants"), "check"), [_, *words]):
@@ -55,7 +58,7 @@ def variants(tree: ast.Module) -> list[str]:
 
 
 def programs() -> Iterable[tuple[str, str]]:
-    """All that scripts/run runs, and all that a shell does."""
+    """Yields all that scripts/run runs, and all that a shell does, with what each says of itself."""
     for folder in ("experiments", "scripts"):
         for path in sorted((ROOT / folder).glob("[!_]*.py")):
             source = path.read_text(encoding="utf-8")
@@ -66,7 +69,7 @@ def programs() -> Iterable[tuple[str, str]]:
 
 
 def show(title: str, rows: Iterable[tuple[str, str | None]]):
-    """A line for each name."""
+    """Prints a line for each name."""
     rows = list(rows)
     width = max((len(name) for name, _ in rows), default=0)
     print(f"\n{title}:")

@@ -16,7 +16,7 @@ PICTURE = Path("experiments/results/readme.png")
 
 
 def main() -> int:
-    """Exit status 2, and one sentence, where a run is missing."""
+    """Draws the figure of the README. Returns status 2, after one sentence, where a run is missing."""
     needed = [QUICKSTART / "metrics.jsonl", QUICKSTART / "result.json", S3 / "evaluation.json"]
     missing = next((path for path in needed if not path.exists()), None)
     if missing is not None:
@@ -32,7 +32,7 @@ def main() -> int:
 
 
 def learning(ax):
-    """The quickstart's held-out error over updates."""
+    """Draws the quickstart's held-out error over updates."""
     result = json.loads((QUICKSTART / "result.json").read_text())
     lines = [json.loads(line) for line in (QUICKSTART / "metrics.jsonl").read_text().splitlines()]
     trained = [(line["update"], line["loss"]) for line in lines if line["kind"] == "train"]
@@ -46,7 +46,7 @@ def learning(ax):
 
 
 def generalising(ax):
-    """Products of permutations, far beyond the lengths that were trained."""
+    """Draws how products of permutations are told, far beyond the lengths that were trained."""
     report = json.loads((S3 / "evaluation.json").read_text())
     table = {
         int(length): {name: Estimate(**numbers) for name, numbers in row.items()}

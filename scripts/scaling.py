@@ -82,7 +82,7 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    """The command line's."""
+    """Reads the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -111,7 +111,7 @@ def speed(processes: int) -> dict[str, Any]:
 
 
 def averaging(processes: int, every: int, outer: dict[str, float], updates: int) -> dict[str, Any]:
-    """The held-out error of the small network over updates."""
+    """Measures the held-out error of the small network over updates."""
     fields = {**SMALL, "train.updates": updates, "train.sync_every": every, **outer}
     found = run(processes, fields)
     held_out = [(line["update"], line["mse"]) for line in found["lines"] if line["kind"] == "eval"]
@@ -128,7 +128,7 @@ def averaging(processes: int, every: int, outer: dict[str, float], updates: int)
 
 
 def plan() -> None:
-    """A table of the wide network on more devices, 8 sequences on each: by arithmetic.
+    """Prints a table of the wide network on more devices, 8 sequences on each: by arithmetic.
 
     Supposed: 8 devices are a host, whose links give 100 GB/s to each; between hosts there are 12.5 GB/s
     (100 Gb/s); a hop of a tree, up or down, takes 20 us. A sum of n bytes sends 2 n (R - 1) / R from each.
@@ -159,12 +159,12 @@ def plan() -> None:
 
 
 def words(fields: dict[str, Any]) -> list[str]:
-    """The command line of a run, without what names its processes."""
+    """Makes the command line of a run, without what names its processes."""
     return ["--config=configs/default.py", *(f"--config.{name}={value}" for name, value in fields.items())]
 
 
 def run(processes: int, fields: dict[str, Any]) -> dict[str, Any]:
-    """A run in so many processes -> its log, its result and the load of the machine meanwhile."""
+    """Runs a training in so many processes -> its log, its result and the load of the machine meanwhile."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "experiments/train.py", *words(fields), f"--config.devices={processes}"]
         cluster = [f"--coordinator=127.0.0.1:{free_port()}", f"--processes={processes}"]
@@ -184,14 +184,17 @@ def run(processes: int, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def free_port() -> int:
-    """Of loopback, that nothing listens on."""
+    """Returns a port of loopback that nothing listens on."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         return server.getsockname()[1]
 
 
 def sent(fields: dict[str, Any], devices: int) -> float:
-    """Bytes that each device sends per update, where a sum of n bytes takes 2 (R - 1) / R n: a ring of R."""
+    """Returns the bytes that each device sends per update.
+
+    A sum of n bytes takes 2 (R - 1) / R n from each of R devices, which form a ring.
+    """
     experiment = build(parse(["train.py", *words(fields), "--workdir=none"], "").config, devices)
     spec, every = experiment.spec, experiment.spec.sync_every
     updates = lambda hparams, state: training.updates(spec, hparams, state, every)
@@ -200,7 +203,7 @@ def sent(fields: dict[str, Any], devices: int) -> float:
 
 
 def summed(jaxpr) -> int:
-    """Bytes of all that a program sums over its devices."""
+    """Counts the bytes of all that a program sums over its devices."""
     total = 0
     for equation in jaxpr.eqns:
         inner = [value for value in equation.params.values() if hasattr(value, "eqns")]
@@ -212,7 +215,7 @@ def summed(jaxpr) -> int:
 
 
 def processor() -> str:
-    """Its name, where Linux says it."""
+    """Names the processor, where Linux says it."""
     try:
         names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
         return names[0].partition(":")[2].strip()
@@ -248,7 +251,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
 
 
 def errors(axes, row: dict[str, Any], of_bytes: bool) -> None:
-    """One run's line: a colour for what joins the replicas, a dash for the number of processes."""
+    """Draws one run's line: a colour for what joins the replicas, a dash for the number of processes."""
     kinds = [(1, False), (8, False), (64, False), (64, True)]
     kind = (row["sync_every"], bool(row["outer"]))
     color = plots.COLORS[kinds.index(kind) if kind in kinds else 4]

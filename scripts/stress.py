@@ -32,7 +32,7 @@ FRESH = 50  # every so many runs the cache of compiled programs is empty
 
 
 class Kill(NamedTuple):
-    """Where a kill fell."""
+    """Says where a kill fell."""
 
     moment: str
     saved: bool  # whether there was a checkpoint
@@ -42,7 +42,7 @@ class Kill(NamedTuple):
 
 
 class Options(NamedTuple):
-    """How often, where and from which random numbers."""
+    """Says how often, where and from which random numbers to kill."""
 
     cycles: int
     workdir: str
@@ -64,14 +64,17 @@ def uninterrupted(workdir: Path, cache: Path) -> dict[str, float]:
 
 
 def wait(process, moment, name: str) -> None:
-    """Until it has come to a moment, or to a later one of FROM, or has ended."""
+    """Waits until a process has come to a moment, or to a later one of FROM, or has ended."""
     awaited = [MOMENTS.index(later) for later in [*FROM][[*FROM].index(name) :]]
     while awaited and moment.value not in awaited and process.is_alive():
         time.sleep(0.0005)
 
 
 def cycle(workdir: Path, cache: Path, times: dict[str, float] | None, dice: random.Random) -> Kill | int:
-    """One process -> where it was killed, or its exit status. times: None, where it shall not be killed."""
+    """Runs one process -> where it was killed, or its exit status.
+
+    times: None, where it shall not be killed.
+    """
     with child(command(workdir, cache)) as (process, moment):
         if times:
             start = dice.choices([*FROM], [*FROM.values()])[0]
@@ -86,7 +89,7 @@ def cycle(workdir: Path, cache: Path, times: dict[str, float] | None, dice: rand
 
 
 class Tally:
-    """What has been seen."""
+    """Counts what has been seen."""
 
     def __init__(self):
         self.kills: collections.Counter[Kill] = collections.Counter()
@@ -99,13 +102,13 @@ class Tally:
         )
 
     def table(self) -> str:
-        """Where the kills fell."""
+        """Writes where the kills fell."""
         rows = sorted(self.kills.items(), key=lambda row: (row[0].saved, MOMENTS.index(row[0].moment)))
         return "\n".join(f"{count:7}  {kill}" for kill, count in rows)
 
 
 def stress(options: Options, folder: Path) -> Tally:
-    """So many cycles, and as many more as the last run needs to end without being killed."""
+    """Runs so many cycles, and as many more as the last run needs to end without being killed."""
     tally, dice, cache = Tally(), random.Random(options.seed), folder / "cache"
     children.set_forkserver_preload(["experiments.train", "experiments.run.training"])
     uninterrupted(folder / "first", cache)
@@ -132,7 +135,7 @@ def stress(options: Options, folder: Path) -> Tally:
 
 
 def one(workdir: Path, cache: Path, times, dice: random.Random, tally: Tally, most: int) -> None:
-    """One run, killed and started again until it has ended; not killed any more after `most` cycles."""
+    """Kills one run and starts it again until it has ended; kills it no more after `most` cycles."""
     ended = None
     while ended != 0:
         ended = cycle(workdir, cache, times if tally.cycles < most else None, dice)
@@ -144,7 +147,7 @@ def one(workdir: Path, cache: Path, times, dice: random.Random, tally: Tally, mo
 
 
 def parse(argv: list[str]) -> Options:
-    """The flags. Raises: BadInput."""
+    """Reads the flags. Raises: BadInput."""
     values = flags.FlagValues()
     flags.DEFINE_integer("cycles", 1000, "processes to start", flag_values=values)
     flags.DEFINE_string("workdir", "", "a new folder, which is kept; by default none is", flag_values=values)

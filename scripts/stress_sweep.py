@@ -51,7 +51,7 @@ def get_sweep():
 
 
 def main() -> int:
-    """-> 0 where nothing was lost, repeated or changed."""
+    """Kills workers of a sweep, and returns 0 where nothing was lost, repeated or changed."""
     asked = arguments()
     chance = random.Random(asked.seed)
     home = Path(tempfile.mkdtemp(prefix="stress_sweep-", dir=asked.home))
@@ -87,7 +87,7 @@ def arguments() -> argparse.Namespace:
 
 
 def start(home: Path, folder: Folder, asked: argparse.Namespace) -> subprocess.Popen:
-    """The sweep as a program."""
+    """Starts the sweep as a program."""
     command = [sys.executable, "experiments/sweep.py", f"--config={home}/tiny.py", f"--workdir={folder.path}"]
     command += [f"--workers={asked.workers}", f"--trials={asked.trials // 2}", "--sampler=random"]
     command += [f"--together={asked.together}"]
@@ -97,7 +97,7 @@ def start(home: Path, folder: Folder, asked: argparse.Namespace) -> subprocess.P
 
 
 def kill_one(folder: Folder, chance: random.Random) -> int:
-    """SIGKILL for one of the workers -> how many that were."""
+    """Sends SIGKILL to one of the workers -> how many were hit: 0 where none lives."""
     alive = [path for path in sorted(folder.workers.glob("*.lock")) if not free(path)]
     if not alive:
         return 0
@@ -124,7 +124,7 @@ def verdict(folder: Folder, total: int, killed: int, seconds: float, status: int
 
 
 def same(workdir: Path, trial: optuna.trial.FrozenTrial) -> bool:
-    """Whether the log of a run has each evaluation once, as it was reported, and its result the best."""
+    """Says whether the log has each evaluation once, as it was reported, and its result is the best."""
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     evaluations = [(line["update"], line["mse"]) for line in lines if line["kind"] == "eval"]
     result = json.loads((workdir / "result.json").read_text())

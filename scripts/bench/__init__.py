@@ -1,4 +1,4 @@
-"""What scripts/bench.py measures. A case is a function with `@case`, in the file of its subject."""
+"""Holds what scripts/bench.py measures. A case is a function with `@case`, in the file of its subject."""
 
 from scripts.bench import kernels, long, machine, members, modes, networks, newton, programs, stacks, training
 from scripts.bench.registry import CASES, Setup

@@ -1,4 +1,4 @@
-"""The picture beside the JSON: every ratio of every row, on one scale."""
+"""Draws the picture beside the JSON: every ratio of every row, on one scale."""
 
 import statistics
 
@@ -14,7 +14,10 @@ ROW, HEAD = 0.24, 0.62  # inches
 
 
 def draw(report: dict) -> Figure:
-    """A panel for each case: a line for each row, a mark for each rival, r3nn faster to the right of 1."""
+    """Draws a panel for each case, a line for each row and a mark for each rival.
+
+    r3nn is faster to the right of 1.
+    """
     cases = {name: rows for name, rows in report["cases"].items() if any(row["ratios"] for row in rows)}
     heights = [HEAD + ROW * len(rows) for rows in cases.values()]
     shape = dict(sharex=True, height_ratios=heights)
@@ -34,7 +37,7 @@ def draw(report: dict) -> Figure:
 
 
 def panel(axis, name: str, rows: list[dict]) -> None:
-    """One case."""
+    """Draws the rows of one case into a panel."""
     rivals = list(dict.fromkeys(rival for row in rows for rival in row["ratios"]))
     spare = iter(OTHERS * len(rivals))
     for rival in rivals:
@@ -67,7 +70,7 @@ def panel(axis, name: str, rows: list[dict]) -> None:
 
 
 def decorate(axis, name, rows) -> None:
-    """Names, scale and legend."""
+    """Writes the names of rows, the scale and the legend."""
     axis.set_xscale("log", base=2)
     axis.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
     axis.set_yticks([-i for i in range(len(rows))], [row["title"] for row in rows], fontsize=8)

@@ -1,4 +1,4 @@
-"""The matmul floor: the matrix products of a gated layer's forward and backward pass, and nothing else.
+"""Times the matmul floor: the matrix products of a gated layer's forward and backward pass alone.
 
 Those inside the loop run in a `lax.scan`, a small product at a time, each waiting for the one before. The
 others are tried in two ways, at once over all T·B rows and in blocks of them, and the faster one counts:
@@ -20,7 +20,7 @@ ROWS = 512  # of a block, at most
 
 
 def floor(gates: int, batch: int, *sizes: int, dtype=jnp.float32, devices: int = 1, back: bool = True):
-    """[(1, the faster of its ways)] for each product of one layer of a cell with so many gates.
+    """Lists (1, the faster of its ways) for each product of one layer of a cell with so many gates.
 
     sizes: T, D, H. dtype: of the factors; sums are float32. devices: over which the batch is split. back:
     with the gradient of the inputs, which a layer that reads data does not need.
@@ -33,7 +33,7 @@ def floor(gates: int, batch: int, *sizes: int, dtype=jnp.float32, devices: int =
 
 
 def ways(gates: int, batch: int, length: int, in_size: int, hidden: int, dtype=jnp.float32) -> dict:
-    """For each product of one layer the ways to compute it, and their arguments."""
+    """Maps each product of one layer to the ways to compute it, and their arguments."""
     rows, rng = length * batch, np.random.default_rng(2)
     few = rng.random(2**20, np.float32) - 0.5  # repeated: which numbers they are does not matter
     draw = lambda *shape: np.resize(few.astype(dtype), shape)
@@ -54,7 +54,7 @@ def ways(gates: int, batch: int, length: int, in_size: int, hidden: int, dtype=j
 
 
 def _ready(program, arguments, devices) -> tuple[float, Callable]:
-    """(seconds of a second call, call) of the program on each device at once: its results side by side.
+    """Compiles a program for each device at once, and returns (seconds of its second call, the call).
 
     Raises: AssertionError for numbers that are not finite, which may take longer.
     """
@@ -70,37 +70,37 @@ def _ready(program, arguments, devices) -> tuple[float, Callable]:
 
 
 def product(left, right):
-    """left @ right in float32, of factors in the dtype of `right`."""
+    """Computes left @ right in float32, of factors in the dtype of `right`."""
     return jnp.matmul(left.astype(right.dtype), right, preferred_element_type=jnp.float32)
 
 
 def forward_loop(length, gates, state, weights):
-    """h @ U for all gates, [B, H] -> [B, G·H], T times."""
+    """Computes h @ U for all gates, [B, H] -> [B, G·H], T times."""
     step = lambda h, _: (sum(jnp.split(product(h, weights), gates, axis=-1)), None)
     return lax.scan(step, state, length=length)[0]
 
 
 def backward_loop(length, gates, state, weights):
-    """δ @ Uᵀ, [B, G·H] -> [B, H], T times."""
+    """Computes δ @ Uᵀ, [B, G·H] -> [B, H], T times."""
     step = lambda λ, _: (product(jnp.concatenate([λ] * gates, axis=-1), weights.T), None)
     return lax.scan(step, state, length=length)[0]
 
 
 def map_blocks(rows, w):
-    """rows @ w, block by block, each over the one before: the last block [.., N]."""
+    """Computes rows @ w, block by block, each over the one before, and returns the last block [.., N]."""
     blocks = _blocks(rows)
     last = jnp.zeros((blocks.shape[1], w.shape[1]))
     return lax.scan(lambda _, block: (product(block, w), None), last, blocks)[0]
 
 
 def sum_blocks(left, right):
-    """left.T @ right, summed up block by block."""
+    """Computes left.T @ right, summed up block by block."""
     total = jnp.zeros((left.shape[1], right.shape[1]))
     step = lambda total, pair: (total + product(pair[0].T, pair[1]), None)
     return lax.scan(step, total, (_blocks(left), _blocks(right)))[0]
 
 
 def _blocks(rows):
-    """[R, N] -> [blocks, at most ROWS, N]"""
+    """Splits rows [R, N] -> [blocks, at most ROWS, N]."""
     count = next(n for n in range(-(-len(rows) // ROWS), len(rows) + 1) if len(rows) % n == 0)
     return rows.reshape(count, -1, rows.shape[-1])

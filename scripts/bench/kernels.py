@@ -1,4 +1,4 @@
-"""`linear_scan` on its own."""
+"""Measures `linear_scan` on its own."""
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +13,13 @@ TREE, LOOP = "AD of associative_scan", "AD of lax.scan"
 
 
 def associative(a, b):
-    """s_t = a_t ⊙ s_{t-1} + b_t by jax.lax.associative_scan."""
+    """Computes s_t = a_t ⊙ s_{t-1} + b_t by jax.lax.associative_scan."""
     combine = lambda left, right: (left[0] * right[0], right[0] * left[1] + right[1])
     return lax.associative_scan(combine, (a, b))[1]
 
 
 def loop(a, b):
-    """The same by jax.lax.scan."""
+    """Computes the same by jax.lax.scan."""
 
     def step(s, at):
         s = at[0] * s + at[1]
@@ -29,7 +29,7 @@ def loop(a, b):
 
 
 def stateful(scan):
-    """Outputs that are the states."""
+    """Wraps a scan, so that it returns its states, and again as outputs."""
     return lambda a, b: (scan(a, b),) * 2
 
 

@@ -1,4 +1,4 @@
-"""A million steps."""
+"""Measures a million steps."""
 
 import pathlib
 import resource
@@ -43,7 +43,10 @@ def million(setup):
 
 
 def peak() -> int:
-    """The most bytes that this program has held; ru_maxrss on Linux includes its parent's at the fork."""
+    """Returns the most bytes that this program has held.
+
+    ru_maxrss on Linux includes its parent's at the fork.
+    """
     status = pathlib.Path("/proc/self/status")
     if status.exists():
         return 1024 * next(int(line.split()[1]) for line in status.open() if line.startswith("VmHWM"))
@@ -51,7 +54,7 @@ def peak() -> int:
 
 
 def gradient_time(steps: int, in_size: int, hidden: int):
-    """(seconds, temporary bytes, total bytes) of one gradient; the median of 3 where it is short."""
+    """Measures (seconds, temporary bytes, total bytes) of one gradient; the median of 3 where it is short."""
     gru, params, xs = problem("gru", (1, steps, in_size, hidden))
     cell = r3nn.with_output(gru, lambda extra, y, rest: jnp.mean(y**2, axis=-1))
 

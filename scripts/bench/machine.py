@@ -1,4 +1,4 @@
-"""What the machine and XLA make of the pieces of a network: figures that the library's design rests on."""
+"""Measures what the machine and XLA make of the pieces of a network: the library's design rests on that."""
 
 import functools
 import math
@@ -53,14 +53,14 @@ def products(setup):
 
 
 def gflops(runs, setup) -> dict[str, dict[str, float]]:
-    """Rates for the runs, (operations, call), that there are by kind and way."""
+    """Returns GFLOP/s by kind and way, for the runs (operations, call) that there are."""
     times = iter(alternate([call for each in runs.values() for _, call in each.values()], setup))
     rate = lambda work: 1e-9 * work / statistics.median(next(times))
     return {kind: {way: rate(work) for way, (work, _) in each.items()} for kind, each in runs.items()}
 
 
 def ways(kind: str, rows: int, setup) -> dict[str, tuple[float, Callable]]:
-    """(operations, call) of the same products in a loop, and alone.
+    """Returns (operations, call) of the same products in a loop, and alone.
 
     Raises: AssertionError for numbers that are not finite, which may take longer.
     """
@@ -80,7 +80,7 @@ def ways(kind: str, rows: int, setup) -> dict[str, tuple[float, Callable]]:
 
 
 def draw(kind, rows, width):
-    """ys [M, N] and w [K, N], which keeps the norms of rows [K]."""
+    """Draws ys [M, N] and w [K, N], which keeps the norms of rows [K]."""
     ys_key, w_key = jax.random.split(jax.random.key(3))
     orthogonal = jnp.linalg.qr(jax.random.normal(w_key, (width, width)))[0]
     w = jnp.concatenate([orthogonal] * GATES, axis=-1).astype(kind)
@@ -88,12 +88,12 @@ def draw(kind, rows, width):
 
 
 def multiply(ys, w):
-    """The first K columns @ w, rounded as w is, with sums in f32."""
+    """Computes the first K columns @ w, rounded as w is, with sums in f32."""
     return jnp.matmul(ys[:, : len(w)].astype(w.dtype), w, preferred_element_type=jnp.float32)
 
 
 def finish(run, *arguments):
-    """The results, once they are there."""
+    """Returns the results, once they are there."""
     return jax.block_until_ready(run(*arguments))
 
 
@@ -117,13 +117,13 @@ def loops(setup):
 
 
 def project_and_step(cell, unroll, params, xs):
-    """All steps of a cell -> (final state, outputs)."""
+    """Runs all steps of a cell -> (final state, outputs)."""
     params = cell.prepare(params)
     return step_through(cell, unroll, params, cell.project(params, xs))
 
 
 def step_through(cell, unroll, params, us):
-    """The loop of it, for a cell whose output is its state."""
+    """Runs the loop over projected inputs, for a cell whose output is its state."""
 
     def step(state, u):
         state = cell.step(params, state, u)
@@ -134,7 +134,7 @@ def step_through(cell, unroll, params, us):
 
 
 def thresholds(setup):
-    """One row for each B·H, of about as many values."""
+    """Yields one row for each B·H, of about as many values."""
     sizes = tuple(dict.fromkeys(setup.cut(VALUES // width, width) for width in WIDTHS))
     for (length, width), saved in zip(sizes, elsewhere(10**9, sizes), strict=True):
         programs = [elementwise((length, width)), elementwise((length, width), NEVER), load(saved)]
@@ -148,21 +148,21 @@ def thresholds(setup):
 
 
 def gates(length, width):
-    """Prepared params of a diagonal GRU, and its projected inputs [T, 1, H]."""
+    """Makes the prepared params of a diagonal GRU, and its projected inputs [T, 1, H]."""
     cell, params, xs = problem("diagonal_gru", (1, length, 1, width))
     params = cell.prepare(params)
     return params, cell.project(params, xs)
 
 
 def elementwise(size, options=None):
-    """The compiled loop over such inputs."""
+    """Compiles the loop over inputs of this size, (T, H)."""
     shapes = jax.eval_shape(functools.partial(gates, *size))
     program = functools.partial(step_through, CELLS["diagonal_gru"], 1)
     return jax.jit(program).lower(*shapes).compile(options)
 
 
 def elsewhere(threshold: int, sizes):
-    """What `elementwise` compiles in a process with this threshold, which is no option of one program."""
+    """Compiles `elementwise` in a process with this threshold, which is no option of one program."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} {OPTION}={threshold}"
     with mock.patch.dict(os.environ, XLA_FLAGS=flags):
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
@@ -170,12 +170,12 @@ def elsewhere(threshold: int, sizes):
 
 
 def save(size):
-    """For `load`, as bytes and trees."""
+    """Compiles the loop of this size and serializes it for `load`, as bytes and trees."""
     return serialize_executable.serialize(elementwise(size))
 
 
 def load(saved):
-    """The program, on the first device."""
+    """Loads such a program, onto the first device."""
     return serialize_executable.deserialize_and_load(*saved, execution_devices=jax.devices()[:1])
 
 
@@ -198,7 +198,7 @@ def recurrences(setup):
 
 
 def in_chunks(build, *arguments):
-    """What it builds where `linear_scan` cuts time into chunks, as on accelerators, but unrolls nothing."""
+    """Builds where `linear_scan` cuts time into chunks, as on accelerators, but unrolls nothing."""
     yes, no = (lambda: True), (lambda steps: False)
     with mock.patch.object(linear_scan, "parallel", yes):
         with mock.patch.multiple(linear_loops, parallel=yes, _unroll=no):

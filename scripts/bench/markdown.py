@@ -1,4 +1,4 @@
-"""The figures of a run as Markdown, for scripts/PERFORMANCE.md:
+"""Writes the figures of a run as Markdown, for scripts/PERFORMANCE.md.
 
 scripts/run scripts/bench/markdown.py bench.json
 """
@@ -10,7 +10,7 @@ import sys
 
 
 def tables(content: dict) -> str:
-    """One table a case: a row for each of its rows, a column for each rival, then what r3nn took."""
+    """Writes a table for each case, a line for each row: a column for each rival, then what r3nn took."""
     machine = ", ".join(f"{name} {value}" for name, value in content["machine"].items())
     parts = [f"### `{name}`\n\n{_table(rows)}" for name, rows in content["cases"].items() if rows]
     return "\n\n".join([machine, *parts])

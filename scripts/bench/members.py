@@ -48,7 +48,7 @@ def members(setup):
 
 
 def eight(sizes, setup) -> list[ConfigDict]:
-    """The configs: 4 seeds x 2 rates."""
+    """Makes the configs of 4 seeds x 2 rates."""
     configs = []
     for seed, rate in itertools.product(range(4), RATES):
         config = quickstart.get_config()
@@ -63,12 +63,12 @@ def eight(sizes, setup) -> list[ConfigDict]:
 
 
 def title(config) -> str:
-    """(B, T, H)"""
+    """Names the shape of a config, as "(B, T, H)"."""
     return f"({config.train.batch}, {config.train.length}, {config.model.hidden_size})"
 
 
 def side_by_side(experiments, at_once: bool) -> Built:
-    """`training.member_updates` on all devices."""
+    """Prepares `training.member_updates` on all devices."""
     devices = devices_for(len(experiments))
     place = training.member_sharding(devices)
     stack = lambda trees: jax.device_put(jax.tree.map(lambda *leaves: np.stack(leaves), *trees), place)
@@ -82,7 +82,7 @@ def side_by_side(experiments, at_once: bool) -> Built:
 
 
 def in_turn(configs) -> Built:
-    """`training.updates` of one after another, on the devices that `run` would take."""
+    """Prepares `training.updates` of one after another, on the devices that `run` would take."""
     device_count.make_all()
     first = build(configs[0])
     first = first.on(device_count.choose(configs[0], first.learner.width))
@@ -100,7 +100,7 @@ def in_turn(configs) -> Built:
 
 
 def whole_runs(configs, setup) -> Row:
-    """Seconds of `run_members` against those of `run` in turn, with all files that they leave."""
+    """Measures the seconds of `run_members` against `run` in turn, with all files that they leave."""
     with tempfile.TemporaryDirectory() as folder:
         numbers = itertools.count()
         for config in configs:

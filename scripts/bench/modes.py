@@ -1,4 +1,4 @@
-"""One mode of `unroll` against another."""
+"""Measures one mode of `unroll` against another."""
 
 import jax.numpy as jnp
 
@@ -50,7 +50,7 @@ def parts(setup):
 
 
 def scan_against_plain(cells, setup):
-    """One row for each cell, by name, and size."""
+    """Yields one row for each cell, by name, and each size."""
     for name, cell in cells.items():
         for shape in dict.fromkeys(setup.cut(*shape) for shape in [(32, 200, 2, 32), (32, 256, 128, 128)]):
             _, params, xs = problem(cell, shape)
@@ -75,7 +75,7 @@ def chunked(setup):
 
 
 def with_bytes(row, *names):
-    """The row with the ratios of temporary bytes to the contenders so named."""
+    """Adds to a row the ratios of temporary bytes to the contenders so named."""
     more = {f"{name}'s temporary bytes": bytes_ratio(row, name) for name in names}
     return row._replace(ratios=row.ratios | more)
 

@@ -1,4 +1,4 @@
-"""One layer, GRU or LSTM, against the same layer in other libraries, on one device."""
+"""Measures one layer, GRU or LSTM, against the same layer in other libraries, on one device."""
 
 import math
 
@@ -15,7 +15,7 @@ LARGE = 600e6  # B·T·(D + H)·H above which only the libraries with a bar are 
 
 
 def layers(name, setup):
-    """One layer at each shape."""
+    """Yields a row of one layer for each shape."""
     for shape in dict.fromkeys(setup.cut(*shape) for shape in SHAPES):
         cell, params, xs = problem(name, shape)
         params = params._replace(recurrent_bias=None)  # flax.nnx.GRUCell has none

@@ -1,4 +1,4 @@
-"""Newton over time: how many iterations it takes, and that it ends where `scan` does."""
+"""Counts the iterations that Newton over time takes, and checks that it ends where `scan` does."""
 
 import functools
 
@@ -50,5 +50,5 @@ def newton(setup):
 
 
 def solve(cell, options, params, xs):
-    """(outputs [T, 1, H], how Newton's method went, window by window)."""
+    """Returns (outputs [T, 1, H], how Newton's method went, window by window)."""
     return jax.jit(lambda params, xs: newton_of(cell, params, None, xs, options=options)[1:])(params, xs)

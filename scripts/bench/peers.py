@@ -1,4 +1,4 @@
-"""The same layers in other libraries, on the same weights: stacks of GRU or LSTM layers, time-major.
+"""Builds the same layers in other libraries, on the same weights: stacks of GRU or LSTM layers, time-major.
 
 Each function takes the name of our cell, the params of each layer of its own, and `order`: which of them runs
 at each depth (tied layers come up more than once). Gradients come back in our params, one for each of `each`.
@@ -23,12 +23,12 @@ LINEN = {"gru": linen.GRUCell, "lstm": linen.OptimizedLSTMCell}
 
 
 def installed(names) -> tuple[str, ...]:
-    """Those of the libraries that can be imported."""
+    """Keeps those of the libraries that can be imported."""
     return tuple(name for name in names if importlib.util.find_spec(name))
 
 
 def rivals(peers, name, each, order=None) -> list[Contender]:
-    """The contenders of all libraries in `peers` that have such a stack."""
+    """Makes the contenders of all libraries in `peers` that have such a stack."""
     order = list(range(len(each))) if order is None else order
     makers = [("flax", flax_nnx), ("flax", flax_linen), ("torch", torch)]
     if len(order) == 1:
@@ -42,7 +42,7 @@ def rivals(peers, name, each, order=None) -> list[Contender]:
 
 
 def flax_nnx(name, each, order) -> Contender:
-    """flax.nnx.RNN of GRUCell or OptimizedLSTMCell."""
+    """Makes a stack of flax.nnx.RNN of GRUCell or OptimizedLSTMCell."""
     layers = nnx.List([nnx.RNN(r3nn_nnx.to_flax(CELLS[name], p), time_major=True) for p in each])
     graphdef, state, rest = nnx.split(layers, nnx.Param, ...)
 
@@ -60,7 +60,7 @@ def flax_nnx(name, each, order) -> Contender:
 
 
 def flax_linen(name, each, order) -> Contender:
-    """flax.linen.RNN of GRUCell or OptimizedLSTMCell."""
+    """Makes a stack of flax.linen.RNN of GRUCell or OptimizedLSTMCell."""
     cell = CELLS[name]
     layer = linen.RNN(LINEN[name](each[0].recurrent[0].shape[0]), time_major=True)
     variables = [{"params": {"cell": convert.to_flax(cell, p)}} for p in each]
@@ -78,7 +78,7 @@ def flax_linen(name, each, order) -> Contender:
 
 
 def equinox(name, each, order) -> Contender:
-    """equinox.nn.GRUCell or LSTMCell, mapped over the batch under jax.lax.scan, as documented."""
+    """Makes equinox.nn.GRUCell or LSTMCell, mapped over the batch under jax.lax.scan, as documented."""
     import equinox as eqx
 
     (params,) = each
@@ -109,14 +109,14 @@ def equinox(name, each, order) -> Contender:
 
 
 def from_rows(weight_ih, weight_hh, bias):
-    """Our gradient from torch's arrays; a second bias, which adds, has the first one's gradient."""
+    """Makes our gradient from torch's arrays; a second bias, which adds, has the first one's gradient."""
     arrays = (weight_ih, weight_hh, bias, np.zeros_like(bias))
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
     return convert.from_torch(dict(zip(names, arrays, strict=True)))[1]._replace(recurrent_bias=None)
 
 
 def keras(name, each, order) -> Contender:
-    """keras.layers.GRU or LSTM on the JAX backend, batch-major, as Keras is."""
+    """Makes keras.layers.GRU or LSTM on the JAX backend, batch-major, as Keras is."""
     os.environ["KERAS_BACKEND"] = "jax"
     import keras
 
@@ -145,7 +145,7 @@ def keras(name, each, order) -> Contender:
 
 
 def torch(name, each, order) -> Contender:
-    """torch.nn.GRU or LSTM of len(order) layers, which are never tied there, on a thread per core."""
+    """Makes torch.nn.GRU or LSTM of len(order) layers, which are never tied there, on a thread per core."""
     layers = [each[i] for i in order]
     state = {}
     for k, params in enumerate(layers):
@@ -157,7 +157,7 @@ def torch(name, each, order) -> Contender:
 
 
 def build_torch(name, state, order, xs, weights, keep) -> Built:
-    """The gradient of a weighted sum of all outputs, in torch."""
+    """Computes the gradient of a weighted sum of all outputs, in torch."""
     import torch
 
     torch.set_num_threads(cores())

@@ -1,4 +1,4 @@
-"""What is run: cells with random params and inputs."""
+"""Makes what is run: cells with random params and inputs."""
 
 import jax
 
@@ -21,7 +21,7 @@ WIDE = 128  # units from which on the matrix products are most of the work
 
 
 def problem(cell, shape, **options):
-    """A cell by name or value, its params, and inputs [T, B, D]."""
+    """Returns a cell by name or value, its params, and inputs [T, B, D]."""
     batch, length, in_size, hidden = shape
     cell = CELLS[cell] if isinstance(cell, str) else cell
     params_key, xs_key = jax.random.split(jax.random.key(0))
@@ -30,11 +30,11 @@ def problem(cell, shape, **options):
 
 
 def ours(cell, params, name: str = "r3nn", back=same, **how) -> Contender:
-    """`unroll` as a contender; how: mode, chunk, memory, compute_dtype. back: see `gradient`."""
+    """Makes `unroll` a contender; how: mode, chunk, memory, compute_dtype. back: see `gradient`."""
     run = lambda params, xs: r3nn.unroll(cell, params, None, xs, **how)
     return gradient(name, run, params, back=back)
 
 
 def devices_for(batch: int) -> int:
-    """Over how many devices a batch is split: as many as divide it."""
+    """Says over how many devices a batch is split: as many as divide it."""
     return divisor(batch, jax.local_device_count())

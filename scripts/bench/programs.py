@@ -1,4 +1,4 @@
-"""How long programs take to compile."""
+"""Measures how long programs take to compile."""
 
 import statistics
 import time
@@ -26,7 +26,7 @@ def compile(setup):
 
 
 def measure(times, rounds: int = 3):
-    """Medians, one after the other, round by round."""
+    """Measures seconds to compile, one program after the other and round by round, and returns medians."""
     for _ in range(rounds):
         for (depth, steps), seconds in times.items():
             program, arguments = problem(depth, steps)
@@ -38,7 +38,7 @@ def measure(times, rounds: int = 3):
 
 
 def problem(depth: int, steps: int, batch: int = 32, hidden: int = 128):
-    """The gradient for params and inputs, not traced yet, and the shapes of both."""
+    """Returns the gradient for params and inputs, not traced yet, and the shapes of both."""
     cell = r3nn.deep(CELLS["gru"], depth)
     params = jax.eval_shape(lambda: cell.init(jax.random.key(0), hidden, hidden))
     loss = lambda params, xs: jnp.sum(r3nn.unroll(cell, params, None, xs)[1] ** 2)

@@ -1,4 +1,4 @@
-"""The list of cases, what each has to reach, and how they are run."""
+"""Lists the cases, says what each has to reach, and how they are run."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ SHARE = "share of the matmul floor"  # the time of the matrix products alone ove
 
 
 class Setup(NamedTuple):
-    """How to measure.
+    """Says how to measure.
 
     repeats: timed runs of each contender at most. seconds: after which a row stops earlier, but not before
     three. limit: no dimension of a shape above it (to try the program out). peers: libraries to compare with.
@@ -20,19 +20,19 @@ class Setup(NamedTuple):
     peers: tuple[str, ...] = ("flax",)
 
     def cut(self, *sizes: int) -> tuple[int, ...]:
-        """The sizes, none above the limit."""
+        """Returns the sizes, none above the limit."""
         return sizes if self.limit is None else tuple(min(size, self.limit) for size in sizes)
 
 
 class Bar(NamedTuple):
-    """What the ratios of a case to one rival should reach: their geometric mean, and the least of them."""
+    """Says what the ratios of a case to one rival should reach: their geometric mean, and the least one."""
 
     mean: float | None = None
     least: float | None = None
 
 
 class Row(NamedTuple):
-    """One line of the table.
+    """Holds one line of the table.
 
     ratios: by rival, above 1 where r3nn is the better. figures: further numbers, by name.
     contenders: what was timed, r3nn first, each with ms, compile_s, temp_bytes, total_bytes, state (dtype).
@@ -45,8 +45,11 @@ class Row(NamedTuple):
 
 
 class Case(NamedTuple):
-    """rows(setup): the rows, one by one. place: "together" with other cases in one process, which has one
-    device; "cores": in a process with one device per core; "apart": in one of its own, for its memory."""
+    """Holds how a case is run.
+
+    rows(setup): gives the rows, one by one. place: "together" with other cases in one process, which has one
+    device; "cores": in a process with one device per core; "apart": in one of its own, for its memory.
+    """
 
     rows: Callable[[Setup], Iterator[Row]]
     bars: dict[str, Bar]

@@ -1,4 +1,4 @@
-"""What the program prints and writes."""
+"""Words what the program prints and writes."""
 
 import importlib.metadata
 import importlib.util
@@ -14,14 +14,14 @@ from scripts.bench.registry import CASES, SHARE, Row
 
 
 def line(row: Row) -> str:
-    """A row of the table: ratios first, then what they are made of."""
+    """Writes a row of the table: ratios first, then what they are made of."""
     ratios = "  ".join(f"{rival} {ratio:.2f}" for rival, ratio in row.ratios.items())
     figures = "  ".join(f"{name} {value:.3g}" for name, value in row.figures.items())
     return "\n".join([f"{row.title:28} {ratios}   [{figures}]", *map(_contender, row.contenders)])
 
 
 def _contender(row: dict) -> str:
-    """One contender's line."""
+    """Writes one contender's line."""
     mega = lambda size: "-" if size is None else f"{size / 2**20:.1f}"
     seconds = "-" if row["compile_s"] is None else f"{row['compile_s']:.2f}"
     return (
@@ -31,7 +31,7 @@ def _contender(row: dict) -> str:
 
 
 def summary(name: str, rows: list[Row]) -> list[str]:
-    """For each rival the geometric mean and the least of the ratios, beside what they should reach."""
+    """Writes for each rival the geometric mean and the least of the ratios, beside what they should reach."""
     lines = []
     for rival in dict.fromkeys(rival for row in rows for rival in row.ratios):
         ratios = [row.ratios[rival] for row in rows if rival in row.ratios]
@@ -43,7 +43,7 @@ def summary(name: str, rows: list[Row]) -> list[str]:
 
 
 def _shares(name: str, rows: list[Row]) -> list[str]:
-    """How near the rows with a floor come to it, and the ratios of a program that takes no longer."""
+    """Says how near the rows with a floor come to it, and the ratios of a program that takes no longer."""
     if not rows:
         return []
     shares = [row.figures[SHARE] for row in rows]
@@ -63,7 +63,7 @@ def _against(value: float, bar: float | None) -> str:
 
 
 def machine() -> dict:
-    """What the figures depend on."""
+    """Describes what the figures depend on: processor, cores, device, versions and date."""
     cpu = pathlib.Path("/proc/cpuinfo")
     names = [text for text in cpu.read_text().splitlines() if "model name" in text] if cpu.exists() else []
     libraries = [
@@ -80,5 +80,5 @@ def machine() -> dict:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Counts the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -1,4 +1,4 @@
-"""One case after another, in this process or in one of its own; what comes out as JSON and as a picture."""
+"""Runs one case after another, each in this process or in its own, and saves the results."""
 
 import json
 import os
@@ -17,7 +17,7 @@ PROGRAM = pathlib.Path(__file__).parent.with_suffix(".py")
 
 
 def measure(name: str, setup: Setup, failures: dict[str, str], spawn: bool = True) -> list[Row]:
-    """The rows of a case; where it fails, those up to there, and in `failures` what was wrong.
+    """Measures the rows of a case; where it fails, returns those so far and says why in `failures`.
 
     spawn: a case that needs a process of its own gets one.
     """
@@ -39,7 +39,7 @@ def measure(name: str, setup: Setup, failures: dict[str, str], spawn: bool = Tru
 
 
 def elsewhere(name: str, setup: Setup, failures: dict[str, str]) -> list[Row]:
-    """The rows of a case from the same program in another process, with the CPU devices that it asks for."""
+    """Measures a case by the same program in another process, with the CPU devices that it asks for."""
     devices = report.cores() if CASES[name].place == "cores" else 1
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "rows.json"
@@ -56,14 +56,14 @@ def elsewhere(name: str, setup: Setup, failures: dict[str, str]) -> list[Row]:
 
 
 def write(file: pathlib.Path, cases: dict[str, list[Row]], failures: dict[str, str]) -> None:
-    """The figures as JSON."""
+    """Writes the figures as JSON."""
     rows = {name: [row._asdict() for row in rows] for name, rows in cases.items()}
     content = {"machine": report.machine(), "cases": rows, "failures": failures}
     file.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def draw(file: pathlib.Path) -> None:
-    """The picture of what `write` wrote, beside it."""
+    """Draws the picture of what `write` wrote, beside it."""
     content = json.loads(file.read_text())
     if any(row["ratios"] for rows in content["cases"].values() for row in rows):
         plots.save(figure.draw(content), file.with_suffix(".png"))

@@ -1,4 +1,4 @@
-"""Deep networks against stacks of the same layers in other libraries."""
+"""Measures deep networks against stacks of the same layers in other libraries."""
 
 import functools
 from unittest import mock
@@ -52,7 +52,7 @@ def depth(setup):
 
 
 def as_loop(build):
-    """The program of a deep cell as it would be if even few levels were a loop."""
+    """Makes the program of a deep cell as it would be if even few levels were a loop."""
 
     def built(*arguments):
         with mock.patch.object(_deep, "TOGETHER", 1):
@@ -62,7 +62,7 @@ def as_loop(build):
 
 
 def rows(setup, ours, devices: int = 1):
-    """ours(cell, params, back=...): the contender, on so many devices."""
+    """Yields a row for each network, by ours(cell, params, back=...), the contender on so many devices."""
     shape = setup.cut(*SHAPE)
     level = floor(3, *shape, devices=devices)  # any of them: D is H
     for depth, tie in ((4, "none"), (4, "all"), (16, "none")):
@@ -79,7 +79,7 @@ def rows(setup, ours, devices: int = 1):
 
 
 def over_cores(cell, params, back=same) -> Contender:
-    """`unroll` with the batch split over as many devices as divide it."""
+    """Makes `unroll` a contender with the batch split over as many devices as divide it."""
 
     def build(xs, weights, keep):
         devices = devices_for(xs.shape[1])
@@ -99,18 +99,18 @@ def over_cores(cell, params, back=same) -> Contender:
 
 
 def by_level(cell, order, grads):
-    """The gradient of each level's params, of those that are tied once."""
+    """Returns the gradient of each level's params, of those that are tied once."""
     return convert.levels(cell, grads)[: max(order) + 1 if order else None]
 
 
 def without_recurrent_bias(params):
-    """Of a deep GRU: flax.nnx.GRUCell has none."""
+    """Removes the recurrent biases of a deep GRU, as flax.nnx.GRUCell has none."""
     part = lambda p: p._replace(recurrent_bias=None)
     return params._replace(first=part(params.first), rest=part(params.rest))
 
 
 def under_feedback(shape, setup, ours):
-    """feedback(deep(gru, 4), readout)."""
+    """Measures feedback(deep(gru, 4), readout)."""
     inner, readout = r3nn.deep(CELLS["gru"], 4), Readout(8)
     cell, params, xs = problem(r3nn.feedback(inner, readout), shape)
     params = params._replace(cell=without_recurrent_bias(params.cell))
@@ -128,7 +128,7 @@ def under_feedback(shape, setup, ours):
 
 
 class Looped(nnx.RNNCellBase):
-    """Stacked GRUCells whose predictions return to the input, as a flax user writes it."""
+    """Stacks GRUCells whose predictions return to the input, as a flax user writes it."""
 
     def __init__(self, levels, readout):
         self.cells = nnx.List([r3nn_nnx.to_flax(CELLS["gru"], p) for p in levels])
@@ -136,18 +136,18 @@ class Looped(nnx.RNNCellBase):
         self.readout.kernel[...], self.readout.bias[...] = readout
 
     def params(self):
-        """As ours: those of each level, and the readout's."""
+        """Returns the params as ours: those of each level, and the readout's."""
         levels = [r3nn_nnx.from_flax(cell)[1] for cell in self.cells]
         return levels, Affine(self.readout.kernel[...], self.readout.bias[...])
 
     def initialize_carry(self, input_shape, rngs=None):
-        """Zeros: one state a level, and the last prediction."""
+        """Returns zeros: one state a level, and the last prediction."""
         batch = input_shape[:-1]
         zeros = [jnp.zeros((*batch, cell.hidden_features)) for cell in self.cells]
         return zeros, jnp.zeros((*batch, self.readout.out_features))
 
     def __call__(self, carry, x):
-        """One step: (carry, the deepest output)."""
+        """Takes one step: returns (carry, the deepest output)."""
         states, y = carry
         x, after = jnp.concatenate([x, y], axis=-1), []
         for cell, h in zip(self.cells, states, strict=True):
@@ -157,5 +157,5 @@ class Looped(nnx.RNNCellBase):
 
     @property
     def num_feature_axes(self):
-        """One."""
+        """Counts the axes of features, of which there is one."""
         return 1

@@ -1,4 +1,4 @@
-"""The whole training step, on all cores, against a flax module with optax."""
+"""Measures the whole training step, on all cores, against a flax module with optax."""
 
 import dataclasses
 import functools
@@ -21,18 +21,19 @@ from scripts.bench.registry import Bar, case
 
 @dataclasses.dataclass(frozen=True)
 class Numbers(Regression):
-    """Inputs and targets of any width: data cost next to nothing, for both sides alike."""
+    """Makes inputs and targets of any width: data cost next to nothing, for both sides alike."""
 
     width: int = 1
     out_size = 1
 
     @property
     def in_size(self):
-        """D."""
+        """Returns D, the width."""
         return self.width
 
     def example(self, key, length, max_length):
-        """Inputs [T, D], a wave over time times one over the features, and their first feature as target."""
+        """Returns inputs [T, D], a wave over time times one over D, and the first feature as target [T,
+        1]."""
         start = 100 * jax.random.uniform(key)
         wave = lambda size: jnp.sin(start + jnp.arange(size, dtype=jnp.float32))
         xs = 2 * wave(max_length)[:, None] * wave(self.width)
@@ -61,7 +62,7 @@ def step(setup):
 
 
 def build_ours(spec, params) -> Built:
-    """`training.updates` of one update."""
+    """Compiles `training.updates` of one update."""
     hparams = spec.hparams()
     start = training.start(spec, hparams, params)
     start = jax.device_put(start, jax.tree.map(lambda leaf: leaf.sharding, training.placed(spec, start)))
@@ -79,7 +80,7 @@ def build_ours(spec, params) -> Built:
 
 
 class Network(nnx.Module):
-    """nnx.RNN(GRUCell) under a Linear."""
+    """Runs nnx.RNN(GRUCell) under a Linear."""
 
     def __init__(self, params):
         self.rnn = nnx.RNN(r3nn_nnx.to_flax(CELLS["gru"], params.body))
@@ -87,13 +88,13 @@ class Network(nnx.Module):
         self.head.kernel[...], self.head.bias[...] = params.readout
 
     def __call__(self, xs):
-        """[B, T, D] -> [B, T, 1]"""
+        """Maps inputs [B, T, D] -> predictions [B, T, 1]."""
         zeros = jnp.zeros((len(xs), self.rnn.cell.hidden_features))
         return self.head(self.rnn(xs, initial_carry=zeros))
 
 
 def build_flax(spec, params) -> Built:
-    """The same data, loss and optimizer around the flax module, jitted as a whole."""
+    """Compiles the same data, loss and optimizer around the flax module, as a whole."""
     graphdef, state, rest = nnx.split(Network(params), nnx.Param, ...)
     hparams = spec.hparams()
     optimizer = training.optimizer(spec, hparams)
@@ -121,5 +122,5 @@ def build_flax(spec, params) -> Built:
 
 
 def moments(opt_state):
-    """Adam's first moments after one update: a tenth of the gradients."""
+    """Returns Adam's first moments after one update: a tenth of the gradients."""
     return optax.tree.get(opt_state, "mu")
