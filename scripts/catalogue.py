@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,8 +14,9 @@ SHELL = ("scripts/test", "scripts/slurm.sh")  # programs too, which a shell runs
 
 
 def first_line(doc: str | None) -> str:
-    """Returns the first line of a docstring, "" where there is none."""
-    return doc.strip().partition("\n")[0] if doc else ""
+    """Returns the first line of a docstring, without "Defines" in front; "" where there is none."""
+    line = doc.strip().partition("\n")[0].removeprefix("Defines ") if doc else ""
+    return line[:1].upper() + line[1:] if line.partition(" ")[0].islower() else line  # xLSTM stays so
 
 
 def describe(name: str, value) -> str | None:
@@ -78,6 +80,7 @@ def show(title: str, rows: Iterable[tuple[str, str | None]]):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `scripts/run | head` ends it without a word
     show("cells", ((name, describe(name, cell)) for name, cell in r3nn.CELLS.items()))
     show("tasks", ((name, describe(name, task)) for name, task in r3nn.TASKS.items()))
     show("configs, and their variants", map(config, sorted((ROOT / "configs").glob("[!_]*.py"))))
