@@ -90,12 +90,6 @@ class Cell(Value):
             f"{type(self).__name__}.in_size: delay, feedback, slow, with_output and wavefront need it"
         )
 
-    @property
-    def as_given(self) -> "Cell":
-        """Returns the original of a copy that a wrapper makes, with other functions, for a step; else
-        itself."""
-        return vars(self).get("as_given", self)
-
     def __call__(self, params: Params, state: State, x: Array) -> tuple[State, Array]:
         """Takes one whole step, in the form that `jax.lax.scan` takes: (params, state, x) -> (state, y).
 

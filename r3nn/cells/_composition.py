@@ -1,5 +1,6 @@
 """Defines what a composition is, as far as the code that runs cells over time has to know it."""
 
+import copy
 import dataclasses
 import inspect
 from collections.abc import Iterator
@@ -21,6 +22,22 @@ def prepare_part(cell: Cell, params: Params) -> Params:
 def takes_call(cell: Cell, method: str) -> bool:
     """Says whether a method of the cell has an argument `call`, through which it runs each of its parts."""
     return "call" in inspect.signature(getattr(type(cell), method)).parameters
+
+
+def altered(cell: Cell, **functions) -> Cell:
+    """Returns a copy of a part with other functions in the place of methods, such as hidden=...
+
+    The functions may close over arrays of the step at hand, so the copy serves that step: it must not be kept
+    or hashed. No `__post_init__` runs on it.
+    """
+    copied = copy.copy(cell)
+    vars(copied).update(functions, _original=original(cell))
+    return copied
+
+
+def original(cell: Cell) -> Cell:
+    """Returns the cell of which `altered` has made this copy, or the cell itself where it is none."""
+    return vars(cell).get("_original", cell)
 
 
 @dataclasses.dataclass(frozen=True)

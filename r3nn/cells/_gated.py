@@ -86,7 +86,7 @@ def extended(name: str, module: str, doc: str, **fields: type) -> type:
     """Makes the NamedTuple class `name` of a module: `GatedParams` with further fields, {field: type}."""
     made = NamedTuple(name, [*GatedParams.__annotations__.items(), *fields.items()])
     made.__module__, made.__doc__ = module, doc
-    return serializable(made)
+    return made
 
 
 @dataclasses.dataclass(frozen=True)

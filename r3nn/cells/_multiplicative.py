@@ -6,18 +6,21 @@ from typing import NamedTuple
 
 import jax
 
+from r3nn._serialize import serializable
 from r3nn.cells._base import Array
 from r3nn.cells._elman import elman
 from r3nn.cells._gated import Dense, GatedCell, check_dense, extended
 from r3nn.cells._lstm import lstm
 from r3nn.cells._ugrnn import ugrnn
 
-MultiplicativeParams = extended(
-    "MultiplicativeParams",
-    __name__,
-    "Adds the two factors of m to `GatedParams`: multiplier W_mh [H, H], input_multiplier W_mx [D, H].",
-    multiplier=Array,
-    input_multiplier=Array,
+MultiplicativeParams = serializable(
+    extended(
+        "MultiplicativeParams",
+        __name__,
+        "Adds the two factors of m to `GatedParams`: multiplier W_mh [H, H], input_multiplier W_mx [D, H].",
+        multiplier=Array,
+        input_multiplier=Array,
+    )
 )
 
 

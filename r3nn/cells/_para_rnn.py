@@ -73,8 +73,8 @@ class Peepholes(NamedTuple):
     output: Array
 
 
-DiagonalLSTMParams = extended(
-    "DiagonalLSTMParams", __name__, "Adds the peepholes to `GatedParams`.", peephole=Peepholes
+DiagonalLSTMParams = serializable(
+    extended("DiagonalLSTMParams", __name__, "Adds the peepholes to `GatedParams`.", peephole=Peepholes)
 )
 
 

@@ -24,7 +24,7 @@ class RGLRUGates(NamedTuple):
     candidate: Array
 
 
-RGLRUParams = extended("RGLRUParams", __name__, "Adds Λ, [H], to `GatedParams`.", decay=Array)
+RGLRUParams = serializable(extended("RGLRUParams", __name__, "Adds Λ, [H], to `GatedParams`.", decay=Array))
 
 
 @dataclasses.dataclass(frozen=True)

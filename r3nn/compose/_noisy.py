@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 
 from r3nn.cells import Cell
-from r3nn.cells._composition import run_part
+from r3nn.cells._composition import altered, run_part
 from r3nn.compose._wrapper import Wrapper
 from r3nn.time._noise import Keyed, part
 
@@ -66,18 +66,16 @@ def innermost(cell: Cell) -> Cell:
     return innermost(cell.cell) if isinstance(cell, Wrapper) else cell
 
 
-def altered(cell: Cell, **functions) -> Cell:
-    """Returns the cell with other functions for methods of the innermost one, such as hidden=... It serves
-    the step at hand, and must not be kept or hashed.
+def with_functions(cell: Cell, **functions) -> Cell:
+    """Returns the cell with other functions for methods of the innermost one, by `altered`.
 
-    All else is a copy. No `__post_init__` runs on it, so a wrapper's checks have seen the cell as given.
+    No `__post_init__` runs on the copies of wrappers, so their checks have seen the cell as given.
     """
-    twin = copy.copy(cell)
-    if isinstance(cell, Wrapper):
-        vars(twin).update(cell=altered(cell.cell, **functions))
-    else:
-        vars(twin).update(functions, as_given=cell.as_given)
-    return twin
+    if not isinstance(cell, Wrapper):
+        return altered(cell, **functions)
+    copied = copy.copy(cell)
+    vars(copied).update(cell=with_functions(cell.cell, **functions))
+    return copied
 
 
 def hidden_shape(cell, params) -> jax.ShapeDtypeStruct:

@@ -6,7 +6,7 @@ import jax
 
 from r3nn.cells import Cell, GatedCell
 from r3nn.cells._composition import run_part
-from r3nn.compose._noisy import Noisy, altered, check_rate, hidden_shape, innermost
+from r3nn.compose._noisy import Noisy, check_rate, hidden_shape, innermost, with_functions
 from r3nn.time._noise import bernoulli, fold
 
 
@@ -70,7 +70,7 @@ class RecurrentDropout(Noisy):
 
 def _with_candidate(cell: Cell, φ) -> Cell:
     """Returns the cell with φ for the activation of its candidate, and for no other."""
-    return altered(cell, squash=innermost(cell).squash, activation=φ)
+    return with_functions(cell, squash=innermost(cell).squash, activation=φ)
 
 
 def _no_candidate(cell: Cell) -> str:

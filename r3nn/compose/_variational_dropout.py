@@ -5,8 +5,8 @@ import dataclasses
 import jax
 
 from r3nn.cells import Cell
-from r3nn.cells._composition import run_part
-from r3nn.compose._noisy import Noisy, altered, check_rate, hidden_shape, innermost
+from r3nn.cells._composition import original, run_part
+from r3nn.compose._noisy import Noisy, check_rate, hidden_shape, innermost, with_functions
 from r3nn.time._noise import Keyed, bernoulli, fold, put
 
 
@@ -56,10 +56,10 @@ class VariationalDropout(Noisy):
 
         def recur(params, state, u):
             """Reads h ⊙ m_h wherever `recur` looks at the state, by `hidden` or by itself."""
-            h = cell.as_given.hidden(state)
+            h = original(cell).hidden(state)
             return cell.recur(params, jax.tree.map(lambda s: s * m if s is h else s, state), u)
 
-        masked = altered(self.cell, hidden=lambda s: cell.hidden(s) * m, recur=recur)
+        masked = with_functions(self.cell, hidden=lambda s: cell.hidden(s) * m, recur=recur)
         return call(masked, params, state, u.u)
 
     def unroll_parts(self, run, params, state, xs):

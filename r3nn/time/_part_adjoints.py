@@ -14,6 +14,7 @@ from jax import lax
 
 from r3nn.cells import Cell
 from r3nn.cells._base import check_cell
+from r3nn.cells._composition import original
 from r3nn.time._inputs import checked
 from r3nn.time._noise import bare, keyed
 from r3nn.time._probe import blame, sizes
@@ -111,7 +112,7 @@ def _adjoint(cell, params, state, xs, flags, reverse, loss):
 
     def states_behind(state, x):
         behind = step(state, x, itertools.repeat(None))[1]
-        cells.extend(part.as_given for part, _ in behind)
+        cells.extend(original(part) for part, _ in behind)
         return [after for _, after in behind]
 
     def losses(zeros):

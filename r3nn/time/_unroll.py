@@ -74,10 +74,10 @@ def unroll(
         "chunked": of the states, those between blocks alone; outputs are computed inside the blocks;
         "linear", or `r3nn.time.Linear(...)`: a prefix scan over time, for cells affine in their state;
         "newton", or `r3nn.time.Newton(...)`: all steps of a window at once by Newton's method, checked.
-      chunk: steps that the backward pass takes at once, as a block; None: what keeps a block in cache. It
-        acts where there are blocks: not in "plain" and "linear", nor in "newton" where the Jacobian is exact.
-        Under `jax.export`, a symbolic T is one block, unless it is known to be a multiple of chunk, such as
-        "64*n".
+      chunk: steps that the backward pass takes at once, as a block; None: what keeps a block in cache, or all
+        steps where that is little (on a CPU, states of up to 2 MiB). It acts where there are blocks: not in
+        "plain" and "linear", nor in "newton" where the Jacobian is exact. Under `jax.export`, a symbolic T is
+        one block, unless it is known to be a multiple of chunk, such as "64*n".
       memory: bytes that forward and backward may take beside arguments and results, for each part of a
         composition, as predicted: XLA plans up to half as much again. For "chunked", "scan", and "auto",
         which then picks "chunked". Instead of `chunk`.

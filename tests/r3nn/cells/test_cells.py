@@ -13,7 +13,18 @@ import numpy as np
 import pytest
 
 from r3nn import CELLS, chain, deep, feedback, initializers, unroll
-from r3nn.cells import ACTIVATIONS, GatedCell, LSTMState, SLSTMState, gru, lru, lstm, slstm
+from r3nn.cells import (
+    ACTIVATIONS,
+    GatedCell,
+    GatedParams,
+    LSTMState,
+    SLSTMState,
+    extended,
+    gru,
+    lru,
+    lstm,
+    slstm,
+)
 from r3nn.encoders import Readout
 from tests import cell_oracles, oracles
 from tests.helpers import assert_close, compiled, outcome, problem
@@ -465,3 +476,9 @@ def test_a_cell_is_a_value(cell):
     assert [other for other in CELLS.values() if other == cell] == [cell]
     with pytest.raises(AttributeError):
         cell.bounds = None
+
+
+def test_params_of_ones_own_may_be_made_again_in_one_process():
+    """As a notebook does, where a cell of it is run twice."""
+    made = [extended("Again", __name__, "With a vector.", own=jax.Array) for _ in range(2)]
+    assert [kind._fields for kind in made] == [(*GatedParams._fields, "own")] * 2

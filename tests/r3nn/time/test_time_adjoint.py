@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from jax import lax
 
-from r3nn import CELLS, chain, deep, refine, residual, slow, unroll, zoneout
+from r3nn import CELLS, chain, deep, recurrent_dropout, refine, residual, slow, unroll, zoneout
 from r3nn.cells import elman, gru, lstm
 from r3nn.cells._composition import run_part
 from r3nn.time import adjoint
-from r3nn.time._part_adjoints import step_by
 from r3nn.time.arrays.flags import Flags, advance, carry_masked
 from r3nn.time.arrays.trees import batch_axes
+from r3nn.time.deferred.parts import step_by
 from tests.helpers import (
     COMPOSITIONS,
     assert_close,
@@ -154,3 +154,11 @@ def test_refuses():
         run(gru, loss=lambda _, ys: ys)
     with pytest.raises(ValueError, match="mask"):
         run(gru, loss=lambda _, ys: jnp.sum(ys), mask=np.ones(T, bool))
+
+
+def test_a_part_is_the_cell_as_given():
+    """Not the copy of it that a dropout makes for a step."""
+    cell = recurrent_dropout(CELLS["mgu"], 0.5)
+    params, xs = cell.init(jax.random.key(0), D, H), jnp.ones((T, B, D))
+    (part,) = adjoint(cell, params, None, xs, lambda final, ys: ys.sum(), key=jax.random.key(1))
+    assert part.cell == CELLS["mgu"]
