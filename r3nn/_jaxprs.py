@@ -4,6 +4,14 @@ from collections.abc import Iterable
 
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
+#: operations that call the one jaxpr in them, argument by argument: their results are that jaxpr's
+CALLS = frozenset(
+    """
+    checkpoint closed_call core_call custom_jvp_call custom_vjp_call custom_vjp_call_jaxpr jit pjit remat
+    remat2 shard_map
+    """.split()
+)
+
 
 def inner_jaxprs(equation: JaxprEqn) -> list[Jaxpr]:
     """Lists the jaxprs that an operation calls, such as the body of a `jit` or a scan."""

@@ -9,10 +9,10 @@ import jax
 from ml_collections import ConfigDict
 
 from experiments.building.learners import OURS
-from experiments.building.live import live_bytes
 from experiments.building.memory import check_memory, machine_memory
 from experiments.config.fields import asked
 from r3nn import training
+from r3nn.analysis import live_bytes
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,9 +6,9 @@ import pytest
 from jax import lax
 
 from experiments.building.assembly import build
-from experiments.building.live import live_bytes
 from experiments.config.loading import config_names, load
 from r3nn import cells, compose, training
+from r3nn.analysis import live_bytes
 from tests.runs import tiny
 
 pytestmark = pytest.mark.usefixtures("at_the_root")

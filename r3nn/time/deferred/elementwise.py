@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Literal
 
-from r3nn._jaxprs import inner_jaxprs
+from r3nn._jaxprs import CALLS, inner_jaxprs
 from r3nn.time.arrays.trees import join, split
 
 
@@ -73,10 +73,6 @@ def elementwise_dependence(fn, *args) -> list[set[int]]:
     jaxpr = jax.make_jaxpr(fn)(*args).jaxpr
     _check_elementwise(jaxpr)
     return dependence(jaxpr)
-
-
-#: operations that are a call of their one jaxpr, argument by argument
-CALLS = ("jit", "pjit", "closed_call", "core_call", "remat2", "checkpoint", "custom_jvp_call")
 
 
 def dependence(jaxpr) -> list[set[int]]:

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 from jax.extend.core import Jaxpr, Literal, Var
 
-from r3nn._jaxprs import inner_jaxprs
+from r3nn._jaxprs import CALLS, inner_jaxprs
 
 FUSED = frozenset(
     """
@@ -27,13 +27,6 @@ FUSED = frozenset(
 )
 #: whose results are the same bytes in another shape
 VIEWS = frozenset(("expand_dims", "reshape", "squeeze"))
-#: whose results are arrays that the jaxpr inside has made already
-CALLS = frozenset(
-    """
-    checkpoint closed_call core_call custom_jvp_call custom_vjp_call custom_vjp_call_jaxpr jit pjit remat
-    shard_map
-    """.split()
-)
 
 
 def live_bytes(function: Callable, *args: Any) -> int:
