@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 
 from r3nn import initializers
+from r3nn._literals import Feeds
 from r3nn._lookup import check_choice, check_int
 from r3nn._serialize import serializable
 from r3nn._value import Value
-from r3nn._words import Feeds
 from r3nn.cells._base import plus
 
 Array = jax.Array

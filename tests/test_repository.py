@@ -37,7 +37,7 @@ def test_top_level_holds_nothing_else():
 # Who imports whom. Each line may import from the lines above it, and a module from itself.
 
 LAYERS = [
-    {"_jaxprs", "_lookup", "_serialize", "_value", "_words", "initializers", "losses"},
+    {"_jaxprs", "_lookup", "_serialize", "_value", "_literals", "initializers", "losses"},
     {"cells", "tasks"},
     {"time"},
     {"compose", "encoders"},

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from r3nn._literals import Order, Tie
 from r3nn._lookup import FieldError, check_choice, check_int
 from r3nn._serialize import serializable
-from r3nn._words import Order, Tie
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params, check_cell, check_key
 from r3nn.cells._composition import Composition, prepare_part, run_part

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from r3nn._literals import Norm as Kind
 from r3nn._lookup import check_choice
 from r3nn._serialize import serializable
-from r3nn._words import Norm as Kind
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, Params, along, plus
 from r3nn.compose._shapes import dtype_of

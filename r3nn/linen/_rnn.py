@@ -7,8 +7,8 @@ from flax import linen as nn
 
 from r3nn._batch_major import Options, Step, check_flax_cell, overrides, refuse_noise, run, step_shape
 from r3nn._changed import changed
+from r3nn._literals import Mode
 from r3nn._lookup import check_choice
-from r3nn._words import Mode
 from r3nn.linen._cell import Cell
 from r3nn.linen._flax_cells import from_flax
 from r3nn.linen._noise import noise_key

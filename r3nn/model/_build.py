@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from r3nn import compose
+from r3nn._literals import Encoder, Feeds, Mode, Norm, Order, Predict, Tie
 from r3nn._lookup import FieldError, about, check_choice, check_int, did_you_mean, evaluate
-from r3nn._words import Encoder, Feeds, Mode, Norm, Order, Predict, Tie
 from r3nn.cells import CELLS, TRANSFORMS, Cell
 from r3nn.encoders import FEEDS, Embedding, Identity, Linear, OneHot, Readout
 from r3nn.model._init import checked

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from r3nn._literals import Mode, Predict
 from r3nn._serialize import serializable
 from r3nn._value import Value
-from r3nn._words import Mode, Predict
 from r3nn.cells import Cell
 from r3nn.cells._base import check_key
 from r3nn.compose import FeedbackParams, FeedbackState, feedback

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
-from r3nn._words import Encoder, Feeds, Mode, Norm, Order, Predict, Tie
+from r3nn._literals import Encoder, Feeds, Mode, Norm, Order, Predict, Tie
 from r3nn.cells import Cell
 
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax.extend.core import Literal
 
 from r3nn._jaxprs import inner_jaxprs
+from r3nn._literals import Mode
 from r3nn._lookup import FieldError, check_choice, check_int, did_you_mean
-from r3nn._words import Mode
 from r3nn.cells import Cell
 from r3nn.cells._composition import Composition, parts
 from r3nn.time.arrays.precision import Weight

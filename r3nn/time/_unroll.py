@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from r3nn._words import Mode
+from r3nn._literals import Mode
 from r3nn.cells import Cell
 from r3nn.cells._base import Array, State
 from r3nn.cells._composition import Composition

@@ -12,7 +12,7 @@ import jax
 import pytest
 
 import r3nn
-from r3nn import _words
+from r3nn import _literals
 from r3nn.compose import _deep
 from r3nn.model import BuildOptions, SizedOptions, build
 from r3nn.time import MODES, explain
@@ -29,9 +29,9 @@ def test_the_options_of_a_module_are_those_of_build():
 
 
 def test_the_words_of_a_type_are_those_that_are_checked():
-    assert get_args(_words.Mode) == MODES
-    assert get_args(_words.Tie) == _deep.TIES and get_args(_words.Order) == _deep.ORDERS
-    for kind in get_args(_words.Norm):
+    assert get_args(_literals.Mode) == MODES
+    assert get_args(_literals.Tie) == _deep.TIES and get_args(_literals.Order) == _deep.ORDERS
+    for kind in get_args(_literals.Norm):
         r3nn.norm(r3nn.CELLS["gru"], kind)
 
 
