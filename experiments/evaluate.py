@@ -25,7 +25,7 @@ from absl import flags
 from matplotlib.figure import Figure
 
 from experiments.building.learners import OURS
-from experiments.building.memory import machine_memory
+from experiments.building.memory_limit import machine_memory
 from experiments.config.fields import complete
 from experiments.errors import BadInput, ending
 from experiments.evaluation import generation
@@ -33,8 +33,8 @@ from experiments.evaluation.streaming import Options, Subject, bytes_drawn, meas
 from experiments.evaluation.table import as_json, heading, line
 from experiments.figures.lengths import draw, trained_at
 from experiments.program import plots
+from experiments.program.absl_flags import parsed
 from experiments.program.files import to_json, write
-from experiments.program.flags import parsed
 from experiments.run import jax_settings
 from experiments.run.result_record import versions
 from experiments.saved.learned import Learned, restore

@@ -24,8 +24,8 @@ from experiments.config.fields import fields
 from experiments.errors import BadInput, Ending, ending
 from experiments.figures import curves
 from experiments.program import plots
+from experiments.program.absl_flags import expanded, words
 from experiments.program.durations import duration
-from experiments.program.flags import expanded, words
 from experiments.saved.metrics_log import read_lines
 from experiments.saved.workdir import Workdir
 from r3nn.tasks import TASKS

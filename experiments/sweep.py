@@ -18,8 +18,8 @@ from experiments import errors
 from experiments.config.fields import explained
 from experiments.config.named_code import NAMED
 from experiments.errors import BadInput
+from experiments.program.absl_flags import bad, expanded
 from experiments.program.caller import check_strays, located
-from experiments.program.flags import bad, expanded
 from experiments.sweeps.request import CommandLine
 from experiments.sweeps.secrets import MARK, hide
 from r3nn._lookup import check_choice, check_int, unknown

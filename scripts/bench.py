@@ -26,7 +26,7 @@ import jax  # noqa: E402
 from absl import flags, logging  # noqa: E402
 
 from experiments.errors import BadInput, ending
-from experiments.program.flags import expanded, parsed
+from experiments.program.absl_flags import expanded, parsed
 from r3nn._lookup import check_int, unknown  # noqa: E402
 from scripts.bench import CASES, Setup, peers, report, runner  # noqa: E402
 

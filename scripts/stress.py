@@ -22,7 +22,7 @@ from typing import NamedTuple
 from absl import flags
 
 from experiments.errors import BadInput, ending
-from experiments.program.flags import expanded, parsed
+from experiments.program.absl_flags import expanded, parsed
 from r3nn._lookup import check_int
 from scripts._killed import MOMENTS, child, children, command, outcome, verify
 

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from experiments.building.experiment import Experiment
 from experiments.building.learners import learner_of, own_of
-from experiments.building.memory import check_memory, machine_memory
+from experiments.building.memory_limit import check_memory, machine_memory
 from experiments.building.user_code import code_at_fault, in_one_sentence, run_files
 from experiments.config import contradictions
 from experiments.config.fields import asked, complete

@@ -9,7 +9,7 @@ import jax
 from ml_collections import ConfigDict
 
 from experiments.building.learners import OURS
-from experiments.building.memory import check_memory, machine_memory
+from experiments.building.memory_limit import check_memory, machine_memory
 from experiments.config.fields import asked
 from r3nn import training
 from r3nn.analysis import live_bytes

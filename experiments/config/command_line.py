@@ -12,8 +12,8 @@ from experiments.config.loading import config_names, load
 from experiments.errors import BadInput
 from experiments.processes import cluster
 from experiments.processes.cluster import Cluster
+from experiments.program.absl_flags import bad, expanded
 from experiments.program.caller import check_strays
-from experiments.program.flags import bad, expanded
 
 
 @dataclasses.dataclass(frozen=True)

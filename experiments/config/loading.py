@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from configs import default
 from experiments.errors import BadInput
-from experiments.program.flags import brief
+from experiments.program.absl_flags import brief
 from experiments.program.python_files import running
 
 

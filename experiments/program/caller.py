@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 
 from experiments.errors import BadInput
-from experiments.program.flags import brief
+from experiments.program.absl_flags import brief
 
 CALLER = "R3NN_CALLER"  # of the environment
 #: FILE.py, with :VARIANT or :VALUE or without

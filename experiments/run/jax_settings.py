@@ -9,7 +9,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from ml_collections import ConfigDict
 
 from experiments.errors import BadInput
-from experiments.program.flags import expanded
+from experiments.program.absl_flags import expanded
 
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 

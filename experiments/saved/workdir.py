@@ -11,8 +11,8 @@ from ml_collections import ConfigDict
 
 from experiments.config import named_code
 from experiments.errors import BadInput
+from experiments.program.absl_flags import expanded
 from experiments.program.files import PART, append, from_json, make, reading, size, to_json, write, writing
-from experiments.program.flags import expanded
 
 SHOWN = {  # of result.json, in the last words on the screen
     *("learner", "task", "length", "metric", "higher_is_better", "value", "baseline", "test_sequences"),
