@@ -9,17 +9,23 @@ from typing import Any
 
 from r3nn._lookup import lookup, unknown
 from r3nn.tasks._adding import Adding
-from r3nn.tasks._base import Batch, Tally, Task
+from r3nn.tasks._base import Automaton, Batch, Tally, Task
 from r3nn.tasks._copy_memory import CopyMemory
 from r3nn.tasks._kinds import Classification, Regression
 from r3nn.tasks._parity import Parity
+from r3nn.tasks._regular import CycleNavigation, EvenPairs
+from r3nn.tasks._tracking import Machine, Tracking
 from r3nn.tasks._word_problem import WordProblem
 
 TASKS: dict[str, Task] = {
     "adding": Adding(),
     "copy_memory": CopyMemory(),
+    "cycle_navigation": CycleNavigation(),
+    "even_pairs": EvenPairs(),
     "parity": Parity(),
+    "a5": WordProblem("A5"),
     "s3": WordProblem("S3"),
+    "s5": WordProblem("S5"),
 }
 
 
@@ -45,13 +51,18 @@ def get_task(name: str, *, allow_code: bool = False, **options: Any) -> Task:
 __all__ = [
     "TASKS",
     "Adding",
+    "Automaton",
     "Batch",
     "Classification",
     "CopyMemory",
+    "CycleNavigation",
+    "EvenPairs",
+    "Machine",
     "Parity",
     "Regression",
     "Tally",
     "Task",
+    "Tracking",
     "WordProblem",
     "get_task",
 ]

@@ -30,13 +30,27 @@ class Batch(NamedTuple):
       inputs: float32 [B, T, D], or ids int32 [B, T] in [0, vocab).
       targets: float32 [B, T, O], or class ids int32 [B, T] in [0, out_size).
       mask: bool [B, T], where the loss counts; within `valid`.
-      valid: bool [B, T], which steps exist: t < length.
+      valid: bool [B, T], which steps exist: t < length, or the row's own length where it is shorter.
     """
 
     inputs: jax.Array
     targets: jax.Array
     mask: jax.Array
     valid: jax.Array
+
+
+class Automaton(NamedTuple):
+    """Holds a deterministic machine that says what a task asks for: NumPy arrays, for S states and V tokens.
+
+    Attributes:
+      next: int32 [S, V], the state behind a token; -1 where no sequence of the task goes on with it.
+      output: int32 [S], the target at a step that led to this state; -1 where the task never asks there.
+      start: the state before the first token.
+    """
+
+    next: np.ndarray
+    output: np.ndarray
+    start: int
 
 
 class Tally(NamedTuple):
@@ -69,6 +83,9 @@ class Task(Value):
       metric: the headline, a key of `metrics`.
       higher_is_better: whether a larger `metric` is the better one.
       min_length: the shortest sequence that makes sense.
+      own_lengths: whether a sequence may be shorter than the length it is drawn for, as those of a grammar
+        are, which do not come in every length. `Batch.valid` says how long each is.
+      block: steps of a block, where the task draws piece by piece (`piece`); None: it draws whole.
     """
 
     vocab: ClassVar[int | None] = None
@@ -77,6 +94,8 @@ class Task(Value):
     metric: ClassVar[str]
     higher_is_better: ClassVar[bool]
     min_length: ClassVar[int] = 1
+    own_lengths: ClassVar[bool] = False
+    block: ClassVar[int | None] = None
 
     @property
     def in_size(self) -> int:
@@ -114,22 +133,41 @@ class Task(Value):
         check_int("max_length", max_length, self.min_length)
         return _draw(self, keys, self._lengths(length, len(keys), max_length), max_length)
 
-    def example(
-        self, key: jax.Array, length: jax.Array, max_length: int
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def example(self, key: jax.Array, length: jax.Array, max_length: int) -> tuple[jax.Array, ...]:
         """Draws one sequence: inputs, targets and mask of [T, D] or [T], [T, O] or [T], and [T].
 
+        Where `own_lengths` is true a fourth entry follows: the steps that the sequence has, int32 [], at
+        least 1 and at most `length`.
         `length` is a traced int32 scalar. Steps from `length` on may hold anything: `sample` clears
         them. For rows that do not depend on `max_length`, let it be only the first axis of draws
         (a prefix of those does not depend on their size) and permute nothing that long.
         """
         raise NotImplementedError
 
+    def piece(
+        self, key: jax.Array, state: jax.Array, at: jax.Array, count: int, length: jax.Array
+    ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        """Draws steps at .. at + count of the sequence that `example` draws for this key and length, in the
+        memory of these steps -> (the state behind them, (inputs, targets, mask) [count]).
+
+        Block k of `block` steps comes from fold_in(key, k) and the state alone. at: int32 [], traced, a
+        multiple of `block`, as the static `count` is. state: int32 [], before step 0 that of `automaton`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} draws whole sequences: its `block` is None")
+
+    def automaton(self) -> Automaton | None:
+        """Returns the machine whose outputs are the targets, for tasks of ids that have one."""
+        return None
+
+    def steps(self, n: int) -> int:
+        """Returns the `length` of what the task's source calls size n; see the task's docstring."""
+        return n
+
     def latent(self, batch: Batch) -> jax.Array | None:
         """Returns what has to be remembered after each step, int32 or float32 [B, T]; None if unnamed.
 
-        Meaningful where `batch.valid`. For probes, automaton extraction and figures, not for
-        training.
+        Several numbers, such as the total and the factor of a sum, are [B, T, K]. Meaningful where
+        `batch.valid`. For probes, automaton extraction and figures, not for training.
         """
         del batch
         return None
@@ -182,7 +220,8 @@ def _sample(task: Task, key: jax.Array, lengths: jax.Array, max_length: int) -> 
 @functools.partial(jax.jit, static_argnames=("task", "max_length"))
 def _draw(task: Task, keys: jax.Array, lengths: jax.Array, max_length: int) -> Batch:
     example = jax.vmap(functools.partial(task.example, max_length=max_length))
-    inputs, targets, mask = example(keys, lengths)
+    inputs, targets, mask, *own = example(keys, lengths)
+    (lengths,) = own or (lengths,)
     valid = jnp.arange(max_length, dtype=jnp.int32)[None] < lengths[:, None]
     return Batch(_pad(inputs, valid), _pad(targets, valid), mask & valid, valid)
 

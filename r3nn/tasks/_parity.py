@@ -1,24 +1,23 @@
 """Defines parity: one bit of state that every input can flip."""
 
 import dataclasses
-import math
+import functools
 
-import jax
-import jax.numpy as jnp
+import numpy as np
 
-from r3nn._lookup import check_choice
-from r3nn.tasks._base import Batch
-from r3nn.tasks._kinds import Classification
+from r3nn.tasks._base import Automaton
+from r3nn.tasks._tracking import Tracking
 
 
 @dataclasses.dataclass(frozen=True)
-class Parity(Classification):
+class Parity(Tracking):
     """Is the number of ones so far odd?
 
         x[t] ~ U{0, 1},    y[t] = (x[0] + ... + x[t]) mod 2
 
     Inputs and targets int32 [B, T]. `labels` says at which steps the loss counts: "last" (the
-    published protocol; the targets of the other steps are there, unmasked) or "every".
+    published protocol; the targets of the other steps are there, unmasked) or "every". `words="mixed"` adds
+    periodic, sparse and repeated words to the random ones.
 
     Example, length 5:
 
@@ -33,32 +32,11 @@ class Parity(Classification):
     2023, "Neural Networks and the Chomsky Hierarchy".
     """
 
-    labels: str = "last"
+    def automaton(self) -> Automaton:
+        """Returns the machine of two states, which are their own outputs."""
+        return _machine()
 
-    vocab = 2
-    out_size = 2
 
-    def __post_init__(self) -> None:
-        check_choice("labels", self.labels, ("last", "every"))
-
-    def example(
-        self, key: jax.Array, length: jax.Array, max_length: int
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Does what `Task.example` says."""
-        bits = jax.random.bernoulli(key, shape=(max_length,)).astype(jnp.int32)
-        t = jnp.arange(max_length, dtype=jnp.int32)
-        mask = t < length if self.labels == "every" else t == length - 1
-        return bits, jnp.cumsum(bits, dtype=jnp.int32) % 2, mask
-
-    def latent(self, batch: Batch) -> jax.Array:
-        """Returns the running parity, int32 [B, T]."""
-        return batch.targets
-
-    def baseline(self, length: int) -> dict[str, float]:
-        """Gives even odds at every step; see the class."""
-        counted = length if self.labels == "every" else 1
-        return {
-            "cross_entropy": math.log(2),
-            "accuracy": 0.5,
-            "sequence_accuracy": 0.5**counted,
-        }
+@functools.cache
+def _machine() -> Automaton:
+    return Automaton(np.array([[0, 1], [1, 0]], np.int32), np.arange(2, dtype=np.int32), 0)

@@ -220,7 +220,7 @@ class Supervised(Learner):
         """Runs the model on a piece -> (its carry behind the piece, predictions [L, b, T, O])."""
         batch, body = piece.batch, self._begin(params, carry, piece)
         xs, targets, valid = (jnp.swapaxes(leaf, 0, 1) for leaf in (batch.inputs, batch.targets, batch.valid))
-        padded = self.shortest < self.length or self.length % self.piece > 0
+        padded = self.shortest < self.length or self.length % self.piece > 0 or self.task.own_lengths
         mask = valid if padded or len(xs) > self.shortest else None
         options = {} if piece.noise is None else {"key": piece.noise}
         fed = targets if teacher_forcing else None

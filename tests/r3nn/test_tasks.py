@@ -15,7 +15,7 @@ import pytest
 from r3nn import losses, model
 from r3nn._lookup import sha256
 from r3nn.tasks import TASKS, Batch, CopyMemory, Parity, Task, WordProblem, get_task
-from r3nn.tasks._word_problem import multiplication_table, prefix_products
+from r3nn.tasks._word_problem import generating, multiplication_table
 
 VARIANTS = {
     "parity, every": get_task("parity", labels="every"),
@@ -274,8 +274,11 @@ def test_parity(task):
 
 def test_word_problem_by_hand():
     """The example of the docstring, worked out there on paper."""
-    word = np.array([1, 2, 2, 3], np.int32)
-    same(jax.jit(prefix_products, static_argnums=0)("S3", word), [1, 4, 1, 5])
+    machine, state, products = TASKS["s3"].automaton(), 0, []
+    for element in [1, 2, 2, 3]:
+        state = machine.next[state, element]
+        products.append(state)
+    assert products == [1, 4, 1, 5]
 
 
 def test_word_problem_composes_permutations():
@@ -288,7 +291,7 @@ def test_word_problem_composes_permutations():
         assert mask.all()
 
 
-@pytest.mark.parametrize("group, order", [("S3", 6), ("A4", 12), ("A5", 60), ("S5", 120)])
+@pytest.mark.parametrize("group, order", [("S3", 6), ("A4", 12), ("A5", 60), ("S5", 120), ("S3xZ4", 24)])
 def test_multiplication_tables_are_groups(group, order):
     table = multiplication_table(group)
     ids = np.arange(order)

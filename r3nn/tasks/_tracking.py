@@ -1,0 +1,183 @@
+"""Defines what tasks with an automaton share: tokens are drawn, and the machine's state says the target."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from r3nn._lookup import check_choice
+from r3nn.tasks._base import Automaton, Batch
+from r3nn.tasks._kinds import Classification
+from r3nn.tasks._words import BLOCK, WORDS, blocks, draw_word
+
+_UNROLL = 8  # steps of the machine in one round of its loop: each is little more than a look into a table
+_SETTLED, _PERIOD = (
+    4096,
+    120,
+)  # steps after which the chances of the states repeat, and a multiple of how often
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine(Classification):
+    """A task of this kind has a machine, whose outputs are the targets, and chances of its tokens.
+
+    A subclass gives `automaton`, and `chances` unless every token may follow every other. `vocab` and
+    `out_size` follow from the machine. Sequences are drawn piece by piece, blocks of `block` steps.
+    """
+
+    block = BLOCK
+
+    def automaton(self) -> Automaton:
+        """Returns the machine."""
+        raise NotImplementedError(f"{type(self).__name__}.automaton")
+
+    def chances(self) -> np.ndarray:
+        """Returns how likely each token comes next in a state, float64 [S, V], rows that sum to 1 or, where
+        nothing follows, to 0."""
+        allowed = self.automaton().next >= 0
+        return allowed / np.maximum(allowed.sum(axis=1, keepdims=True), 1)
+
+    @property
+    def vocab(self) -> int:
+        """Counts the tokens."""
+        return self.automaton().next.shape[1]
+
+    @property
+    def out_size(self) -> int:
+        """Counts the classes."""
+        return int(self.automaton().output.max()) + 1
+
+    def tokens(self, key: jax.Array, state: jax.Array, at: jax.Array, count: int, length: jax.Array):
+        """Draws tokens of steps at .. at + count, and runs the machine -> (state behind them, tokens [count],
+        states [count])."""
+        del length
+        table, bounds = (jnp.asarray(array) for array in _tables(self))
+        drawn = blocks(key, at, count, lambda key: jax.random.uniform(key, (BLOCK,), jnp.float32))
+
+        def step(state, number):
+            token = (number >= bounds[state]).sum(dtype=jnp.int32)
+            state = table[state, token]
+            return state, (token, state)
+
+        state, (tokens, states) = lax.scan(step, state, drawn, unroll=_UNROLL)
+        return state, tokens, states
+
+    def counts(self, t: jax.Array, length: jax.Array) -> jax.Array:
+        """Says at which steps t [count] the loss may count."""
+        return t < length
+
+    def piece(self, key, state, at, count, length):
+        """Does what `Task.piece` says."""
+        state, tokens, states = self.tokens(key, state, at, count, length)
+        asked = jnp.asarray(self.automaton().output)[states]
+        t = at + jnp.arange(count, dtype=jnp.int32)
+        return state, (tokens, jnp.maximum(asked, 0), self.counts(t, length) & (asked >= 0))
+
+    def example(self, key, length, max_length):
+        """Does what `Task.example` says."""
+        count = -(-max_length // BLOCK) * BLOCK
+        start = jnp.int32(self.automaton().start)
+        _, drawn = self.piece(key, start, jnp.int32(0), count, length)
+        return tuple(leaf[:max_length] for leaf in drawn)
+
+    def latent(self, batch: Batch) -> jax.Array:
+        """Returns the machine's state behind each step, int32 [B, T]."""
+        table, start = jnp.asarray(self.automaton().next), jnp.int32(self.automaton().start)
+
+        def run(tokens):
+            def step(state, token):
+                state = table[state, token]
+                return state, state
+
+            return lax.scan(step, start, tokens)[1]
+
+        return jax.vmap(run)(batch.inputs)
+
+    def baseline(self, length: int) -> dict[str, float]:
+        """Guesses at each step what is likeliest there; for sequence_accuracy, the same guesses all
+        through."""
+        return blind(self, length)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tracking(Machine):
+    """A state-tracking task: every token may come at any time, and each state has an answer.
+
+    Attributes:
+      labels: steps at which the loss counts, the "last" or "every" one.
+      words: which sequences come, "random" (each token uniform) or "mixed" (with periodic, sparse and
+        repeated ones; `r3nn/tasks/_words.py`). No baseline is known for mixed words.
+    """
+
+    labels: str = "last"
+    words: str = dataclasses.field(default="random", kw_only=True)
+
+    def __post_init__(self):
+        check_choice("labels", self.labels, ("last", "every"))
+        check_choice("words", self.words, WORDS)
+
+    def tokens(self, key, state, at, count, length):
+        """Does what `Machine.tokens` says."""
+        del length
+        table = jnp.asarray(self.automaton().next)
+        tokens = draw_word(key, at, count, self.vocab, self.words)
+
+        def step(state, token):
+            state = table[state, token]
+            return state, state
+
+        state, states = lax.scan(step, state, tokens, unroll=_UNROLL)
+        return state, tokens, states
+
+    def counts(self, t, length):
+        """Does what `Machine.counts` says."""
+        return t < length if self.labels == "every" else t == length - 1
+
+    def baseline(self, length: int) -> dict[str, float]:
+        """Does as `Machine.baseline`, of random words."""
+        return blind(self, length) if self.words == "random" else {}
+
+
+@functools.cache
+def _tables(task: Machine) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (next, int32 [S, V]; upper ends of the intervals of [0, 1) that mean each token but the last
+    possible one, float32 [S, V], 2 for the others)."""
+    chances = task.chances()
+    bounds = np.cumsum(chances, axis=1)
+    last = chances.shape[1] - 1 - (chances[:, ::-1] > 0).argmax(axis=1)
+    bounds[np.arange(chances.shape[1]) >= last[:, None]] = 2
+    return np.maximum(task.automaton().next, 0), bounds.astype(np.float32)
+
+
+def blind(task: Machine, length: int) -> dict[str, float]:
+    """Computes the metrics of guessing, at each step, the class that is likeliest there.
+
+    The chances of the states follow from step to step by one matrix, [S, S]. They settle soon, to a fixed
+    point or into a short period, so that a longer sequence is taken for a shorter one, whole periods less.
+    """
+    if length > _SETTLED:
+        length = _SETTLED + (length - _SETTLED) % _PERIOD
+    machine, chances = task.automaton(), task.chances()
+    move = np.zeros((len(chances), len(chances)))
+    for state, token in zip(*np.nonzero(machine.next >= 0), strict=True):
+        move[state, machine.next[state, token]] += chances[state, token]
+    classes = np.eye(task.out_size + 1)[machine.output][:, :-1]  # [S, O]; of output -1 no class
+    states = np.eye(len(chances))[machine.start]
+    right = states.copy()  # chances of a state, and that all guesses before were right
+    loss, hits, count = 0.0, 0.0, 0.0
+    for counts in task.counts(np.arange(length), length):
+        states, right = states @ move, right @ move
+        mass = states @ classes
+        if counts and mass.any():
+            best, chance = mass.argmax(), mass[mass > 0] / mass.sum()
+            right = right * (classes[:, best] + (machine.output < 0))
+            loss += mass.sum() * -(chance * np.log(chance)).sum()
+            hits, count = hits + mass[best], count + mass.sum()
+    return {
+        "cross_entropy": float(loss / count),
+        "accuracy": float(hits / count),
+        "sequence_accuracy": float(right.sum()),
+    }
