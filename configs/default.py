@@ -82,6 +82,13 @@ FIELDS = {
     "train.outer_lr": Field(1.0, "of the step to the average; 1 and no momentum: onto it", 0),
     # DiLoCo's outer optimizer.
     "train.outer_momentum": rate(0.0, "above 0: Nesterov's momentum of such steps"),
+    # Stages of training: short sequences before long ones, other words before those of the task. A stage ends
+    # when the share of right steps, over about the last ten updates, is a success; the last one, of
+    # train.length and task.options, lasts until the end.
+    "curriculum.lengths": Field("", 'longest lengths of the stages before, as "8,14,24"'),
+    "curriculum.words": Field("", "task.options.words of all stages but the last"),
+    "curriculum.success": Field(0.97, "share of right steps that ends a stage", 0, 1),
+    "curriculum.end_fraction": Field(1.0, "of the rate, to which it falls along the last stage", 0, 1),
     # How the parameters move. my.py:make is one of your own: make(rate, hparams) -> an optax transformation;
     # rate: update -> its rate.
     "optimizer.name": Field("adam", "adam adamw amsgrad lamb lion nadam rmsprop sgd | my.py:make"),

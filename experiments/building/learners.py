@@ -20,12 +20,12 @@ from r3nn._lookup import lookup, unknown
 from r3nn.cells import Cell
 from r3nn.model import as_cell, build
 from r3nn.tasks import get_task
-from r3nn.training import Learner, Own, Supervised
+from r3nn.training import Curriculum, Learner, Own, Supervised
 
 OURS = "supervised"
 #: fields of a learner; the engine has the others
 GROUPS = (
-    *("task.", "model.", "learner.options."),
+    *("task.", "model.", "learner.options.", "curriculum."),
     *("train.length", "train.min_length", "train.tbptt", "train.teacher_forcing"),
 )
 
@@ -120,16 +120,36 @@ def _supervised(config: ConfigDict, allow_code: bool) -> Supervised:
         for name, number in _numbers(cell):
             check_float32(f"config.model.{field}={config.model[field]}: {name}", number)
     train = config.train
-    with asked(config, "train"):
-        return Supervised(
-            model=model,
-            task=task,
-            length=train.length,
-            min_length=train.min_length,
-            batch=train.batch if train.min_length else 0,
-            tbptt=train.tbptt,
-            teacher_forcing=train.teacher_forcing,
-        )
+    whole = {
+        "model": model,
+        "task": task,
+        "length": train.length,
+        "min_length": train.min_length,
+        "batch": train.batch if train.min_length else 0,
+        "tbptt": train.tbptt,
+        "teacher_forcing": train.teacher_forcing,
+    }
+    with asked(config, "train", "curriculum"):
+        stages = _stages(config, allow_code)
+        return Curriculum(**whole, **stages, updates=train.updates) if stages else Supervised(**whole)
+
+
+def _stages(config: ConfigDict, allow_code: bool) -> dict[str, Any]:
+    """Returns the fields of a curriculum; {} where the config asks for none."""
+    asked_for = config.curriculum
+    words = [word.strip() for word in asked_for.lengths.split(",")] if asked_for.lengths else []
+    if not all(word.isascii() and word.isdecimal() for word in words):
+        must = 'must be whole numbers with commas between, as "8,14,24"'
+        raise BadInput(f"config.curriculum.lengths={asked_for.lengths!r}: {must}.")
+    if not words and not asked_for.words:
+        return {}
+    first = None
+    if asked_for.words:
+        options = {**config.task.options, "words": asked_for.words}
+        with asked(config, "curriculum"):
+            first = get_task(config.task.name, allow_code=allow_code, **options)
+    how = {"success": asked_for.success, "end_fraction": asked_for.end_fraction}
+    return {"lengths": tuple(map(int, words)), "first": first, **how}
 
 
 def cells_of(config: ConfigDict, allow_code: bool) -> dict[str, Cell]:

@@ -17,6 +17,7 @@ def check(config: ConfigDict, spec: training.Spec) -> None:
     _optimizer(config)
     if isinstance(spec.learner, training.Supervised):
         _outputs(config, spec.learner)
+        _curriculum(config, spec.learner)
     _rounds(config)
 
 
@@ -56,6 +57,16 @@ def _outputs(config: ConfigDict, learner: training.Supervised) -> None:
         _refuse(config, "model.predict", why)
 
 
+def _curriculum(config: ConfigDict, learner: training.Supervised) -> None:
+    if not isinstance(learner, training.Curriculum):
+        for name in ("curriculum.success", "curriculum.end_fraction"):
+            _only(config, name, "with config.curriculum.lengths or config.curriculum.words")
+    elif config.train.sync_every > 1:
+        _refuse(
+            config, "train.sync_every", "must be 1 under config.curriculum, whose stages are of all devices"
+        )
+
+
 def _rounds(config: ConfigDict) -> None:
     """Raises unless what comes every so often comes behind an average: a multiple of train.sync_every."""
     every, values = config.train.sync_every, dict(fields(config))
@@ -69,5 +80,6 @@ def _rounds(config: ConfigDict) -> None:
 
 def _counts_last_step_alone(learner: training.Supervised) -> bool:
     length = max(learner.task.min_length, min(8, learner.length))
-    mask = np.asarray(learner.task.sample(training.stream(0, training.TEST), 1, length, length).mask[0])
-    return bool(mask[-1]) and mask.sum() == 1
+    batch = learner.task.sample(training.stream(0, training.TEST), 1, length, length)
+    mask = np.asarray(batch.mask[0])
+    return bool(mask[int(batch.valid[0].sum()) - 1]) and mask.sum() == 1

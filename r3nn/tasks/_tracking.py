@@ -55,7 +55,7 @@ class Machine(Classification):
         states [count])."""
         del length
         table, bounds = (jnp.asarray(array) for array in _tables(self))
-        drawn = blocks(key, at, count, lambda key: jax.random.uniform(key, (BLOCK,), jnp.float32))
+        drawn = blocks(key, at, count, 1)[:, 0]
 
         def step(state, number):
             token = (number >= bounds[state]).sum(dtype=jnp.int32)

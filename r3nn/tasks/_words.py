@@ -24,38 +24,38 @@ _KINDS = 8  # eighths
 _LONGEST = 6  # of u and v
 
 
-def blocks(key: jax.Array, at: jax.Array, count: int, draw) -> jax.Array:
-    """Draws `count` steps from step `at` on, both multiples of BLOCK: draw(key of a block) -> [BLOCK, ...]."""
+def blocks(key: jax.Array, at: jax.Array, count: int, width: int) -> jax.Array:
+    """Draws numbers uniform in [0, 1), float32 [count, width], for `count` steps from step `at` on.
+
+    at, count: multiples of BLOCK. Everything is made of one such draw, since each call of JAX's random
+    functions adds to the compile time of a program.
+    """
     numbers = at // BLOCK + jnp.arange(count // BLOCK, dtype=jnp.int32)
-    drawn = jax.vmap(lambda k: draw(jax.random.fold_in(key, k)))(numbers)
-    return drawn.reshape(count, *drawn.shape[2:])
+    one = lambda k: jax.random.uniform(jax.random.fold_in(key, k), (BLOCK, width), jnp.float32)
+    return jax.vmap(one)(numbers).reshape(count, width)
 
 
 def draw_word(key: jax.Array, at: jax.Array, count: int, tokens: int, words: str) -> jax.Array:
     """Draws steps at .. at + count of a word, int32 [count] in [0, tokens). words: one of WORDS."""
-    own, stepwise = jax.random.split(key)
-    uniform = lambda key: jax.random.randint(key, (BLOCK,), 0, tokens, jnp.int32)
+    token = lambda uniform: jnp.minimum((uniform * tokens).astype(jnp.int32), tokens - 1)
     if words == "random":
-        return blocks(stepwise, at, count, uniform)
-    kind, few, lengths, shape, sharpness, rate = jax.random.split(own, 6)
-    few = jax.random.randint(few, (2 * _LONGEST,), 0, tokens, jnp.int32)  # tokens of u, then of v
-    before, period = jax.random.randint(lengths, (2,), jnp.array([0, 1]), jnp.array([6, 7]), jnp.int32)
-    sharpness = jax.random.uniform(sharpness, (), jnp.float32, 1, 6)
-    logits = sharpness * jax.random.gumbel(shape, (tokens,), jnp.float32)
-    rate = 10 ** jax.random.uniform(rate, (), jnp.float32, -2, 0)
+        return token(blocks(key, at, count, 1)[:, 0])
+    # Of the whole word: its kind, |u|, |v|, c, the rate, the tokens of u and v, g. No block has this number.
+    whole = jax.random.uniform(jax.random.fold_in(key, 2**32 - 1), (5 + 2 * _LONGEST + tokens,), jnp.float32)
+    (kind, before, period, sharpness, rate), few, shape = jnp.split(whole, [5, 5 + 2 * _LONGEST])
+    few, kind = token(few), (kind * _KINDS).astype(jnp.int32)
+    before, period = (before * _LONGEST).astype(jnp.int32), 1 + (period * _LONGEST).astype(jnp.int32)
+    gumbel = -jnp.log(-jnp.log(jnp.clip(shape, 1e-7, 1 - 1e-7)))
+    chances = jnp.cumsum(jax.nn.softmax((1 + 5 * sharpness) * gumbel))
+    rate = 10 ** (2 * rate - 2)
     t = at + jnp.arange(count, dtype=jnp.int32)
 
-    def block(key):
-        keys = jax.random.split(key, 3)
-        random = uniform(keys[0])
-        sparse = jax.random.categorical(keys[1], logits, shape=(BLOCK,)).astype(jnp.int32)
-        fresh = jax.random.bernoulli(keys[2], rate, (BLOCK,)).at[0].set(True)
-        since = lax.cummax(jnp.where(fresh, jnp.arange(BLOCK, dtype=jnp.int32), 0))
-        return jnp.stack([random, sparse, random[since]], axis=-1)
-
-    random, sparse, held = jnp.moveaxis(blocks(stepwise, at, count, block), -1, 0)
+    first, second, third = blocks(key, at, count, 3).T
+    random = token(first)
+    sparse = jnp.minimum(jnp.searchsorted(chances, second).astype(jnp.int32), tokens - 1)
+    fresh = (third < rate) | (t % BLOCK == 0)
+    held = random[lax.cummax(jnp.where(fresh, jnp.arange(count, dtype=jnp.int32), 0))]
     periodic = few[jnp.where(t < before, t, _LONGEST + (t - before) % period)]
     single = jnp.where(t < before % 4, few[jnp.minimum(t, 3)], few[_LONGEST])
     each = [random, random, periodic, periodic, sparse, sparse, held, single]
-    number = jax.random.randint(kind, (), 0, _KINDS, jnp.int32)
-    return jnp.stack(each)[number]
+    return jnp.stack(each)[kind]

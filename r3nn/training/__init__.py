@@ -14,6 +14,7 @@ from r3nn.training._optimizer import optimizer, schedule
 from r3nn.training._spec import OPTIMIZERS, SCHEDULES, HParams, Spec
 from r3nn.training._state import Local, TrainState, placed, start
 from r3nn.training._update import diagnose, probe, update, updates
+from r3nn.training.curriculum import Curriculum, Progress
 from r3nn.training.learner import Carry, Learner, Split, Streamed
 from r3nn.training.supervised import Own, Piece, Position, Supervised, Trainable, last_step
 
@@ -27,6 +28,7 @@ __all__ = [
     "TEST",
     "TRAIN",
     "Carry",
+    "Curriculum",
     "Finite",
     "HParams",
     "Learner",
@@ -34,6 +36,7 @@ __all__ = [
     "Own",
     "Piece",
     "Position",
+    "Progress",
     "Spec",
     "Split",
     "Streamed",

@@ -157,6 +157,9 @@ def learn(spec: Spec, hparams: HParams, state: TrainState, found: Sums, carry: C
     norm = optax.tree.norm(grads)
     ok = state.ok & jnp.isfinite(value) & jnp.isfinite(norm)
     changes, opt_state = optimizer(spec, hparams).update(grads, state.opt_state, state.params)
+    rate = spec.learner.rate(hparams.own, state.carry.shared)
+    if rate is not None:
+        changes = jax.tree.map(lambda change: change * rate.astype(change.dtype), changes)
     learned = optax.apply_updates(state.params, changes), opt_state
     learned = where(counted > 0, learned, (state.params, state.opt_state))
     new = TrainState(*learned, state.step + 1, carry, ok)

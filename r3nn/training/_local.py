@@ -50,7 +50,9 @@ def round_of(spec: Spec, hparams: HParams, arrays, state: TrainState) -> tuple[T
     new = _joined(spec, hparams, state, replica, params, good == spec.devices)
     shared = spec.learner.after(hparams.own, state.carry.shared, new.params, summed(summed(tally)))
     carry = Carry(new.carry.rows, where(new.ok, shared, state.carry.shared))
-    return new._replace(carry=carry), jax.vmap(partial(metrics, spec))(found, norm)
+    told = spec.learner.told(state.carry.shared)
+    told = jax.tree.map(lambda number: jnp.broadcast_to(number, (spec.sync_every,)), told)
+    return new._replace(carry=carry), jax.vmap(partial(metrics, spec))(found, norm) | told
 
 
 def summed(tally: Any) -> Any:

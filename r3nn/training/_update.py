@@ -25,7 +25,7 @@ def _update(spec: Spec, hparams: HParams, arrays, state: TrainState) -> tuple[Tr
     new, norm = learn(spec, hparams, state, found, Carry(rows, state.carry.shared))
     shared = spec.learner.after(hparams.own, state.carry.shared, new.params, local.summed(found.tally))
     new = new._replace(carry=Carry(new.carry.rows, local.where(new.ok, shared, state.carry.shared)))
-    return new, metrics(spec, found, norm)
+    return new, metrics(spec, found, norm) | spec.learner.told(state.carry.shared)
 
 
 def _over(spec: Spec, function):

@@ -104,6 +104,14 @@ class Learner(Value):
         rows."""
         return shared
 
+    def rate(self, own: Any, shared: Any) -> Array | None:
+        """Returns what the update's step is multiplied by, a floating [], beside the schedule; None: 1."""
+        return None
+
+    def told(self, shared: Any) -> dict[str, Array]:
+        """Returns numbers of `Carry.shared` that are logged beside the metrics of an update, []."""
+        return {}
+
     def judged(self, shared: Any, metrics: dict[str, Any]) -> Any:
         """Returns `Carry.shared` behind an evaluation on held-out data, before its checkpoint is saved."""
         return shared

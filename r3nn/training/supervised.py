@@ -169,14 +169,19 @@ class Supervised(Learner):
             key = stream(seed, {"held_out": HELD_OUT, "test": TEST}[split])
             keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows)
             return Piece(self.task.draw(keys, self.length, self.length))
-        position = carry.rows[0] if self.tbptt else None
-        numbers = position.sequence if self.tbptt else at
-        noisy = getattr(self.model, "noisy", False)
-        keys = row_keys(stream(seed, NOISE), numbers, rows) if noisy else None
         if not self.tbptt:
-            return Piece(self.batch_at(seed, numbers, rows), noise=Noise(keys) if noisy else None)
+            return Piece(self.batch_at(seed, at, rows), noise=self._noise(seed, at, rows))
+        position = carry.rows[0]
         batch, behind = self.piece_at(seed, position, rows)
-        return Piece(batch, position.done == 0, Noise(keys, position.done) if noisy else None, behind)
+        noise = self._noise(seed, position.sequence, rows, position.done)
+        return Piece(batch, position.done == 0, noise, behind)
+
+    def _noise(self, seed, numbers, rows: Array, done: Array | None = None) -> Noise | None:
+        """Returns the noise of the rows' sequences, of which `done` steps, int32 [b], are through."""
+        if not getattr(self.model, "noisy", False):
+            return None
+        keys = row_keys(stream(seed, NOISE), numbers, rows)
+        return Noise(keys) if done is None else Noise(keys, done)
 
     def batch_at(self, seed, numbers, rows: Array) -> Batch:
         """Draws whole sequences [b, T, ...], of each row the one of its number: a function of (seed, number,
@@ -184,13 +189,18 @@ class Supervised(Learner):
 
         numbers: int [], one for all rows, such as the updates completed; or [b].
         """
-        keys = row_keys(stream(seed, TRAIN), numbers, rows)
-        return self.task.draw(keys, self._lengths(seed, numbers, rows), self.length)
+        lengths = self._lengths(seed, numbers, rows, self.length)
+        return self.task.draw(self._row_keys(seed, numbers, rows), lengths, self.length)
 
-    def _lengths(self, seed, numbers, rows):
+    def _row_keys(self, seed, numbers, rows: Array) -> Array:
+        return row_keys(stream(seed, TRAIN), numbers, rows)
+
+    def _lengths(self, seed, numbers, rows: Array, longest) -> Array | int:
+        """Draws the rows' lengths, from the shortest to the longest, [b]; the longest where they do not
+        vary."""
         if self.shortest == self.length:
-            return self.length
-        key, bounds = stream(seed, LENGTHS), (self.shortest, self.length + 1)
+            return longest
+        key, bounds = stream(seed, LENGTHS), (self.shortest, longest + 1)
 
         def of_row(number, row):
             return jax.random.randint(jax.random.fold_in(key, number), (self.batch,), *bounds)[row]
