@@ -37,6 +37,9 @@ FIELDS = {
     "model.dropout_candidate": rate(0.0, "of what a gated cell would write, anew each step"),
     "model.zoneout_h": rate(0.0, "chance of a unit to keep its h, anew each step"),
     "model.zoneout_c": rate(0.0, "the same of its c, where the cell has one"),
+    "model.state_noise": Field(
+        0.0, "sigma of Gaussian noise on every cell's state, anew each step, in training", 0
+    ),
     "model.feedback": Field("", 'y_{t-1} joins the input as: "" (does not) | values | probabilities'),
     "model.predict": Field("every", "predictions and loss at: every | last (step) | mean (over all steps)"),
     "model.encoder": Field("auto", "of inputs: auto | none | linear (features) | one_hot | embedding (ids)"),

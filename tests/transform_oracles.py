@@ -16,12 +16,13 @@ from r3nn.compose._layer_norm import LayerNorm
 from r3nn.compose._recurrent_dropout import RecurrentDropout
 from r3nn.compose._refine import Refine
 from r3nn.compose._slow import Slow
+from r3nn.compose._state_noise import StateNoise
 from r3nn.compose._variational_dropout import VariationalDropout
 from r3nn.compose._zoneout import Zoneout
 from tests import oracles
 from tests.cell_oracles import U, W, b, b_, σ
 
-ALL = (LayerNorm, RecurrentDropout, Refine, Slow, VariationalDropout, Zoneout)
+ALL = (LayerNorm, RecurrentDropout, Refine, Slow, StateNoise, VariationalDropout, Zoneout)
 
 
 class Noisy(NamedTuple):
@@ -71,6 +72,9 @@ def step(cell, p, state, x):
             if not isinstance(new, tuple):
                 return zoned(cell.h, 1, state, new, x)
             return type(new)(zoned(cell.h, 1, state.h, new.h, x), zoned(cell.c, 2, state.c, new.c, x))
+        case StateNoise():
+            new = oracles.step(cell.cell, p, state, part(x, 0))
+            return noised(cell.sigma, new, x) if isinstance(x, Noisy) else new
         case Refine():
             for _ in range(cell.n):
                 state = oracles.step(cell.cell, p, state, x)
@@ -82,6 +86,15 @@ def zoned(rate, i, old, new, x):
     """d ⊙ old + (1 - d) ⊙ new, d the expectation without noise."""
     d = draw(x.step, i, rate, len(old)) if isinstance(x, Noisy) else rate
     return d * old + (1 - d) * new
+
+
+def noised(sigma, new, x):
+    """new + sigma e, e of each array of the state from a key of its own."""
+    arrays = new if isinstance(new, tuple) else (new,)
+    key = lambda i: jax.random.fold_in(x.step, i)
+    e = [np.asarray(jax.random.normal(key(i), a.shape, np.float32)) for i, a in enumerate(arrays, 1)]
+    sums = [a + sigma * e for a, e in zip(arrays, e, strict=True)]
+    return type(new)(*sums) if isinstance(new, tuple) else sums[0]
 
 
 def mask(key, i, rate, size):

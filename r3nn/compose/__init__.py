@@ -15,6 +15,7 @@ from r3nn.compose._recurrent_dropout import recurrent_dropout
 from r3nn.compose._refine import refine
 from r3nn.compose._residual import residual
 from r3nn.compose._slow import SlowState, slow
+from r3nn.compose._state_noise import state_noise
 from r3nn.compose._states import with_states
 from r3nn.compose._variational_dropout import variational_dropout
 from r3nn.compose._wrapper import Wrapper
@@ -46,6 +47,7 @@ __all__ = [
     "prepare_part",
     "run_part",
     "slow",
+    "state_noise",
     "variational_dropout",
     "with_output",
     "with_states",

@@ -84,8 +84,21 @@ def hidden_shape(cell, params) -> jax.ShapeDtypeStruct:
 
     Raises: TypeError for another shape.
     """
-    while isinstance(cell, Wrapper):
-        cell, params = cell.cell, cell.inner(params)
+    cell, params = _unwrapped(cell, params)
     hidden = jax.eval_shape(lambda params: cell.hidden(cell.initial_state(params)), params)
     check_vector(cell, hidden.shape)
     return hidden
+
+
+def state_shape(cell, params):
+    """Returns the shapes of one sequence's state of the cell inside all wrappers, a tree; params may be
+    prepared."""
+    cell, params = _unwrapped(cell, params)
+    return jax.eval_shape(cell.initial_state, params)
+
+
+def _unwrapped(cell, params):
+    """Returns the cell inside all wrappers, with its part of the params."""
+    while isinstance(cell, Wrapper):
+        cell, params = cell.cell, cell.inner(params)
+    return cell, params

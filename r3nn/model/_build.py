@@ -47,6 +47,7 @@ def build(
     dropout_candidate: float = 0.0,
     zoneout_h: float = 0.0,
     zoneout_c: float = 0.0,
+    state_noise: float = 0.0,
     feedback: Feeds | Literal[""] = "",
     predict: Predict = "every",
     encoder: Encoder = "auto",
@@ -78,8 +79,8 @@ def build(
       refine: steps of every cell in each time step. slow: the depth (without depth_cell, all of the body)
         steps every so many time steps alone.
       layer_norm: inside the recurrence of every cell. dropout, dropout_h: rates of `variational_dropout`;
-        dropout_candidate: of `recurrent_dropout`; zoneout_h, zoneout_c: of `zoneout`. All cells have them,
-        and they act where `chunk` is given a key.
+        dropout_candidate: of `recurrent_dropout`; zoneout_h, zoneout_c: of `zoneout`; state_noise: sigma of
+        `state_noise`. All cells have them, and they act where `chunk` is given a key.
       feedback: y_{t-1} joins the input as "values" or "probabilities"; "": no third loop.
       predict: at "every" step; or once: at the "last", or of the "mean" of the body's outputs.
       encoder: "none" (features as they are), "linear", "one_hot", "embedding"; "auto": "none" for
@@ -94,7 +95,7 @@ def build(
     check_int("hidden_size", hidden_size, 1)
     check_choice("predict", predict, PREDICT)
     check_choice("mode", mode, MODES)
-    rates = (layer_norm, dropout_candidate, dropout, dropout_h, zoneout_h, zoneout_c)
+    rates = (layer_norm, dropout_candidate, dropout, dropout_h, zoneout_h, zoneout_c, state_noise)
     make = lambda cell: _refined(_regularized(cell, *rates), refine)
     with about("cell"):
         first = as_cell(cell, allow_code=allow_code)
@@ -122,7 +123,7 @@ def build(
     return model
 
 
-def _regularized(cell, layer_norm, candidate, x, h, keep_h, keep_c) -> Cell:
+def _regularized(cell, layer_norm, candidate, x, h, keep_h, keep_c, sigma) -> Cell:
     """Wraps a cell in those of the given transforms that are asked for, the innermost first."""
     if layer_norm:
         with about("layer_norm"):
@@ -133,7 +134,12 @@ def _regularized(cell, layer_norm, candidate, x, h, keep_h, keep_c) -> Cell:
     if x or h:
         with about("dropout_h" if h else "dropout"):
             cell = compose.variational_dropout(cell, x, h)
-    return compose.zoneout(cell, keep_h, keep_c) if keep_h or keep_c else cell
+    if keep_h or keep_c:
+        cell = compose.zoneout(cell, keep_h, keep_c)
+    if sigma:
+        with about("state_noise"):
+            cell = compose.state_noise(cell, sigma)
+    return cell
 
 
 def _refined(cell, steps) -> Cell:

@@ -31,6 +31,7 @@ class SizedOptions(TypedDict, total=False):
     dropout_candidate: float
     zoneout_h: float
     zoneout_c: float
+    state_noise: float
     feedback: Feeds | Literal[""]
     predict: Predict
     encoder: Encoder

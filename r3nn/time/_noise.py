@@ -126,6 +126,16 @@ def bernoulli(keys, probability: float, size: int, dtype):
             "noise that is drawn once a sequence (variational_dropout) cannot be drawn step by step: take "
             "r3nn's RNN in place of Flax's, or give step t key=Noise(key, t)"
         )
-    draw = jax.vmap(lambda key: jax.random.uniform(key, (size,), jnp.float32))
-    drawn = draw(keys.reshape(-1)) < probability
-    return drawn.reshape(*keys.shape, size).astype(dtype)
+    return (_drawn(jax.random.uniform, keys, (size,)) < probability).astype(dtype)
+
+
+def normal(keys, shape: tuple[int, ...], dtype):
+    """Draws from N(0, 1): [*keys.shape, *shape]. The draws are the same whatever the dtype, up to
+    rounding."""
+    return _drawn(jax.random.normal, keys, shape).astype(dtype)
+
+
+def _drawn(draw, keys, shape):
+    """Draws this shape by each key, in float32."""
+    drawn = jax.vmap(lambda key: draw(key, shape, jnp.float32))(keys.reshape(-1))
+    return drawn.reshape(*keys.shape, *shape)

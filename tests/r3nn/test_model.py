@@ -230,7 +230,7 @@ def test_hidden_size_for_a_number_of_parameters():
 # One dtype for all of a model.
 
 MODELS = {
-    "features": {"in_size": D, "layer_norm": True, "zoneout_h": 0.1, "slow": 2},
+    "features": {"in_size": D, "layer_norm": True, "zoneout_h": 0.1, "state_noise": 0.1, "slow": 2},
     "linear, values": {"in_size": D, "encoder": "linear", "feedback": "values", "norm": "layer"},
     "one hot, probabilities": {"vocab": 5, "feedback": "probabilities", "delay": True},
     "embedding": {"vocab": 5, "encoder": "embedding", "predict_depths": True, "depth": 2, "refine": 2},
@@ -307,6 +307,7 @@ def test_modules_keep_the_dtype(kind, x64):
         ({"feedback": "values", "order": "wavefront", "depth": 2}, "runs stepwise"),
         ({"zoneout_c": 0.1}, "zoneout c=0.1: UGRNN has no c"),
         ({"cell": "gru_reset_before", "dropout_h": 0.1}, "no recurrent product is known"),
+        ({"state_noise": -0.1}, "state_noise sigma must be"),
         ({"dropout": 1.0}, "variational_dropout rate must be"),
         ({"slow": -1}, "slow k must be"),
         ({"refine": -1}, "refine n must be"),
