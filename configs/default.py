@@ -73,7 +73,7 @@ FIELDS = {
     "train.eval_batch": count(512, "held-out sequences, and as many others for the final test", 1),
     "train.checkpoint_every": count(500, "updates; the best and the last state are saved in any case", 1),
     "train.target": Field(0.0, "stop early at this held-out value of the metric", traced=True),
-    "train.patience": count(0, "above 0: stop after so many evaluations without a better one"),
+    "train.patience": count(0, "above 0: stop after so many evaluations without a better metric"),
     # Spaced in the logarithm of the updates.
     "train.keep": count(0, "above 0: about so many checkpoints stay, the older the sparser", inert=True),
     "train.init_from": Field("", "WORKDIR of another run, with whose best parameters this one starts"),

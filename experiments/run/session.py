@@ -81,15 +81,20 @@ class Session:
     def judged(self, numbers: dict[str, float], watch: EvaluationCallback | None) -> bool:
         """Logs the line of these held-out metrics -> whether they are the best so far.
 
-        Raises: what `watch` raises.
+        Of equal values of the metric, the one whose tie breaker is less is the better; but it is no gain, and
+        patience goes on. Raises: what `watch` raises.
         """
         learner, target, counters = self.experiment.learner, self.config.train.target, self.counters
         self.record("eval", numbers)
         value, sign = numbers[learner.metric], 1 if learner.higher_is_better else -1
-        better = math.isfinite(value) and (counters.best is None or sign * value > sign * counters.best)
-        counters.stale = 0 if better else counters.stale + 1
+        tie = numbers.get(learner.tie_breaker, math.nan)
+        gain = math.isfinite(value) and (counters.best is None or sign * value > sign * counters.best)
+        known = counters.best_tie is not None  # not so in a checkpoint of before there were tie breakers
+        better = gain or (value == counters.best and known and tie < counters.best_tie)
+        counters.stale = 0 if gain else counters.stale + 1
         if better:
             counters.best, counters.best_step = value, counters.step
+            counters.best_tie = tie if math.isfinite(tie) else None
             counters.reached = bool(target) and sign * value >= sign * target
         mark = "  (best so far)" if better else ""
         self.screen.say(f"held-out {learner.metric} after update {counters.step}: {value:.4g}{mark}")

@@ -37,9 +37,10 @@ class Counters:
     step: int = 0  # updates completed
     seconds: float = 0.0  # of training, over all resumes
     best: float | None = None  # the best held-out value of the task's metric so far
+    best_tie: float | None = None  # its value of the metric that breaks ties; None: unknown
     best_step: int | None = None
     reached: bool = False  # the best is as good as train.target
-    stale: int = 0  # evaluations since the best
+    stale: int = 0  # evaluations since the task's metric was at its best for the first time
 
 
 class Damaged(Exception):

@@ -46,6 +46,7 @@ class Classification(Task):
     kind = "classification"
     metric = "accuracy"
     higher_is_better = True
+    tie_breaker = "cross_entropy"
 
     def tally(self, predictions: jax.Array, batch: Batch) -> Tally:
         """Does what `Task.tally` says; predictions are logits. A step with a NaN logit is never correct."""

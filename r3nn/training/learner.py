@@ -45,6 +45,9 @@ class Learner(Value):
     #: the headline, a key of `metrics`, and whether more of it is better
     metric: ClassVar[str]
     higher_is_better: ClassVar[bool]
+    #: another key of `metrics`: of checkpoints that are equal in `metric`, the one with less of it is the
+    #: best; None: the first
+    tie_breaker: ClassVar[str | None] = None
 
     def init(self, key: Array) -> Any:
         """Draws fresh parameters, a tree of arrays."""

@@ -106,6 +106,11 @@ class Supervised(Learner):
         return self.task.higher_is_better
 
     @property
+    def tie_breaker(self) -> str | None:
+        """Names the task's metric that breaks ties."""
+        return self.task.tie_breaker
+
+    @property
     def shortest(self) -> int:
         """Returns the least length that is drawn."""
         return self.min_length or self.length

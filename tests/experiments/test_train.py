@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +28,7 @@ from experiments.run import device_count
 from experiments.run.screen import Plain, screen
 from experiments.run.session import Session, mean
 from experiments.run.training import run
+from experiments.saved.checkpoints import Counters
 from experiments.saved.workdir import Workdir
 from r3nn.cells import CELLS
 from r3nn.tasks import TASKS
@@ -308,6 +310,56 @@ def test_the_best_state_is_tested_and_the_last_where_that_is_damaged(tmp_path, c
     assert main(workdir, **fields) == 0
     assert "the best checkpoint is damaged" in capsys.readouterr().out
     assert json.loads((workdir / "result.json").read_text())["tested_update"] == 14
+
+
+@pytest.fixture
+def judged():
+    """Counters behind held-out (accuracy, cross_entropy), one an update, from these counters on."""
+
+    def after(numbers, counters=None, metric="accuracy", tie_breaker="cross_entropy"):
+        learner = SimpleNamespace(metric=metric, higher_is_better=True, tie_breaker=tie_breaker)
+        session = Session(
+            experiment=SimpleNamespace(learner=learner, config=default.get_config()),
+            place=None,
+            counters=counters or Counters(),
+            checkpoints=None,
+            log=SimpleNamespace(add=lambda line: None),
+            events=SimpleNamespace(add=lambda *line: None),
+            screen=SimpleNamespace(say=lambda sentence: None),
+            saved=0,
+        )
+        for accuracy, entropy in numbers:
+            session.counters.step += 1
+            session.judged({"accuracy": accuracy, "cross_entropy": entropy}, None)
+        return session.counters
+
+    return after
+
+
+def test_of_equal_metrics_the_one_with_the_smaller_tie_breaker_is_the_best(judged):
+    """Patience counts gains of the metric alone; a tie with what is unknown changes nothing."""
+    nan = float("nan")
+    found = judged([(0.5, 0.1), (1.0, 0.3), (1.0, 0.4), (1.0, 0.2), (1.0, nan), (0.9, 0.1)])
+    assert found == Counters(step=6, best=1.0, best_tie=0.2, best_step=4, stale=4)
+    assert judged([(0.5, 0.9), (0.6, 1.0)]) == Counters(2, best=0.6, best_tie=1.0, best_step=2)
+    assert judged([(1.0, 0.3), (1.0, 0.2)], tie_breaker=None) == Counters(2, best=1.0, best_step=1, stale=1)
+    before = Counters(4, best=1.0, best_step=3, stale=1)
+    assert judged([(1.0, 0.1)], before) == Counters(5, best=1.0, best_step=3, stale=2)
+    assert judged([(nan, 0.1)]) == Counters(1, stale=1)
+
+
+def test_a_run_keeps_the_better_of_checkpoints_that_tie(tmp_path):
+    """A parity of one bit is soon all right, and its loss falls on."""
+    workdir = tmp_path / "run"
+    fields = {"task.name": "parity", "train.length": 1, "train.updates": 40, "train.eval_every": 4}
+    assert main(workdir, **fields) == 0
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    found = [line for line in lines if line["kind"] == "eval"]
+    best = [line for line in found if line["accuracy"] == max(line["accuracy"] for line in found)]
+    assert len(best) > 1
+    wanted = min(best, key=lambda line: line["cross_entropy"])
+    assert wanted is not best[0]
+    assert json.loads((workdir / "result.json").read_text())["tested_update"] == wanted["update"]
 
 
 def test_a_run_whose_log_is_lost_ends_all_the_same(finished, tmp_path, capsys):

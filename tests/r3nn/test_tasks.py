@@ -100,7 +100,9 @@ def same(a, b):
 def test_facts(task):
     assert hash(task) == hash(dataclasses.replace(task)) and task == dataclasses.replace(task)
     assert task.kind in ("regression", "classification")
-    assert task.metric in task.baseline(task.min_length + 3)
+    names = task.baseline(task.min_length + 3)
+    assert task.metric in names
+    assert task.tie_breaker in (None, *names) and task.tie_breaker != task.metric
     assert task.in_size >= 1 and task.out_size >= 1 and task.min_length >= 1
     assert task.vocab is None or task.in_size == task.vocab
     assert "Example" in type(task).__doc__ and "Baseline" in type(task).__doc__
