@@ -29,7 +29,7 @@ def estimates(streamed: Streamed, tally, length: int) -> dict[str, Estimate]:
     return {
         name: Estimate(
             float(values[name]),
-            *interval(name, values[name], each[name]),
+            *interval(values[name], each[name], fraction=name in learner.fractions),
             float(trivial.get(name, math.nan)),
         )
         for name in names
@@ -43,14 +43,15 @@ def _metrics(learner: Learner, tally):
     return learner.metrics(tally), jax.vmap(alone)(tally)
 
 
-def interval(name: str, value: float, each: np.ndarray) -> tuple[float, float]:
+def interval(value: float, each: np.ndarray, fraction: bool) -> tuple[float, float]:
     """Computes the 95% interval of a mean over sequences, from each sequence's own value [N].
 
-    Fractions (accuracies) have Wilson's interval for N trials. The steps of one sequence depend on each
-    other, so each sequence counts as one trial; for a fraction of steps this interval is rather too wide.
+    Fractions, as the learner names them, have Wilson's interval for N trials. The steps of one sequence
+    depend on each other, so each sequence counts as one trial; for a fraction of steps this interval is
+    rather too wide.
     Other metrics have the normal interval.
     """
-    if "accuracy" in name or name.startswith("within"):
+    if fraction:
         return wilson(float(value), len(each))
     margin = 1.96 * float(np.std(np.asarray(each, np.float64), ddof=1)) / math.sqrt(len(each))
     return float(value) - margin, float(value) + margin

@@ -56,6 +56,7 @@ class OwnArrays(Learner):
     rows: tuple[int, int, int]  # of each split
 
     metric = "accuracy"
+    fractions = ("accuracy",)
     higher_is_better = True
 
     def arrays(self) -> dict[str, Rows]:

@@ -84,6 +84,8 @@ class Task(Value):
       higher_is_better: whether a larger `metric` is the better one.
       tie_breaker: another key of `metrics`, of which less is better, for values of `metric` that are equal;
         None: there is none.
+      fractions: the keys of `metrics` that are fractions: means over sequences or steps of what is right or
+        wrong.
       min_length: the shortest sequence that makes sense.
       own_lengths: whether a sequence may be shorter than the length it is drawn for, as those of a grammar
         are, which do not come in every length. `Batch.valid` says how long each is.
@@ -96,6 +98,7 @@ class Task(Value):
     metric: ClassVar[str]
     higher_is_better: ClassVar[bool]
     tie_breaker: ClassVar[str | None] = None
+    fractions: ClassVar[tuple[str, ...]] = ()
     min_length: ClassVar[int] = 1
     own_lengths: ClassVar[bool] = False
     block: ClassVar[int | None] = None

@@ -24,6 +24,11 @@ class Regression(Task):
     higher_is_better = False
     tolerance: ClassVar[float | None] = None
 
+    @property
+    def fractions(self) -> tuple[str, ...]:
+        """Names within_tolerance, where the task has a tolerance."""
+        return () if self.tolerance is None else ("within_tolerance",)
+
     def tally(self, predictions: jax.Array, batch: Batch) -> Tally:
         """Does what `Task.tally` says; the loss of a step is the mean over O of the squared errors."""
         loss = losses.squared_error(predictions, batch.targets, batch.mask)
@@ -47,6 +52,7 @@ class Classification(Task):
     metric = "accuracy"
     higher_is_better = True
     tie_breaker = "cross_entropy"
+    fractions = ("accuracy", "sequence_accuracy")
 
     def tally(self, predictions: jax.Array, batch: Batch) -> Tally:
         """Does what `Task.tally` says; predictions are logits. A step with a NaN logit is never correct."""

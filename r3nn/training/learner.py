@@ -48,6 +48,9 @@ class Learner(Value):
     #: another key of `metrics`: of checkpoints that are equal in `metric`, the one with less of it is the
     #: best; None: the first
     tie_breaker: ClassVar[str | None] = None
+    #: the keys of `metrics` that are fractions: means over rows or steps of what is right or wrong. Their
+    #: 95% interval, in an evaluation, is that of a fraction; the others' is that of a mean of any numbers
+    fractions: ClassVar[tuple[str, ...]] = ()
 
     def init(self, key: Array) -> Any:
         """Draws fresh parameters, a tree of arrays."""

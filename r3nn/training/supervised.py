@@ -111,6 +111,11 @@ class Supervised(Learner):
         return self.task.tie_breaker
 
     @property
+    def fractions(self) -> tuple[str, ...]:
+        """Names the task's metrics that are fractions."""
+        return self.task.fractions
+
+    @property
     def shortest(self) -> int:
         """Returns the least length that is drawn."""
         return self.min_length or self.length

@@ -136,9 +136,32 @@ def test_wilson(hits, trials, low, high):
 
 def test_interval_of_a_mean():
     each = np.random.default_rng(0).normal(3, 2, 400)
-    low, high = intervals.interval("mse", each.mean(), each)
+    low, high = intervals.interval(each.mean(), each, fraction=False)
     assert_close((low + high) / 2, each.mean())
     assert_close(high - low, 2 * 1.96 * each.std(ddof=1) / 20)
+
+
+def test_a_learner_says_which_metrics_are_fractions():
+    """Whatever their names."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Hits(training.Learner):
+        metric = "share"
+        higher_is_better = True
+        fractions = ("share",)
+
+        def metrics(self, tally):
+            return {"share": tally.mean(), "accuracy_in_bits": 3 * tally.mean()}
+
+    tally = np.repeat(np.float32([0, 1]), [1, 9])
+    found = intervals.estimates(training.Streamed(Hits(), (1, 1)), tally, 1)
+    assert found["share"][:3] == pytest.approx((0.9, *intervals.wilson(0.9, 10)), rel=1e-6)
+    margin = 1.96 * 3 * tally.std(ddof=1) / 10**0.5
+    assert found["accuracy_in_bits"][:3] == pytest.approx((2.7, 2.7 - margin, 2.7 + margin), rel=1e-6)
+    of = lambda *task, **options: training.Supervised(None, get_task(*task, **options), 30).fractions
+    assert of("adding") == ("within_tolerance",)
+    assert of("copy_memory", loss_over="all") == ("accuracy", "sequence_accuracy")
+    assert training.Learner.fractions == ()
 
 
 # The program, on a run of no updates.

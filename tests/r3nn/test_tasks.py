@@ -103,6 +103,7 @@ def test_facts(task):
     names = task.baseline(task.min_length + 3)
     assert task.metric in names
     assert task.tie_breaker in (None, *names) and task.tie_breaker != task.metric
+    assert {*task.fractions} == {name for name in names if "accuracy" in name or "within" in name}
     assert task.in_size >= 1 and task.out_size >= 1 and task.min_length >= 1
     assert task.vocab is None or task.in_size == task.vocab
     assert "Example" in type(task).__doc__ and "Baseline" in type(task).__doc__
