@@ -41,7 +41,8 @@ FIELDS = {
         0.0, "sigma of Gaussian noise on every cell's state, anew each step, in training", 0
     ),
     "model.feedback": Field("", 'y_{t-1} joins the input as: "" (does not) | values | probabilities'),
-    "model.predict": Field("every", "predictions and loss at: every | last (step) | mean (over all steps)"),
+    # counted: as every, but in training and its evaluations at those steps alone that the loss counts.
+    "model.predict": Field("every", "predictions at: every | counted | last (step) | mean (over all steps)"),
     "model.encoder": Field("auto", "of inputs: auto | none | linear (features) | one_hot | embedding (ids)"),
     "model.width": count(0, "of a linear or embedding encoder; 0: the hidden size"),
     "model.mode": Field("auto", "over time: auto | plain | scan | chunked | linear | newton, one result"),

@@ -15,4 +15,4 @@ Feeds = Literal["values", "probabilities"]
 #: what a model of `build` reads its inputs by
 Encoder = Literal["auto", "none", "linear", "one_hot", "embedding"]
 #: when a model of `build` predicts
-Predict = Literal["every", "last", "mean"]
+Predict = Literal["every", "counted", "last", "mean"]

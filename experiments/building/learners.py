@@ -129,7 +129,7 @@ def _supervised(config: ConfigDict, allow_code: bool) -> Supervised:
         "tbptt": train.tbptt,
         "teacher_forcing": train.teacher_forcing,
     }
-    with asked(config, "train", "curriculum"):
+    with asked(config, "train", "model", "curriculum"):
         stages = _stages(config, allow_code)
         return Curriculum(**whole, **stages, updates=train.updates) if stages else Supervised(**whole)
 

@@ -52,7 +52,7 @@ def _outputs(config: ConfigDict, learner: training.Supervised) -> None:
     elif model.feedback != (wanted := FED[learner.task.kind]):
         why = f"task {task!r} is a {learner.task.kind}; it must be '' or {wanted!r}"
         _refuse(config, "model.feedback", why)
-    if model.predict != "every" and not _counts_last_step_alone(learner):
+    if model.predict in ("last", "mean") and not _counts_last_step_alone(learner):
         why = f"the loss of task {task!r}, as its options are, counts other steps too; it must be 'every'"
         _refuse(config, "model.predict", why)
 

@@ -82,7 +82,8 @@ def build(
         dropout_candidate: of `recurrent_dropout`; zoneout_h, zoneout_c: of `zoneout`; state_noise: sigma of
         `state_noise`. All cells have them, and they act where `chunk` is given a key.
       feedback: y_{t-1} joins the input as "values" or "probabilities"; "": no third loop.
-      predict: at "every" step; or once: at the "last", or of the "mean" of the body's outputs.
+      predict: at "every" step; at every step, but in training by `Supervised` at those alone whose loss is
+        "counted"; or once: at the "last", or of the "mean" of the body's outputs.
       encoder: "none" (features as they are), "linear", "one_hot", "embedding"; "auto": "none" for
         features, "one_hot" for ids. width: of a linear or embedding encoder; 0: the hidden size.
       mode, chunk, memory, compute_dtype: over time, as in `unroll`.
@@ -106,6 +107,9 @@ def build(
     body = levels if second is None else compose.chain(make(first), levels)
     if feedback:
         check_choice("feedback", feedback, FEEDS)
+        if predict == "counted":
+            why = "under feedback each step's prediction is part of the next input; it must be 'every'"
+            raise FieldError("predict", f"predict='counted': {why}")
     readout = Readout(out_size, feedback or "values", predict_depths)
     how = chunk or None, memory or None, jnp.dtype(compute_dtype) if compute_dtype else None
     check_how(body, mode, *how)

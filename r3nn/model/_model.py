@@ -38,7 +38,8 @@ class Model(Value):
 
     cell: the body without its feedback loop. stacked: its outputs come at every depth, [L, ..., H].
     predict: predictions at "every" step; or a single one, [1, ...]: at the "last" step of a chunk, or of the
-      "mean" of the body's outputs over the steps so far.
+      "mean" of the body's outputs over the steps so far. "counted" is "every" here, and tells `Supervised`
+      that it may have predictions made at the steps alone that the loss counts.
     looped: whether predictions feed back into the input (`readout.feeds` says as what).
     init_options: pairs for `cell.init`. Of them, "dtype" is that of all parameters; float32 unless given.
     mode, block, memory, compute_dtype: over time, as in `unroll` (block: its `chunk`, the steps that the
@@ -116,8 +117,8 @@ class Model(Value):
         return carry, self.predictions(params, carry, outputs)
 
     def predictions(self, params: ModelParams, carry, outputs: Array) -> Array:
-        """Predicts from what `hidden` returns: [T, L, *batch, O]; [1, L, *batch, O] unless
-        predict="every"."""
+        """Predicts from what `hidden` returns, or from some of its steps: [T, L, *batch, O]; [1, L, *batch,
+        O] where predict is "last" or "mean"."""
         if self.predict == "last":
             outputs = outputs[-1:]
         if self.predict == "mean":

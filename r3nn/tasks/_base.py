@@ -169,6 +169,14 @@ class Task(Value):
         """Returns the `length` of what the task's source calls size n; see the task's docstring."""
         return n
 
+    def counted(self, max_length: int) -> int | None:
+        """Bounds the steps that count in a sequence of at most max_length steps, tightly; None: unknown.
+
+        By this bound a model with predict="counted" need not predict at all the other steps.
+        """
+        del max_length
+        return None
+
     def latent(self, batch: Batch) -> jax.Array | None:
         """Returns what has to be remembered after each step, int32 or float32 [B, T]; None if unnamed.
 

@@ -91,6 +91,10 @@ class CopyMemory(Classification):
         targets = lax.dynamic_update_slice(blanks, data, (answer,))
         return inputs, targets, t >= (0 if self.loss_over == "all" else answer)
 
+    def counted(self, max_length: int) -> int:
+        """Counts the recalled symbols, or all steps."""
+        return self.recall if self.loss_over == "recall" else max_length
+
     def tally(self, predictions: jax.Array, batch: Batch) -> RecallTally:
         """Does what `Task.tally` says."""
         recalled = batch._replace(mask=batch.mask & (batch.targets > 0))

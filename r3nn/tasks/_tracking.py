@@ -96,6 +96,10 @@ class Machine(Classification):
 
         return jax.vmap(run)(batch.inputs)
 
+    def counted(self, max_length: int) -> int:
+        """Bounds the steps that count by all there are."""
+        return max_length
+
     def baseline(self, length: int) -> dict[str, float]:
         """Guesses at each step what is likeliest there; for sequence_accuracy, the same guesses all
         through."""
@@ -135,6 +139,10 @@ class Tracking(Machine):
     def counts(self, t, length):
         """Does what `Machine.counts` says."""
         return t < length if self.labels == "every" else t == length - 1
+
+    def counted(self, max_length: int) -> int:
+        """Bounds the steps that count: one, or all."""
+        return 1 if self.labels == "last" else max_length
 
     def baseline(self, length: int) -> dict[str, float]:
         """Does as `Machine.baseline`, of random words."""

@@ -28,7 +28,7 @@ class Pieces(Streamed):
         """Measures a piece [B, C, ...] -> (the task's tally, the model's carry behind it)."""
         xs, valid = (jnp.swapaxes(leaf, 0, 1) for leaf in (piece.inputs, piece.valid))
         carry, ys = self.learner.model.chunk_depths(params, carry, xs, valid, None, None)
-        return self.learner.task.tally(jnp.swapaxes(ys[:, -1], 0, 1), self.learner.counted(piece)), carry
+        return self.learner.task.tally(jnp.swapaxes(ys[:, -1], 0, 1), self.learner.predicted(piece)), carry
 
     def baseline(self, length: int) -> dict[str, float]:
         """Returns the task's metrics for the best guess without the inputs, at this length."""

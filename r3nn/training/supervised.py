@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from r3nn._lookup import check_int
+from r3nn._lookup import FieldError, check_int
 from r3nn.tasks import Batch, Task
 from r3nn.time import Noise
 from r3nn.training._keys import HELD_OUT, LENGTHS, NOISE, TEST, TRAIN, row_keys, stream
@@ -35,7 +35,7 @@ class Trainable(Protocol):
 
     Where its attribute `noisy` is true, training also passes key=, a `Noise` of keys [B]. Where predict is
     "last" or "mean", it makes one prediction, [1, L, B, O], for the sequence, or for what there is of it so
-    far.
+    far. Where it is "counted", the loss takes `hidden` and `predictions`, as of `Model`, for `chunk_depths`.
     """
 
     def init(self, key: Array) -> Any:
@@ -94,6 +94,9 @@ class Supervised(Learner):
         check_int("min_length", self.shortest, self.task.min_length, self.length)
         check_int("batch", self.batch, 1 if self.min_length else 0)
         check_int("tbptt", self.tbptt, 0)
+        if self._at_counted and self.task.counted(self.length) is None:
+            why = f"{type(self.task).__name__} does not say how many steps count at most; it must be 'every'"
+            raise FieldError("predict", f"predict='counted': {why}")
 
     @property
     def metric(self) -> str:
@@ -236,30 +239,65 @@ class Supervised(Learner):
 
     # Loss and metrics.
 
+    @property
+    def _at_counted(self) -> bool:
+        """Says whether predictions are made at counted steps alone."""
+        return getattr(self.model, "predict", "every") == "counted"
+
     def run(self, params, carry: Carry, piece: Piece, teacher_forcing: bool = False):
-        """Runs the model on a piece -> (its carry behind the piece, predictions [L, b, T, O])."""
+        """Runs the model on a piece -> (its carry behind the piece, predictions [L, b, T, O]).
+
+        Of a model with predict="counted" they are [L, b, N, O], at the steps of `counted`.
+        """
         batch, body = piece.batch, self._begin(params, carry, piece)
         xs, targets, valid = (jnp.swapaxes(leaf, 0, 1) for leaf in (batch.inputs, batch.targets, batch.valid))
         padded = self.shortest < self.length or self.length % self.piece > 0 or self.task.own_lengths
         mask = valid if padded or len(xs) > self.shortest else None
         options = {} if piece.noise is None else {"key": piece.noise}
         fed = targets if teacher_forcing else None
-        body, ys = self.model.chunk_depths(params, body, xs, mask, None, fed, **options)
+        if self._at_counted:
+            body, outputs = self.model.hidden(params, body, xs, mask, None, fed, **options)
+            ys = self.model.predictions(params, body, self._taken(batch, outputs))
+        else:
+            body, ys = self.model.chunk_depths(params, body, xs, mask, None, fed, **options)
         return body, jnp.transpose(ys, (1, 2, 0, 3))
 
+    def _most_counted(self, batch: Batch) -> int:
+        """Returns N, the most steps of a row of this batch that count."""
+        return min(self.task.counted(self.length), batch.mask.shape[1])
+
+    def _taken(self, batch: Batch, outputs: Array) -> Array:
+        """Takes the counted steps of the body's outputs: [T, (L,) b, H] -> [N, (L,) b, H]."""
+        if (most := self._most_counted(batch)) == len(outputs):
+            return outputs
+        steps = counted_steps(batch, most).T
+        steps = steps.reshape(most, *[1] * (outputs.ndim - 3), -1, 1)
+        return jnp.take_along_axis(outputs, steps, axis=0)
+
     def predictions(self, params, batch: Batch, teacher_forcing: bool = False) -> Array:
-        """Predicts at every depth, [L, b, T, O], from the start of each sequence, without noise."""
+        """Predicts at every depth, as `run` does, from the start of each sequence, without noise."""
         return self.run(params, Carry(), Piece(batch), teacher_forcing)[1]
 
     def counted(self, batch: Batch) -> Batch:
-        """Marks the steps that predictions are judged by: all, or each sequence's last, where there is but
-        one.
+        """Takes the steps that the predictions of `run` are judged by: those of `predicted`, or, of a model
+        with predict="counted", the at most N of each row that count, [b, N, ...]."""
+        if not self._at_counted or (most := self._most_counted(batch)) == batch.mask.shape[1]:
+            return self.predicted(batch)
+        steps = counted_steps(batch, most)
+        there = jnp.arange(most) < batch.mask.sum(axis=1)[:, None]
+        taken = _take(batch, steps)
+        return taken._replace(mask=there, valid=taken.valid & there)
+
+    def predicted(self, batch: Batch) -> Batch:
+        """Takes the steps at which the model itself predicts: all, or each sequence's last, where there is
+        but one.
 
         In a piece, the last is the last valid step, and it counts where the sequence ends with it. This is
         for tasks that count their last step alone. A mean is then that of the whole sequence, its gradient
         the last piece's.
         """
-        return batch if getattr(self.model, "predict", "every") == "every" else last_step(batch)
+        once = getattr(self.model, "predict", "every") in ("last", "mean")
+        return last_step(batch) if once else batch
 
     def loss(self, own: Own, params, carry: Carry, piece: Piece):
         """Computes one term: the deepest prediction's loss and, weighted, that of every other depth.
@@ -289,8 +327,11 @@ class Supervised(Learner):
         return Pieces(self, (self.shortest, self.length), self.task.min_length)
 
     def look(self, params, carry: Carry, piece: Piece) -> dict[str, Array]:
-        """Returns the predictions, [b, T, L, O]."""
-        _, ys = self.run(params, carry, piece, self.teacher_forcing)
+        """Returns the predictions at every step, [b, T, L, O]."""
+        every = self
+        if self._at_counted:  # a place among the counted steps is none in time
+            every = dataclasses.replace(self, model=dataclasses.replace(self.model, predict="every"))
+        _, ys = every.run(params, carry, piece, self.teacher_forcing)
         return {"predictions": jnp.transpose(ys, (1, 2, 0, 3))}
 
 
@@ -303,10 +344,22 @@ def _summed(loss: Callable[[Array], Array], ys: Array) -> Array | int:
 
 def last_step(batch: Batch) -> Batch:
     """Takes each sequence's last step alone, [b, 1, ...]."""
-    last = batch.valid.sum(axis=1) - 1
+    return _take(batch, batch.valid.sum(axis=1, keepdims=True) - 1)
+
+
+def counted_steps(batch: Batch, most: int) -> Array:
+    """Finds the counted steps of each row, in order, int32 [b, most]; a row with fewer ends in its last
+    step, again and again."""
+    so_far = jnp.cumsum(batch.mask, axis=1, dtype=jnp.int32)
+    numbers = jnp.arange(1, most + 1, dtype=jnp.int32)
+    steps = jax.vmap(lambda row: jnp.searchsorted(row, numbers))(so_far)
+    return jnp.minimum(steps, batch.mask.shape[1] - 1)
+
+
+def _take(batch: Batch, steps: Array) -> Batch:
+    """Takes some steps of each row, int [b, n]: [b, T, ...] -> [b, n, ...]."""
 
     def pick(leaf):
-        index = last.reshape(-1, *[1] * (leaf.ndim - 1))
-        return jnp.take_along_axis(leaf, index, axis=1)
+        return jnp.take_along_axis(leaf, steps.reshape(*steps.shape, *[1] * (leaf.ndim - 2)), axis=1)
 
     return Batch(*map(pick, batch))

@@ -140,6 +140,12 @@ def test_lengths_are_traced_once(task):
 
 
 @every_task
+def test_the_bound_on_counted_steps_is_tight(task):
+    batch, lengths = draw(task)
+    assert batch.mask.sum(axis=1).max() == task.counted(int(lengths.max()))
+
+
+@every_task
 def test_padding_lengths_and_masks(task):
     batch, lengths = draw(task)
     same(batch.valid, np.arange(steps(task)) < lengths[:, None])

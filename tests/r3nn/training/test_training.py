@@ -14,7 +14,8 @@ from r3nn import training
 from r3nn.analysis import matmul_flops
 from r3nn.model import build
 from r3nn.tasks import TASKS
-from r3nn.training import HParams, Own, Spec, Supervised
+from r3nn.training import Carry, HParams, Own, Piece, Spec, Supervised
+from r3nn.training._gradients import gradients
 from tests import trained
 from tests.helpers import assert_same
 from tests.trained import learning
@@ -200,6 +201,90 @@ def test_predicting_at_the_last_step_alone_changes_no_loss():
     params, batch = start().params, batch_at(MIXED, 1, 0)
     value, other = (loss(spec, HPARAMS, params, batch) for spec in (MIXED, last))
     np.testing.assert_allclose(value, other, rtol=1e-6)
+
+
+COPY = {
+    "shallow": dict(depth=1),
+    "at every depth": dict(depth=2, predict_depths=True),
+}
+
+
+def copying(name, predict="counted", **fields):
+    """Copy memory of 2 symbols in 9 .. 13 steps: B = 3, D = 5, H = 6, O = 4: no two sizes are equal."""
+    task = dataclasses.replace(TASKS["copy_memory"], symbols=3, recall=2)
+    model = build(vocab=task.vocab, out_size=task.out_size, hidden_size=6, predict=predict, **COPY[name])
+    return Spec(Supervised(model, task, **{"length": 13, "min_length": 9, "batch": 3} | fields), 3, 40)
+
+
+@pytest.mark.parametrize("fields", [{}, {"tbptt": 4}], ids=["whole", "pieces"])
+@pytest.mark.parametrize("name", COPY)
+def test_predicting_at_counted_steps_alone_changes_nothing(name, fields):
+    """Neither the loss, nor a gradient, nor a metric; but the readout of the other steps is saved."""
+    every, counted = (copying(name, predict, **fields) for predict in ("every", "counted"))
+    found = []
+    for spec in (every, counted):
+        state = start(spec)
+        run = jax.jit(lambda state, spec=spec: gradients(spec, HPARAMS, state)[0])
+        for _ in range(3 if fields else 1):  # of pieces, the first count nothing
+            sums, (state, metrics) = run(state), update(spec, HPARAMS, state)
+            found.append((sums.terms, sums.grads, sums.tally, metrics))
+        measured = jax.jit(trained.evaluate, static_argnums=(0, 2))(spec, state.params, 5)
+        found.append((measured, state.params))
+    half = len(found) // 2
+    assert int(found[half - 2][-1]["counted"]) > 0
+    chex.assert_trees_all_close(found[:half], found[half:], rtol=1e-5, atol=1e-6)
+    if not fields:
+        params, batch = start(every).params, batch_at(every, 1, 0)
+        flops = [
+            matmul_flops(lambda spec=spec: trained.loss(spec, HPARAMS, params, batch))
+            for spec in (every, counted)
+        ]
+        depth, readout = COPY[name]["depth"], 2 * 6 * 4  # of one step of one sequence
+        assert flops[0] - flops[1] == (13 - 2) * 3 * depth * readout
+
+
+def test_counted_steps_are_those_of_the_mask_in_order():
+    """A row with fewer than the bound is filled up, and the filling does not count."""
+    spec = copying("shallow")
+    mask = np.zeros((3, 13), bool)
+    mask[0, [4, 7]] = mask[1, 12] = True
+    batch = batch_at(spec, 1, 0)._replace(mask=jnp.asarray(mask))
+    taken = spec.learner.counted(batch)
+    assert taken.mask.tolist() == [[True, True], [True, False], [False, False]]
+    np.testing.assert_array_equal(taken.targets[0], batch.targets[0, [4, 7]])
+    np.testing.assert_array_equal(taken.inputs[1, 0], batch.inputs[1, 12])
+    assert not (taken.mask & ~taken.valid).any() or not batch.valid[1, 12]
+
+
+def test_streamed_sequences_are_predicted_at_every_step():
+    """A piece need not hold what a whole sequence does, and its metrics are those of the whole."""
+    learner, params = copying("shallow").learner, start(copying("shallow")).params
+    data = learner.task.sample(training.stream(0, training.TEST), 4, 13, 13)
+    streamed, tallies = learner.streamed(), []
+    carry, measure = streamed.start(params, (), 4), jax.jit(streamed.measure)
+    for piece in (slice(0, 5), slice(5, 12), slice(12, 13)):
+        tally, carry = measure(params, carry, jax.tree.map(lambda leaf, p=piece: leaf[:, p], data))
+        tallies.append(tally)
+    whole = jax.jit(trained.evaluate, static_argnums=(0, 2, 3))(copying("shallow"), params, 4, "test")
+    found = learner.metrics(jax.tree.map(lambda *parts: sum(parts), *tallies))
+    chex.assert_trees_all_close(found, whole, rtol=1e-5)
+
+
+def test_what_predicting_at_counted_steps_refuses():
+    with pytest.raises(ValueError, match="predict='counted': under feedback each step's prediction is part"):
+        build(in_size=2, out_size=1, feedback="values", predict="counted")
+
+    @dataclasses.dataclass(frozen=True)
+    class Unknown(type(TASK)):
+        def counted(self, max_length):
+            return None
+
+    model = dataclasses.replace(MODEL, predict="counted")
+    with pytest.raises(ValueError, match="Unknown does not say how many steps count at most"):
+        learning(SPEC, model=model, task=Unknown())
+    assert learning(SPEC, model=model).learner.look(start().params, Carry(), Piece(batch_at(SPEC, 1, 0)))[
+        "predictions"
+    ].shape == (3, 7, 1, 1)
 
 
 def test_evaluation_in_pieces_is_evaluation():
