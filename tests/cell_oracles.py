@@ -88,6 +88,60 @@ def lstm(p, state, x):
     return cells.LSTMState(o * np.tanh(c), c)
 
 
+def janet(p, c, x, β=1.0):
+    """Van der Westhuizen & Lasenby 2018."""
+    s = U(p, "forget") @ c + W(p, "forget") @ x + b(p, "forget")
+    candidate = np.tanh(U(p, "candidate") @ c + W(p, "candidate") @ x + b(p, "candidate"))
+    return σ(s) * c + (1 - σ(s - β)) * candidate
+
+
+def star(p, h, x):
+    """Turkoglu et al. 2019."""
+    z = np.tanh(W(p, "candidate") @ x + b(p, "candidate"))
+    k = σ(W(p, "update") @ x + U(p, "update") @ h + b(p, "update"))
+    return np.tanh((1 - k) * h + k * z)
+
+
+def nbrc(p, h, x):
+    """Vecoven et al. 2021; 1 + tanh(s) = 2 σ(2 s)."""
+    a = 2 * σ(2 * (W(p, "feedback") @ x + U(p, "feedback") @ h + b(p, "feedback")))
+    c = σ(W(p, "update") @ x + U(p, "update") @ h + b(p, "update"))
+    return c * h + (1 - c) * np.tanh(W(p, "candidate") @ x + a * h + b(p, "candidate"))
+
+
+def brc(p, h, x):
+    """Vecoven et al. 2021: the nBRC with diagonal matrices."""
+    return nbrc(p._replace(recurrent=type(p.recurrent)(*map(np.diag, p.recurrent))), h, x)
+
+
+def antisymmetric(p, h, x, ε=0.1, γ=0.01):
+    """Chang et al. 2019, with gating."""
+    V = U(p, "candidate")
+    M = V - V.T - γ * np.eye(len(h))
+    z = σ(M @ h + W(p, "update") @ x + b(p, "update"))
+    return h + ε * z * np.tanh(M @ h + W(p, "candidate") @ x + b(p, "candidate"))
+
+
+def unicornn(p, state, x, Δt=0.19, α=30.65):
+    """Rusch & Mishra 2021: first the velocity, then the position with the new velocity."""
+    y, z = state
+    step = Δt * σ(p.control)
+    force = np.tanh(p.recurrent.candidate * y + W(p, "candidate") @ x + b(p, "candidate")) + α * y
+    z = z - step * force
+    return cells.CoRNNState(y + step * z, z)
+
+
+def lrc(p, h, x):
+    """Farsang et al. 2025, Δt = 1."""
+    of_x, of_h = σ(p.slope * (x - p.shift)), σ(p.recurrent.synapse * h + p.synapse_bias)
+    f, z = (
+        W(p, gate) @ of_x + getattr(p.strength, gate) * of_h + getattr(p.leak, gate)
+        for gate in p.leak._fields
+    )
+    ε = σ(p.recurrent.elastance * h + p.elastance_bias)
+    return (1 - ε * σ(f)) * h + ε * p.reversal * (2 * σ(2 * z) - 1)
+
+
 def indrnn(p, h, x):
     """Li et al. 2018, eq. 2."""
     return np.maximum(W(p, "candidate") @ x + p.recurrent.candidate * h + b(p, "candidate"), 0)
@@ -147,6 +201,40 @@ def m2rnn_output(p, S, x):
     """Sᵀ q of each head."""
     q = (W(p, "query") @ x + b(p, "query")).reshape(len(S), -1)
     return np.concatenate([S_i.T @ q_i for S_i, q_i in zip(S, q, strict=True)])
+
+
+def deltanet(p, S, x, α=None, β_max=2.0):
+    """Yang et al. 2024, head by head, with the matrix I - β k kᵀ."""
+    n, V, K = S.shape
+    k, v, β = ((W(p, gate) @ x + b(p, gate)).reshape(n, -1) for gate in ("key", "value", "rate"))
+    new = []
+    for i in range(n):
+        k_i, β_i = k[i] / np.sqrt(k[i] @ k[i] + 1e-6), β_max * σ(β[i, 0])
+        carried = S[i] @ (np.eye(K) - β_i * np.outer(k_i, k_i))
+        new.append((1 if α is None else α[i]) * carried + β_i * np.outer(v[i], k_i))
+    return np.stack(new)
+
+
+def gated_deltanet(p, S, x):
+    """Yang et al. 2025."""
+    return deltanet(p, S, x, α=σ(W(p, "decay") @ x + b(p, "decay")))
+
+
+def deltanet_output(p, S, x):
+    """S q of each head."""
+    q = (W(p, "query") @ x + b(p, "query")).reshape(len(S), -1)
+    return np.concatenate([S_i @ q_i for S_i, q_i in zip(S, q, strict=True)])
+
+
+def pd_ssm(p, h, x):
+    """Terzić et al. 2025, real: unit j moves to the unit at which column j of the mixture is largest."""
+    mixture = np.exp(W(p, "select") @ x + b(p, "select"))
+    M = sum(share * M_k for share, M_k in zip(mixture / mixture.sum(), p.recurrent, strict=True))
+    s = W(p, "decay") @ x + b(p, "decay")
+    new = np.array(W(p, "candidate") @ x + b(p, "candidate"))
+    for j, h_j in enumerate((2 * σ(2 * s) - 1) * h):  # tanh
+        new[np.argmax(M[:, j])] += h_j
+    return new
 
 
 def multiplied(p, h, x):
@@ -254,6 +342,8 @@ def output(cell, p, state, x):
         return lru_output(p, state, x)
     if cell is cells.m2rnn:
         return m2rnn_output(p, state, x)
+    if cell in (cells.deltanet, cells.gated_deltanet):
+        return deltanet_output(p, state, x)
     return state[0] if isinstance(state, tuple) else state  # h, or y: the first
 
 
@@ -261,7 +351,11 @@ def hidden_size(cell, p):
     """H"""
     if cell is cells.lru:
         return p.skip.shape[1]
-    return (p.input.value if cell is cells.m2rnn else p.input[0]).shape[1]
+    if cell is cells.lrc:
+        return len(p.reversal)
+    if cell is cells.pd_ssm:
+        return p.input.candidate.shape[1]
+    return getattr(p.input, "value", p.input[0]).shape[1]
 
 
 def initial(cell, p):
@@ -275,8 +369,11 @@ def initial(cell, p):
         return p.initial
     if cell is cells.m2rnn:
         return np.zeros((1, 16, len(zeros)))
+    if cell in (cells.deltanet, cells.gated_deltanet):
+        return np.zeros((1, len(zeros), 16))
     kinds = {"lstm": cells.LSTMState, "mlstm": cells.LSTMState, "diagonal_lstm": cells.LSTMState}
-    kinds |= {"lem": cells.LEMState, "cornn": cells.CoRNNState, "lru": lambda re, im: type(p.input)(re, im)}
+    kinds |= {"lem": cells.LEMState, "cornn": cells.CoRNNState, "unicornn": cells.CoRNNState}
+    kinds |= {"lru": lambda re, im: type(p.input)(re, im)}
     for name, kind in kinds.items():
         if cell is getattr(cells, name):
             return kind(zeros, zeros)

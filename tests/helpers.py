@@ -211,6 +211,10 @@ REPRESENTATIVES = (
 )
 
 
+#: cells with a gradient of their own, not that of their values, which steps from one number to another
+STRAIGHT_THROUGH = ("pd_ssm",)
+
+
 def unless_slow(names, at_once):
     """Names as parameters of a test, those not in `at_once` only with -m slow."""
     return [name if name in at_once else pytest.param(name, marks=pytest.mark.slow) for name in names]

@@ -237,8 +237,8 @@ def test_tables_of_cells():
 
 
 def value(formula: str, sizes: dict[str, int]) -> int:
-    """2H(D+H+1) + H and the like."""
-    return eval(re.sub(r"(?<=[\dH])(?=[H(])", "*", formula), {}, sizes)
+    """2H(D+H+1) + 2D and the like."""
+    return eval(re.sub(r"(?<=[\dH])(?=[DH(])", "*", formula), {}, sizes)
 
 
 def test_table_of_compositions():

@@ -9,7 +9,27 @@ import numpy as np
 import pytest
 
 from r3nn import CELLS, unroll
-from r3nn.cells import CoRNNState, cornn, indrnn, lem, lru, m2rnn, minlstm, rglru, scornn, slstm
+from r3nn.cells import (
+    CoRNNState,
+    antisymmetric,
+    brc,
+    cornn,
+    deltanet,
+    gated_deltanet,
+    indrnn,
+    janet,
+    lem,
+    lrc,
+    lru,
+    m2rnn,
+    minlstm,
+    pd_ssm,
+    rglru,
+    scornn,
+    slstm,
+    unicornn,
+)
+from r3nn.cells._pd_ssm import hardmax
 from tests import cell_oracles
 from tests.cell_oracles import U, W, b, σ
 from tests.helpers import assert_close, compiled, problem
@@ -181,7 +201,7 @@ def test_std_of_the_recurrent_vectors(name):
         assert all(abs(v.std() / std - 1) < 0.06 for v in vectors)
 
 
-@pytest.mark.parametrize("name", ["indrnn", "diagonal_gru", "diagonal_lstm"])
+@pytest.mark.parametrize("name", ["indrnn", "brc", "unicornn", "diagonal_gru", "diagonal_lstm", "lrc"])
 def test_units_see_themselves_alone(name):
     p = problem(CELLS[name], 1, (), D, H)
     jacobian = jax.jacobian(lambda state: CELLS[name](p.params, state, p.xs[0])[0])(p.state)
@@ -189,7 +209,63 @@ def test_units_see_themselves_alone(name):
         assert (block == np.diag(np.diag(block))).all() and block.any()
 
 
+def test_a_unit_of_brc_has_two_stable_states_where_a_is_above_1():
+    """a = 2 without input: h = tanh(2 h) at ±0.9575; a = 0: both starts are forgotten."""
+    params = jax.tree.map(jnp.zeros_like, brc.init(jax.random.key(0), D, 2))
+    step = functools.partial(unroll, brc, mode="plain")
+    for feedback, expected in ((20.0, 0.957504), (-20.0, 0.0)):
+        bias = params.bias._replace(feedback=jnp.full(2, feedback))
+        final, _ = step(params._replace(bias=bias), jnp.array([0.1, -0.1]), np.zeros((100, D), np.float32))
+        assert_close(final, np.array([expected, -expected]), atol=1e-5)
+
+
+def test_starts_of_unicornn_and_lrc():
+    params = unicornn.init(jax.random.key(0), 4, 500)
+    w, V = params.recurrent.candidate, params.input.candidate
+    assert w.min() >= 0 and w.max() <= 1 and abs(w.mean() - 0.5) < 0.05
+    for leaf, bound in ((params.control, 0.1), (V, (6 / 65 / 4) ** 0.5)):
+        assert abs(leaf).max() <= bound and abs(leaf.std() / bound - 3**-0.5) < 0.05
+    assert not params.bias.candidate.any()
+    leaves = jax.tree.leaves(lrc.init(jax.random.key(0), 200, 400))
+    for i, leaf in enumerate(leaves):
+        assert abs(leaf).max() <= 0.05 and abs(leaf.std() * 20 - 3**-0.5) < 0.1
+        assert not any(np.allclose(leaf.ravel()[:200], other.ravel()[:200]) for other in leaves[:i])
+
+
 # Oscillators, two time scales: the papers' explicit schemes, with numbers of one's own.
+
+
+def test_unicornn_with_numbers_of_its_own(x64):
+    cell = dataclasses.replace(unicornn, dt=0.3, alpha=2.0)
+    p = problem(cell, T, (), D, H)
+    expected = by_steps(functools.partial(cell_oracles.unicornn, Δt=0.3, α=2.0), p.params, p.state, p.xs)
+    final, ys = jax.jit(functools.partial(unroll, cell))(p.params, p.state, p.xs)
+    close((final, ys), (expected[-1], np.stack([state.y for state in expected])))
+
+
+def test_a_step_of_unicornn_keeps_volumes(x64):
+    """The Jacobian of (y, z) has the determinant 1: nothing is forgotten by contraction."""
+    p = problem(unicornn, 1, (), D, 1)
+    jacobian = jax.jacobian(lambda s: jnp.stack(unicornn(p.params, CoRNNState(*s), p.xs[0])[0]))
+    close(jnp.linalg.det(jacobian(jnp.stack(p.state))[:, 0, :, 0]), 1.0)
+
+
+def test_antisymmetric_with_numbers_of_its_own(x64):
+    cell = dataclasses.replace(antisymmetric, epsilon=0.5, gamma=0.3)
+    p = problem(cell, T, (), D, H)
+    expected = by_steps(functools.partial(cell_oracles.antisymmetric, ε=0.5, γ=0.3), p.params, p.state, p.xs)
+    _, ys = jax.jit(functools.partial(unroll, cell))(p.params, p.state, p.xs)
+    close(ys, np.stack(expected))
+    matrix = np.asarray(cell.prepare(p.params).recurrent.candidate)
+    assert np.allclose(np.linalg.eigvals(matrix).real, -0.3)
+
+
+def test_janet_with_a_beta_of_its_own(x64):
+    cell = dataclasses.replace(janet, beta=0.0)
+    assert cell.bounds == (-1, 1)
+    p = problem(cell, T, (), D, H)
+    expected = by_steps(functools.partial(cell_oracles.janet, β=0.0), p.params, p.state, p.xs)
+    close(jax.jit(functools.partial(unroll, cell))(p.params, p.state, p.xs)[1], np.stack(expected))
 
 
 def test_lem_with_a_step_of_its_own(x64):
@@ -290,6 +366,66 @@ def test_m2rnn_recalls_by_key():
     assert (shares > 0).all() and np.ptp(shares[-1]) < 1e-4  # the last: (1 - f) of its value, as written
 
 
+# The delta rule.
+
+
+def test_gated_deltanet_of_several_heads(x64):
+    """And with β up to 1."""
+    cell = dataclasses.replace(gated_deltanet, heads=2, keys=3, beta_max=1.0)
+    p = problem(cell, T, (B,), D, 8)
+    assert p.state.shape == (B, 2, 4, 3)
+    final, ys = jax.jit(functools.partial(unroll, cell))(p.params, p.state, p.xs)
+
+    def step(params, S, x):
+        α = σ(W(params, "decay") @ x + b(params, "decay"))
+        return cell_oracles.deltanet(params, S, x, α=α, β_max=1.0)
+
+    for i in range(B):
+        states = by_steps(step, p.params, p.state[i], p.xs[:, i])
+        outputs = [
+            cell_oracles.deltanet_output(p.params, S, x) for S, x in zip(states, p.xs[:, i], strict=True)
+        ]
+        close((final[i], ys[:, i]), (states[-1], np.stack(outputs)))
+
+
+def test_deltanet_replaces_a_value_at_1_and_reflects_it_at_2(x64):
+    params = jax.tree.map(jnp.zeros_like, deltanet.init(jax.random.key(0), 1, H, dtype=jnp.float64))
+    S = np.random.default_rng(0).normal(size=(1, H, 16))
+    v, e = np.arange(H, dtype=float), np.eye(16)[3]
+    for bias, left, written in ((0.0, 0, 1), (40.0, -1, 2), (-40.0, 1, 0)):  # β = 1, 2 and 0
+        biases = params.bias._replace(key=1000 * e, value=v, rate=jnp.full(1, bias))
+        after, _ = deltanet(params._replace(bias=biases), S, np.zeros(1))
+        expected = S.copy()
+        expected[0, :, 3] = left * S[0, :, 3] + written * v
+        assert_close(after, expected, rtol=1e-9, atol=1e-9)
+
+
+# PD-SSM.
+
+
+def test_hardmax_has_the_derivative_of_a_softmax(x64):
+    m, direction = np.random.default_rng(0).normal(size=(2, 4, 6, 6))
+    p, tangent = jax.jvp(hardmax, (m,), (direction,))
+    assert (p.sum(-2) == 1).all() and (p.max(-2) == 1).all() and (p.argmax(-2) == m.argmax(-2)).all()
+    close(tangent, jax.jvp(lambda m: jax.nn.softmax(m, axis=-2), (m,), (direction,))[1])
+
+
+def test_pd_ssm_counts_modulo_five():
+    """Each symbol turns a unit vector by its own number of places, for as long as one likes."""
+    cell = dataclasses.replace(pd_ssm, dictionary=5)
+    params = jax.tree.map(jnp.zeros_like, cell.init(jax.random.key(0), 5, 5, learn_initial=True))
+    turns = np.stack([np.roll(np.eye(5), k, axis=0) for k in range(5)])
+    params = params._replace(
+        input=params.input._replace(select=20 * jnp.eye(5)),
+        bias=params.bias._replace(decay=jnp.full(5, 20.0)),  # tanh is 1
+        recurrent=jnp.asarray(turns, jnp.float32),
+        initial=jnp.eye(5)[0],
+    )
+    symbols = np.random.default_rng(0).integers(0, 5, 1000)
+    _, ys = jax.jit(functools.partial(unroll, cell))(params, None, np.eye(5, dtype=np.float32)[symbols])
+    assert (ys == np.eye(5)[np.cumsum(symbols) % 5]).all()
+
+
 # Options out of range.
 
 
@@ -300,6 +436,19 @@ def test_m2rnn_recalls_by_key():
         (lambda: dataclasses.replace(cornn, gamma=-1.0), "cornn: gamma=-1.0 must be above 0"),
         (lambda: dataclasses.replace(scornn, negative=2), "scornn: negative=2 must be from 0 to 1"),
         (lambda: dataclasses.replace(m2rnn, heads=0), "m2rnn: heads must be an integer at least 1, got 0"),
+        (lambda: dataclasses.replace(janet, beta=-1), "janet: beta=-1 must be at least 0"),
+        (lambda: dataclasses.replace(antisymmetric, epsilon=0), "antisymmetric: epsilon=0 must be above 0"),
+        (lambda: dataclasses.replace(unicornn, alpha=-1), "unicornn: alpha=-1 must be at least 0"),
+        (lambda: dataclasses.replace(lrc, dt=2), "lrc: dt=2 must be above 0 and at most 1"),
+        (
+            lambda: dataclasses.replace(deltanet, beta_max=3),
+            "DeltaNet: beta_max=3 must be above 0 and at most 2",
+        ),
+        (lambda: dataclasses.replace(deltanet, heads=2).init(jax.random.key(0), D, H), "of the 2 heads"),
+        (
+            lambda: dataclasses.replace(pd_ssm, dictionary=0),
+            "pd_ssm: dictionary must be an integer at least 1",
+        ),
         (
             lambda: dataclasses.replace(m2rnn, heads=2).init(jax.random.key(0), D, H),
             "hidden_size=5: must be a multiple of the 2 heads",

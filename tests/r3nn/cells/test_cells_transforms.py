@@ -200,7 +200,7 @@ def test_cells_by_the_name_of_a_call():
         ("gru(activation=2)", "cell gru: activation '2' is unknown: it must be one of gelu, identity"),
         *(
             (f"{name}(activation=relu)", f"field of cell {name}, 'activation' is unknown")
-            for name in ("mingru", "minlstm", "rglru", "scornn", "lru")
+            for name in ("mingru", "minlstm", "rglru", "scornn", "lru", "deltanet", "pd_ssm", "lrc")
         ),
         ("lem(dt=2)", "lem: dt=2 must be above 0 and at most 1"),
     ],

@@ -21,6 +21,7 @@ from r3nn.time.parallel.jacobian import ELEMENTWISE
 from tests import oracles
 from tests.helpers import (
     REPRESENTATIVES,
+    STRAIGHT_THROUGH,
     TanhReadout,
     assert_close,
     backward_loop,
@@ -124,7 +125,9 @@ def test_modes_agree_in_full(row, x64):
     check_modes(row)
 
 
-@every_cell
+@pytest.mark.parametrize(
+    "name", unless_slow([name for name in CELLS if name not in STRAIGHT_THROUGH], REPRESENTATIVES)
+)
 def test_gradients_equal_central_differences(name, x64):
     """Of every component of params, initial state and inputs, with everything that can be on."""
     cell = CELLS[name]
