@@ -29,11 +29,22 @@ from r3nn.cells import (
 )
 from r3nn.encoders import Readout
 from tests import cell_oracles, oracles
-from tests.helpers import assert_close, compiled, outcome, problem
+from tests.helpers import REPRESENTATIVES, assert_close, compiled, outcome, problem, unless_slow
 
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 GATED = {name: cell for name, cell in CELLS.items() if isinstance(cell, GatedCell)}
 every_gated_cell = pytest.mark.parametrize("cell", GATED.values(), ids=GATED)
+
+
+def dear(cells):
+    """As `every_cell`, for what compiles for long: a few cells stand for the others, unless -m slow asks."""
+    names = unless_slow(cells, {*REPRESENTATIVES, "pd_ssm"})
+    rows = [name if hasattr(name, "marks") else pytest.param(name) for name in names]
+    return pytest.mark.parametrize(
+        "cell", [pytest.param(cells[row.values[0]], id=row.values[0], marks=row.marks) for row in rows]
+    )
+
+
 # Those whose gates all start alike: weights N(0, 1/D) and orthogonal, biases at 0.
 OTHER = ("lem", "cornn", "scornn", "antisymmetric", "pd_ssm")
 # Those whose state is a matrix for each head: gates have widths of their own.
@@ -80,7 +91,7 @@ def test_one_step_and_a_sequence_equal_the_paper(cell, dtype, rtol):
             close(actual[1][:, b], ys)
 
 
-@every_gated_cell
+@dear(GATED)
 def test_without_biases_equals_the_paper(cell, x64):
     p = problem(cell, T, (), D, H)
     params = p.params._replace(bias=None, recurrent_bias=None, initial=None)
@@ -455,7 +466,7 @@ def test_the_parts_compose_to_the_step(cell):
     assert cell.in_size(p.params) == D
 
 
-@every_cell
+@dear(CELLS)
 def test_any_number_of_batch_axes(cell):
     p = problem(cell, 1, (2, B), D, H)
     state, y = cell(p.params, p.state, p.xs[0])
@@ -468,7 +479,7 @@ def test_any_number_of_batch_axes(cell):
         assert_close(one(oracles.take(p.state, (0, 0)), p.xs[0])[1], one(same, p.xs[0])[1])
 
 
-@every_gated_cell
+@dear(GATED)
 def test_bfloat16_stays_bfloat16(cell):
     params = cell.init(jax.random.key(0), D, H, learn_initial=True, chrono=None, dtype=jnp.bfloat16)
     state = cell.initial_state(params, (B,))
