@@ -4,8 +4,9 @@
     scripts/run experiments/evaluate.py --workdir=runs/waves --generate=500
 
 Fresh sequences of each length pass through the model in chunks of time, the state carried from one to the
-next: one compiled program serves all lengths, and beside the data, memory does not grow with them. Outputs
-are free-running: no true output feeds back. Leaves evaluation.json and evaluation.png in the workdir.
+next: one compiled program serves all lengths. Tasks that have an automaton also draw chunk by chunk, so that
+memory does not grow with the length; others draw whole sequences. Outputs are free-running: no true output
+feeds back. Leaves evaluation.json and evaluation.png in the workdir.
 
 With --generate, a model whose task continues its sequences (each target is the next input) goes on by itself
 behind test sequences of the trained length: text is printed beside the true one, a signal stands beside the
@@ -29,7 +30,7 @@ from experiments.building.memory_limit import machine_memory
 from experiments.config.fields import complete
 from experiments.errors import BadInput, ending
 from experiments.evaluation import generation
-from experiments.evaluation.streaming import Options, Subject, bytes_drawn, measure, room
+from experiments.evaluation.streaming import Options, Subject, measure, memory_drawn
 from experiments.evaluation.table import as_json, heading, line
 from experiments.figures.lengths import draw, trained_at
 from experiments.program import plots
@@ -191,14 +192,17 @@ def _check_lengths(subject: Subject, asked: CommandLine) -> None:
             check_int("--lengths: a length of this task", length, subject.streamed.min_length, 2**30)
     except ValueError as error:
         raise BadInput(str(error)) from error
-    longest, options = asked.lengths[-1], asked.options
-    needed = bytes_drawn(subject, options.batch * room(longest, longest, options.chunk))
-    memory = machine_memory()
+    needed, memory = memory_drawn(subject, asked.lengths[-1], asked.options), machine_memory()
     if needed > memory:
+        by_piece = subject.streamed.block is not None
+        held = "of any length" if by_piece else f"of {asked.lengths[-1]:,} steps"
+        fits = memory // (needed // asked.lengths[-1] + 1)
+        smaller = (
+            "a smaller --batch or --chunk" if by_piece else f"a length up to {fits:,}, or a smaller --batch"
+        )
         raise BadInput(
-            f"--lengths: to draw {options.batch} sequences of {longest:,} steps takes "
-            f"{needed / 2**30:,.1f} GiB, and this machine has {memory / 2**30:,.1f} GiB: "
-            "take a smaller length, --batch or --chunk."
+            f"--lengths: to draw {asked.options.batch} sequences {held} takes {needed / 2**30:,.1f} GiB, and "
+            f"this machine has {memory / 2**30:,.1f} GiB: take {smaller}."
         )
 
 

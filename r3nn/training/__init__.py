@@ -15,7 +15,7 @@ from r3nn.training._spec import OPTIMIZERS, SCHEDULES, HParams, Spec
 from r3nn.training._state import Local, TrainState, placed, start
 from r3nn.training._update import diagnose, probe, update, updates
 from r3nn.training.curriculum import Curriculum, Progress
-from r3nn.training.learner import Carry, Learner, Split, Streamed
+from r3nn.training.learner import Carry, Last, Learner, Split, Streamed
 from r3nn.training.supervised import Own, Piece, Position, Supervised, Trainable, last_step
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Curriculum",
     "Finite",
     "HParams",
+    "Last",
     "Learner",
     "Local",
     "Own",

@@ -152,6 +152,13 @@ class Learner(Value):
         return None
 
 
+class Last(NamedTuple):
+    """Says of each row of a piece whether any step of it counts, and whether the last that does is right."""
+
+    there: Array  # bool [B]
+    right: Array  # bool [B]
+
+
 @dataclasses.dataclass(frozen=True)
 class Streamed(Value):
     """Draws sequences of any length for what a learner has trained, taken piece by piece with the state
@@ -164,6 +171,9 @@ class Streamed(Value):
 
     learner: its `metrics` are those of the tallies. trained: the shortest and the longest length that it is
     trained on. min_length: the shortest that there is.
+
+    Where `block` is a number, sequences are also drawn piece by piece (`before`, `piece`), in the memory of a
+    piece; where it is None, they are drawn whole (`draw`).
     """
 
     learner: Learner
@@ -179,6 +189,26 @@ class Streamed(Value):
         """
         raise NotImplementedError(f"{type(self).__name__}.draw")
 
+    @property
+    def block(self) -> int | None:
+        """Returns the steps of a block, of which a piece is one or several; None: sequences are drawn
+        whole."""
+        return None
+
+    def before(self, rows: Array) -> Any:
+        """Returns what drawing carries before step 0 of these sequences, where it goes piece by piece."""
+        raise NotImplementedError(f"{type(self).__name__}.before")
+
+    def piece(
+        self, arrays: Any, key: Array, rows: Array, length: Array, at: Array, count: int, drawn: Any
+    ) -> tuple[Any, Any]:
+        """Draws steps at .. at + count of the sequences of `draw` -> (what drawing then carries, leaves
+        [B, count, ...]).
+
+        at: int32 [], a multiple of `block`, as the static `count` is. drawn: what drawing carries so far.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.piece")
+
     def start(self, params: Any, shared: Any, size: int) -> Any:
         """Returns what is carried before the first piece of `size` sequences. shared: `Carry.shared` of the
         run."""
@@ -187,6 +217,15 @@ class Streamed(Value):
     def measure(self, params: Any, carry: Any, piece: Any) -> tuple[Any, Any]:
         """Measures a piece -> (tally of leaves [B, ...], what is then carried); tallies of pieces add up."""
         raise NotImplementedError(f"{type(self).__name__}.measure")
+
+    def measure_last(self, params: Any, carry: Any, piece: Any) -> tuple[Any, Any, Any]:
+        """Measures a piece as `measure` does -> (tally, its last counted step, what is then carried).
+
+        The middle one is a `Last`, from which an evaluation makes last_accuracy; () where a learner says no
+        class at a step.
+        """
+        tally, carry = self.measure(params, carry, piece)
+        return tally, (), carry
 
     def baseline(self, length: int) -> dict[str, float]:
         """Does as `Learner.baseline`, at this length."""

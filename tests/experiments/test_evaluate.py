@@ -28,6 +28,7 @@ from experiments.saved.learned import restore
 from experiments.saved.workdir import Workdir
 from r3nn import model, training
 from r3nn.tasks import Batch, get_task
+from r3nn.training import _pieces
 from tests.helpers import assert_close
 from tests.runs import ROOT, everything, tiny
 
@@ -96,7 +97,7 @@ def test_chunks_give_the_numbers_of_the_whole(case, chunks):
     ys = jax.jit(training.Supervised.predictions, static_argnums=0)(learner, params, whole)[-1]
     expected = jax.jit(learner.task.tally)(ys, learner.counted(whole))
     for chunk in chunks:
-        assert_close(streaming.stream(subject, sequences, length, chunk), expected)
+        assert_close(streaming.stream(subject, sequences, length, chunk).tally, expected)
 
 
 def test_one_program_for_all_lengths():
@@ -117,8 +118,64 @@ def test_batch_and_chunk_change_no_number():
         )
         for batch, chunk in [(6, 16), (4, 3)]
     ]
-    assert list(rows[0]) == ["accuracy", "cross_entropy", "sequence_accuracy"]  # the headline first
-    assert_close(*({name: np.array(row[name]) for name in row} for row in rows))
+    names = ["accuracy", "cross_entropy", "sequence_accuracy", "last_accuracy"]
+    assert list(rows[0]) == names  # the headline first
+    assert_close(*({name: np.nan_to_num(row[name], nan=-1) for name in row} for row in rows))
+
+
+PIECES = {
+    "every": lambda: learner_of(get_task("even_pairs", labels="every"), feedback="probabilities"),
+    "last": lambda: learner_of(get_task("parity", words="mixed"), predict="last"),
+}
+
+
+@pytest.mark.parametrize("case, chunk, rows", [("every", 1, slice(4)), ("last", 100, slice(1, 3))])
+def test_what_is_drawn_in_pieces_is_what_is_drawn_whole(case, chunk, rows, monkeypatch):
+    """Whatever the chunk, rounded up to blocks, the batch, and the number of calls of the device."""
+    learner, params = PIECES[case]()
+    subject, key, length = Subject(learner.streamed(), params), jax.random.key(3), 150
+    data = streaming.samples(subject.streamed, None, key, np.arange(4), np.int32(length), 192)
+    whole = streaming.stream(subject, jax.tree.map(np.asarray, data), length, 192)
+    monkeypatch.setattr(streaming, "CHUNKS", 2)
+    found = streaming.drawn(subject, key, np.arange(4)[rows], length, chunk)
+    assert_close(found, jax.tree.map(lambda leaf: leaf[rows], whole))
+    if case == "last":  # only the last step counts
+        np.testing.assert_array_equal(whole.last.right, whole.tally.correct > 0)
+
+
+def test_the_last_step_that_counts():
+    targets, mask = (
+        np.array([[0, 1, 2], [1, 1, 1], [2, 2, 2]]),
+        np.array([[1, 1, 0], [0, 0, 1], [0, 0, 0]], bool),
+    )
+    logits = np.float32(np.eye(3)[np.array([[2, 1, 1], [1, 1, 0], [2, 2, 2]])])
+    found = _pieces._last(logits, Batch(targets, targets, mask, mask))
+    np.testing.assert_array_equal(found.there, [True, True, False])
+    np.testing.assert_array_equal(found.right[:2], [True, False])
+    logits[0, 1, 2] = np.nan  # is never right
+    assert not _pieces._last(logits, Batch(targets, targets, mask, mask)).right[0]
+
+
+def test_pieces_leave_what_they_do_not_count():
+    """The last counted step lies in the last piece that counts any."""
+    last = lambda there, right: streaming.Found((), training.Last(np.array(there), np.array(right)))
+    found = streaming._join(
+        last([True, True, False], [True, True, False]), last([False, True, True], [True, False, True])
+    )
+    assert found.last.there.all()
+    np.testing.assert_array_equal(found.last.right, [True, False, True])
+
+
+def test_memory_does_not_grow_with_lengths_in_pieces():
+    learner, params = PIECES["every"]()
+    subject = Subject(learner.streamed(), params)
+    rows, key = jnp.arange(4, dtype=jnp.int32), jax.random.key(0)
+    state = streaming._begin(subject.streamed, params, (), None, key, rows, np.int32(10**6), 64)
+    bounds = np.int32(0), np.int32(10)
+    lowered = streaming._run.lower(
+        subject.streamed, params, None, key, rows, np.int32(10**6), 64, bounds, state
+    )
+    assert lowered.compile().memory_analysis().temp_size_in_bytes < 2**20
 
 
 def test_rooms_are_few_and_not_too_large():
