@@ -44,28 +44,36 @@ def parse(argv: list[str], usage: str) -> CommandLine:
         check_strays(rest[1:])
         if values.config is None:
             raise BadInput(f"--config is missing: it must name one of {', '.join(config_names())}.")
-        config = _override(load(expanded("--config", values.config)), rest)
+        config = load(expanded("--config", values.config))
     except flags.Error as error:
         raise _bad(error, values) from error
+    config = overridden(config, rest[1:])
     if not (values.workdir or values.dry_run):
         raise BadInput("--workdir is missing: it must name the folder of the run, such as runs/first.")
     return CommandLine(config, values.workdir, values.dry_run, cluster.asked(values))
 
 
-def _override(config: ConfigDict, argv: list[str]) -> ConfigDict:
-    """Sets the --config.FIELD=VALUE of a command line in the config; nothing else may be left there."""
+def overridden(config: ConfigDict, words: list[str]) -> ConfigDict:
+    """Returns the config with each --config.FIELD=VALUE of these words set; there may be no other words.
+
+    Raises: BadInput.
+    """
+    argv = ["", *words]
     matches = (re.match(r"--?(?:no)?config\.([^=]*)", word) for word in argv)
     check_names(match[1] for match in matches if match)
     values = flags.FlagValues()
-    config_flags.DEFINE_config_dict(
-        "config",
-        merge(config),
-        flag_values=values,
-        lock_config=False,
-        accept_new_attributes=True,
-        sys_argv=argv,
-    )
-    rest = values(argv)[1:]
+    try:
+        config_flags.DEFINE_config_dict(
+            "config",
+            merge(config),
+            flag_values=values,
+            lock_config=False,
+            accept_new_attributes=True,
+            sys_argv=argv,
+        )
+        rest = values(argv)[1:]
+    except flags.Error as error:
+        raise _bad(error, values) from error
     if rest:
         raise BadInput(f"{rest[0]!r} is no flag: arguments look like --config.seed=1.")
     return values.config

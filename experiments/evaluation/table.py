@@ -1,5 +1,7 @@
-"""Writes estimates at several lengths as lines of a table, and as JSON."""
+"""Writes estimates at several lengths as lines of a table, as JSON and as CSV."""
 
+import csv
+import io
 import math
 
 from experiments.evaluation.intervals import Estimate
@@ -25,3 +27,31 @@ def line(length: int, row: dict[str, Estimate]) -> str:
 def as_json(estimate: Estimate) -> dict[str, float | None]:
     """Converts an estimate for JSON, which has no NaN."""
     return {name: x if math.isfinite(x) else None for name, x in estimate._asdict().items()}
+
+
+COLUMNS = ("run", "length", "metric", "value", "low", "high", "baseline")
+
+
+def as_csv(tables: dict[str, dict[int, dict[str, Estimate]]]) -> str:
+    """Writes the estimates of runs, by their labels and lengths, a line each; what is unknown is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for run, table in tables.items():
+        for length, row in table.items():
+            for metric, estimate in row.items():
+                numbers = as_json(estimate).values()
+                writer.writerow([run, length, metric, *("" if x is None else x for x in numbers)])
+    return text.getvalue()
+
+
+def joint(tables: dict[str, dict[int, dict[str, Estimate]]], metric: str) -> list[str]:
+    """Writes one metric of several runs: a line for each length, a column for each run."""
+    widths = [max(len(label), 8) for label in tables]
+    words = [f"{label:>{width}}" for label, width in zip(tables, widths, strict=True)]
+    said = ["  ".join([f"{'length':>8}", *words])]
+    for length in next(iter(tables.values())):
+        values = (table[length][metric].value for table in tables.values())
+        numbers = (f"{value:{width}.4g}" for value, width in zip(values, widths, strict=True))
+        said.append("  ".join([f"{length:8}", *numbers]))
+    return said

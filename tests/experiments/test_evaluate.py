@@ -20,8 +20,9 @@ from experiments import evaluate
 from experiments.building.assembly import build
 from experiments.config import named_code
 from experiments.errors import BadInput, NotRead
-from experiments.evaluation import generation, intervals, streaming
+from experiments.evaluation import generation, intervals, positions, streaming, worst_words
 from experiments.evaluation.streaming import Options, Subject
+from experiments.figures import lengths
 from experiments.program.files import to_json, write
 from experiments.saved.checkpoints import Checkpoints, Counters
 from experiments.saved.learned import restore
@@ -282,7 +283,10 @@ def test_what_the_program_leaves(workdir, tmp_path, capsys, caches):
     assert (status, err) == (0, "")
     assert caches == ["auto"]  # the reader's own, whatever config.json says
     assert [line.split()[0] for line in out.splitlines()[2:5]] == ["4", "8", "16"]
-    assert out.splitlines()[-2:] == [f"{workdir}/evaluation.json", f"{workdir}/evaluation.png"]
+    assert out.splitlines()[-3:] == [f"{workdir}/evaluation.{kind}" for kind in ("json", "csv", "png")]
+    lines = (workdir / "evaluation.csv").read_text().splitlines()
+    assert lines[0] == "run,length,metric,value,low,high,baseline" and len(lines) == 1 + 3 * 2
+    assert lines[1].startswith(f"{workdir.name},4,mse,") and lines[1].endswith(f",{1 / 6}")
     assert (workdir / "evaluation.png").read_bytes().startswith(b"\x89PNG")
     report = json.loads((workdir / "evaluation.json").read_text())
     assert (report["step"], report["seed"], report["trained_lengths"]) == (7, 0, [10, 10])
@@ -534,6 +538,150 @@ def test_a_learner_without_other_lengths_is_refused(learned_by, capsys):
     assert everything(folder) == before
     status, _, err = run(capsys, f"--workdir={folder}", "--generate=3", "--allow_code")
     assert status == 2 and "no model that generates" in err
+
+
+# Worst words, other options, several runs.
+
+
+@pytest.fixture(scope="module")
+def trackers(tmp_path_factory):
+    """Folders of runs of parity: two seeds of one config, one at another length."""
+    top, fields = tmp_path_factory.mktemp("runs"), {"task.name": "parity", "model.predict": "last"}
+    for name, more in {"a": {}, "b": {"seed": 1}, "c": {"train.length": 9}}.items():
+        (top / name).mkdir()
+        untrained(top / name, tiny(**fields, **more, **{"task.options.words": "mixed"}))
+    return top
+
+
+FEW = ("--sequences=4", "--batch=4", "--chunk=64")
+
+
+def report_of(folder):
+    return json.loads((folder / "evaluation.json").read_text())
+
+
+def test_worst_words_of_a_run(trackers, capsys):
+    """The shortest one, replayed by hand; how far it is right stands beside how far random ones are."""
+    folder = trackers / "a"
+    arguments = (f"--workdir={folder}", "--lengths=3,8", "--words=worst", "--word_steps=30", *FEW)
+    status, out, err = run(capsys, *arguments)
+    assert (status, err) == (0, "") and "shortest failing word: " in out
+    assert re.search(r"^ +periodic +42 +\d+ +[01]\.\d{4} +30 +\d+$", out, re.M)
+    assert re.search(
+        r"^99% right: random sequences \(accuracy\) .*, words u v\^n to [\d,]+ steps$", out, re.MULTILINE
+    )
+    report = report_of(folder)
+    worst, families = report["worst_words"]["shortest"], report["worst_words"]["families"]
+    assert {*families} >= {"periodic", "powers", "identity", "rare", "neighbours", "beam"}
+    assert report["l99"]["worst"] == families["periodic"]["right_to"]["0.99"]
+    built, params, _ = experiments.load(folder)
+    built = dataclasses.replace(built, predict="every")
+    ids = np.array(worst["tokens"], np.int32)[:, None]
+    ys = built.chunk(params, built.start(params, (1,)), ids)[1]
+    answers, right = np.asarray(ys[:, 0].argmax(-1)), ids[:, 0].cumsum() % 2
+    assert (answers[:-1] == right[:-1]).all() and len(ids) == worst["step"] + 1
+    assert (answers[-1], right[-1]) == (worst["answer"], worst["right"]) and answers[-1] != right[-1]
+    row = report["lengths"]["8"]
+    assert report["chance"] == {"value": 0.5, "source": "1 / out_size"}  # of mixed words none is known
+    np.testing.assert_allclose(row["scaled_accuracy"]["value"], 2 * row["accuracy"]["value"] - 1)
+    assert row["last_accuracy"]["value"] == row["accuracy"]["value"]  # only the last step counts
+
+
+def test_other_options_of_the_task(trackers, tmp_path, capsys):
+    """As of a run whose config has them."""
+    other = edited(trackers / "a", tmp_path / "other", task__options={"words": "random"})
+    asked = ("--config.task.options.words=random", "--lengths=9")
+    assert run(capsys, f"--workdir={trackers / 'a'}", *asked, *FEW)[0] == 0
+    assert run(capsys, f"--workdir={other}", "--lengths=9", *FEW)[0] == 0
+    reports = [report_of(folder) for folder in (trackers / "a", other)]
+    assert reports[0]["lengths"] == reports[1]["lengths"]
+    assert [report["task_options"] for report in reports] == 2 * [{"words": "random"}]
+    assert reports[0]["chance"]["source"] == "baseline"
+    every = ("--config.task.options.labels=every", *asked)
+    assert run(capsys, f"--workdir={trackers / 'a'}", *every, *FEW)[0] == 0
+    found = report_of(trackers / "a")["lengths"][
+        "9"
+    ]  # though the model was to predict at the last step alone
+    assert found["last_accuracy"] == reports[0]["lengths"]["9"]["last_accuracy"]
+    assert found["accuracy"]["value"] != found["last_accuracy"]["value"]
+
+
+def test_several_runs(trackers, capsys):
+    folders = [f"--workdir={trackers / name}" for name in "abc"]
+    status, out, err = run(capsys, *folders, "--lengths=3,8", *FEW)
+    assert (status, err) == (0, "")
+    assert out.splitlines()[-2:] == [f"{trackers / 'a'}/evaluations.{kind}" for kind in ("csv", "png")]
+    assert re.search(r"^  length         a         b         c$", out, re.MULTILINE)
+    lines = (trackers / "a" / "evaluations.csv").read_text().splitlines()
+    own = [(trackers / name / "evaluation.csv").read_text().splitlines()[1:] for name in "abc"]
+    assert lines[1:] == sum(own, []) and {line.split(",")[0] for line in lines[1:]} == {*"abc"}
+
+
+def test_seeds_of_one_config_have_one_panel():
+    """With a median line; what is marked of worst words lies where they do."""
+    estimate = lambda value: {"accuracy": intervals.Estimate(value, value, value, 0.5)}
+    report = {"metric": "accuracy", "task": "parity", "trained_lengths": [1, 8], "higher_is_better": True}
+    curve = lambda *values, **more: lengths.Curve(
+        dict(zip((8, 16), map(estimate, values), strict=True)), {**report, **more}, "run"
+    )
+    seeds = [curve(1.0, 0.5), curve(0.9, 0.6), curve(0.5, 0.7, l99={"random": 8, "worst": 13})]
+    figure = lengths.side_by_side([seeds, seeds[:1]])
+    left, right = figure.axes
+    lines = [list(line.get_ydata()) for line in left.lines]
+    assert [0.9, 0.6] in lines and lines.count([0.9, 0.6]) == 2  # the second run, and the median
+    assert [13, 13] in [list(line.get_xdata()) for line in left.lines]
+    assert right.get_title("left") == "parity: run"
+
+
+@pytest.mark.parametrize(
+    "arguments, word",
+    [
+        (["--workdir={adding}", "--words=worst"], "only a task with an automaton"),
+        (["--workdir={run}", "--words=worse"], "--words"),
+        (["--workdir={run}", "--words=worst", "--word_steps=0"], "--word_steps must be"),
+        (["--workdir={run}", "--lengths=4", "--config.train.length=3"], "options of its task alone"),
+        (
+            ["--workdir={run}", "--lengths=4", "--config.task.options.words=no"],
+            "config.task.options.words must",
+        ),
+        (["--workdir={s3}", "--lengths=4", "--config.task.options.group=S4"], "other inputs or outputs"),
+        (["--workdir={run}", "--workdir={run}", "--lengths=4"], "stands there twice"),
+        (["--workdir={run}", "--workdir={adding}", "--lengths=4"], "one table has one"),
+        (["--workdir={run}", "--lengths=4", f"--chunk={2**40}"], "take a smaller --batch or --chunk"),
+        (["--workdir={adding}", f"--lengths={2**29}"], "take a length up to"),
+    ],
+)
+def test_what_cannot_be_asked(arguments, word, trackers, workdir, tmp_path, capsys):
+    if "{s3}" in arguments[0]:
+        untrained(tmp_path, tiny(**{"task.name": "s3"}))
+    places = {"run": trackers / "c", "adding": workdir, "s3": tmp_path}
+    before = everything(trackers)
+    status, out, err = run(capsys, *(text.format(**places) for text in arguments))
+    assert (status, out) == (2, "") and err.count("\n") == 1 and word in err
+    assert everything(trackers) == before
+
+
+def test_what_chance_is():
+    """The baseline where it is the same at all lengths, else one of the classes."""
+    of = lambda task, *lengths: positions.chance(learner_of(task)[0].streamed(), [*lengths])
+    assert of(get_task("parity"), 3, 50) == (0.5, "baseline")
+    assert of(get_task("cycle_navigation"), 3, 50) == (0.2, "1 / out_size")  # the start is likelier, early
+    assert of(get_task("adding"), 3) is None
+
+
+def test_the_longest_length_that_is_right():
+    row = lambda value: {"accuracy": intervals.Estimate(value, value, value, 0.5)}
+    assert positions.l99({8: row(1.0), 16: row(0.99), 32: row(0.98)}, "accuracy") == 16
+    assert positions.l99({8: row(0.5)}, "accuracy") is None
+
+
+def test_how_a_word_is_written():
+    word = lambda *tokens, before, period: worst_words.Failure(np.array(tokens), 0, 0, 0, before, period)
+    write = lambda failure: worst_words.written(failure, get_task("parity"))
+    assert write(word(1, 0, 0, 0, before=1, period=1)) == "1 (0)^3"
+    assert write(word(0, 1, 0, 1, 0, before=0, period=2)) == "(0 1)^2 0"
+    assert write(word(0, 1, 0, before=1, period=2)) == "0 1 0"
+    assert write(word(*range(50), before=50, period=0)).endswith("38 39 ... of 50 tokens")
 
 
 # Generation.
