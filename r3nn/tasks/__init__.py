@@ -10,22 +10,51 @@ from typing import Any
 from r3nn._lookup import lookup, unknown
 from r3nn.tasks._adding import Adding
 from r3nn.tasks._base import Automaton, Batch, Tally, Task
+from r3nn.tasks._binary import BinaryAddition, BinaryMultiplication, SquareRoot
+from r3nn.tasks._brackets import ModularArithmeticBrackets, SolveEquation
 from r3nn.tasks._copy_memory import CopyMemory
+from r3nn.tasks._counting import AnBn, Majority
+from r3nn.tasks._dyck import Dyck
+from r3nn.tasks._flip_flop import FlipFlop
+from r3nn.tasks._from_file import FromFile
 from r3nn.tasks._kinds import Classification, Regression
+from r3nn.tasks._listops import ListOps
+from r3nn.tasks._modular_arithmetic import ModularArithmetic
 from r3nn.tasks._parity import Parity
 from r3nn.tasks._regular import CycleNavigation, EvenPairs
+from r3nn.tasks._stack import StackManipulation
+from r3nn.tasks._strings import BucketSort, Duplicate, MissingDuplicate, OddsFirst, ReverseString
 from r3nn.tasks._tracking import Machine, Tracking
 from r3nn.tasks._word_problem import WordProblem
 
 TASKS: dict[str, Task] = {
+    "a5": WordProblem("A5"),
     "adding": Adding(),
+    "anbn": AnBn(2),
+    "anbncn": AnBn(3),
+    "automaton": FromFile(),
+    "binary_addition": BinaryAddition(),
+    "binary_multiplication": BinaryMultiplication(),
+    "bucket_sort": BucketSort(),
     "copy_memory": CopyMemory(),
     "cycle_navigation": CycleNavigation(),
+    "duplicate": Duplicate(),
+    "dyck": Dyck(),
     "even_pairs": EvenPairs(),
+    "flip_flop": FlipFlop(),
+    "listops": ListOps(),
+    "majority": Majority(),
+    "missing_duplicate": MissingDuplicate(),
+    "modular_arithmetic": ModularArithmetic(),
+    "modular_arithmetic_brackets": ModularArithmeticBrackets(),
+    "odds_first": OddsFirst(),
     "parity": Parity(),
-    "a5": WordProblem("A5"),
+    "reverse_string": ReverseString(),
     "s3": WordProblem("S3"),
     "s5": WordProblem("S5"),
+    "solve_equation": SolveEquation(),
+    "square_root": SquareRoot(),
+    "stack_manipulation": StackManipulation(),
 }
 
 
@@ -39,7 +68,7 @@ def get_task(name: str, *, allow_code: bool = False, **options: Any) -> Task:
         does not allow, a name that leads to something other than a task, or a file that may not be run.
     """
     task = lookup("task", TASKS, name, Task, allow_code=allow_code)
-    fields = [field.name for field in dataclasses.fields(task)]
+    fields = [field.name for field in dataclasses.fields(task) if field.init]
     for option in options:
         if not fields:
             raise ValueError(f"task {name!r} has no options, got {option!r}.")
@@ -51,15 +80,33 @@ def get_task(name: str, *, allow_code: bool = False, **options: Any) -> Task:
 __all__ = [
     "TASKS",
     "Adding",
+    "AnBn",
     "Automaton",
     "Batch",
+    "BinaryAddition",
+    "BinaryMultiplication",
+    "BucketSort",
     "Classification",
     "CopyMemory",
     "CycleNavigation",
+    "Duplicate",
+    "Dyck",
     "EvenPairs",
+    "FlipFlop",
+    "FromFile",
+    "ListOps",
     "Machine",
+    "Majority",
+    "MissingDuplicate",
+    "ModularArithmetic",
+    "ModularArithmeticBrackets",
+    "OddsFirst",
     "Parity",
     "Regression",
+    "ReverseString",
+    "SolveEquation",
+    "SquareRoot",
+    "StackManipulation",
     "Tally",
     "Task",
     "Tracking",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,8 @@ class Machine(Classification):
     """A task of this kind has a machine, whose outputs are the targets, and chances of its tokens.
 
     A subclass gives `automaton`, and `chances` unless every token may follow every other. `vocab` and
-    `out_size` follow from the machine. Sequences are drawn piece by piece, blocks of `block` steps.
+    `out_size` follow from the machine. Sequences are drawn piece by piece, blocks of `block` steps. One whose
+    sequences end in a way of their own gives `endings` too, and `own` where they do not come in every length.
     """
 
     block = BLOCK
@@ -50,20 +52,33 @@ class Machine(Classification):
         """Counts the classes."""
         return int(self.automaton().output.max()) + 1
 
+    def endings(self) -> tuple[np.ndarray, ...]:
+        """Returns what `chances` is instead at each of the last steps; () where it is no other."""
+        return ()
+
+    def own(self, length: Any) -> Any:
+        """Returns how many steps a sequence has that is drawn for `length`, an int or a traced one."""
+        return length
+
     def tokens(self, key: jax.Array, state: jax.Array, at: jax.Array, count: int, length: jax.Array):
         """Draws tokens of steps at .. at + count, and runs the machine -> (state behind them, tokens [count],
         states [count])."""
-        del length
         table, bounds = (jnp.asarray(array) for array in _tables(self))
         drawn = blocks(key, at, count, 1)[:, 0]
+        which = self._endings_at(at + jnp.arange(count, dtype=jnp.int32), length, len(bounds) - 1)
 
-        def step(state, number):
-            token = (number >= bounds[state]).sum(dtype=jnp.int32)
+        def step(state, drawn):
+            number, which = drawn
+            token = (number >= bounds[which, state]).sum(dtype=jnp.int32)
             state = table[state, token]
             return state, (token, state)
 
-        state, (tokens, states) = lax.scan(step, state, drawn, unroll=_UNROLL)
+        state, (tokens, states) = lax.scan(step, state, (drawn, which), unroll=_UNROLL)
         return state, tokens, states
+
+    def _endings_at(self, t, length, count):
+        """Numbers the chances that hold at steps t: 0 for `chances`, else the ending's number + 1."""
+        return (t - self.own(length) + count + 1).clip(0, count)
 
     def counts(self, t: jax.Array, length: jax.Array) -> jax.Array:
         """Says at which steps t [count] the loss may count."""
@@ -81,7 +96,8 @@ class Machine(Classification):
         count = -(-max_length // BLOCK) * BLOCK
         start = jnp.int32(self.automaton().start)
         _, drawn = self.piece(key, start, jnp.int32(0), count, length)
-        return tuple(leaf[:max_length] for leaf in drawn)
+        drawn = tuple(leaf[:max_length] for leaf in drawn)
+        return (*drawn, self.own(length)) if self.own_lengths else drawn
 
     def latent(self, batch: Batch) -> jax.Array:
         """Returns the machine's state behind each step, int32 [B, T]."""
@@ -152,35 +168,36 @@ class Tracking(Machine):
 @functools.cache
 def _tables(task: Machine) -> tuple[np.ndarray, np.ndarray]:
     """Returns (next, int32 [S, V]; upper ends of the intervals of [0, 1) that mean each token but the last
-    possible one, float32 [S, V], 2 for the others)."""
-    chances = task.chances()
-    bounds = np.cumsum(chances, axis=1)
-    last = chances.shape[1] - 1 - (chances[:, ::-1] > 0).argmax(axis=1)
-    bounds[np.arange(chances.shape[1]) >= last[:, None]] = 2
+    possible one, float32 [1 + endings, S, V], 2 for the others)."""
+    chances = np.stack([task.chances(), *task.endings()])
+    bounds = np.cumsum(chances, axis=2)
+    last = chances.shape[2] - 1 - (chances[:, :, ::-1] > 0).argmax(axis=2)
+    bounds[np.arange(chances.shape[2]) >= last[:, :, None]] = 2
     return np.maximum(task.automaton().next, 0), bounds.astype(np.float32)
 
 
 def blind(task: Machine, length: int) -> dict[str, float]:
-    """Computes the metrics of guessing, at each step, the class that is likeliest there.
+    """Computes the metrics of guessing at each step the class that is likeliest there, the first of several.
 
     The chances of the states follow from step to step by one matrix, [S, S]. They settle soon, to a fixed
     point or into a short period, so that a longer sequence is taken for a shorter one, whole periods less.
     """
     if length > _SETTLED:
         length = _SETTLED + (length - _SETTLED) % _PERIOD
-    machine, chances = task.automaton(), task.chances()
-    move = np.zeros((len(chances), len(chances)))
-    for state, token in zip(*np.nonzero(machine.next >= 0), strict=True):
-        move[state, machine.next[state, token]] += chances[state, token]
+    machine, endings = task.automaton(), task.endings()
+    moves = [_move(machine, chances) for chances in (task.chances(), *endings)]
     classes = np.eye(task.out_size + 1)[machine.output][:, :-1]  # [S, O]; of output -1 no class
-    states = np.eye(len(chances))[machine.start]
+    states = np.eye(len(classes))[machine.start]
     right = states.copy()  # chances of a state, and that all guesses before were right
     loss, hits, count = 0.0, 0.0, 0.0
-    for counts in task.counts(np.arange(length), length):
-        states, right = states @ move, right @ move
+    t = np.arange(task.own(length))
+    for counts, which in zip(
+        task.counts(t, length), task._endings_at(t, length, len(endings)).tolist(), strict=True
+    ):
+        states, right = states @ moves[which], right @ moves[which]
         mass = states @ classes
         if counts and mass.any():
-            best, chance = mass.argmax(), mass[mass > 0] / mass.sum()
+            best, chance = (mass > mass.max() * (1 - 1e-9)).argmax(), mass[mass > 0] / mass.sum()
             right = right * (classes[:, best] + (machine.output < 0))
             loss += mass.sum() * -(chance * np.log(chance)).sum()
             hits, count = hits + mass[best], count + mass.sum()
@@ -189,3 +206,11 @@ def blind(task: Machine, length: int) -> dict[str, float]:
         "accuracy": float(hits / count),
         "sequence_accuracy": float(right.sum()),
     }
+
+
+def _move(machine: Automaton, chances: np.ndarray) -> np.ndarray:
+    """Returns the chance of getting from one state to another in a step, [S, S]."""
+    move = np.zeros((len(chances), len(chances)))
+    for state, token in zip(*np.nonzero(chances), strict=True):
+        move[state, machine.next[state, token]] += chances[state, token]
+    return move
