@@ -86,15 +86,14 @@ def test_by_hand(name):
     assert [RULES[name](ids(word)) for word in BY_HAND[name]] == wanted
 
 
-@pytest.mark.parametrize(
-    "name", unless_slow(RULES, ("stack_manipulation", "square_root", "missing_duplicate"))
-)
+@pytest.mark.parametrize("name", unless_slow(RULES, ("stack_manipulation", "square_root", "odds_first")))
 def test_rule(name):
     task = TASKS[name]
+    more = 2 if name == "missing_duplicate" else 1  # which has words of even lengths alone
     for length, x, y, mask in rows(task):
         n = x.index(task.vocab - 1)
         assert x[n:] == [task.vocab - 1] * (len(x) - n)
-        assert len(x) == task.steps(n) <= length and all(task.steps(n + k) > length for k in (1, 2))
+        assert len(x) == task.steps(n) <= length and task.steps(n + more) > length
         answer = RULES[name](x[:n])
         assert asked(y, mask) == answer and mask.index(True) == n
         assert mask[n : n + len(answer)] == [True] * len(answer)

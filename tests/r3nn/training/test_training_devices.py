@@ -15,7 +15,7 @@ from r3nn.model import build
 from r3nn.tasks import TASKS, Regression, Tally
 from r3nn.training import HParams, Own, Spec, Supervised, _devices
 from tests import trained
-from tests.helpers import assert_close, assert_same, drawn, equations, inside
+from tests.helpers import assert_close, assert_same, drawn, equations, inside, unless_slow
 from tests.trained import learning
 
 SMALL = {"in_size": 2, "out_size": 1, "hidden_size": 3, "cell": "elman", "mode": "plain"}
@@ -78,6 +78,19 @@ def test_a_task_may_scan_from_a_constant():
         updates(spec, HPARAMS, start(spec), 3) for spec in (one, dataclasses.replace(one, devices=2))
     )
     assert_close((other.params, others), (state.params, metrics), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", unless_slow(TASKS, ("listops",)))
+def test_every_task_trains_on_two_devices(name):
+    """Also one whose sequences are drawn by loops, which may take another number of rounds on each device."""
+    task = TASKS[name]
+    inputs = {"in_size": task.in_size} if task.vocab is None else {"in_size": None, "vocab": task.vocab}
+    model = build(**{**SMALL, **inputs, "out_size": task.out_size})
+    one = Spec(Supervised(model, task, length=task.min_length + 5), batch=4, updates=9)
+    (state, metrics), (other, others) = (
+        updates(spec, HPARAMS, start(spec), 2) for spec in (one, dataclasses.replace(one, devices=2))
+    )
+    assert_close((other.params, others), (state.params, metrics), rtol=1e-4, atol=1e-5)
 
 
 COLLECTIVES = ("psum", "all_gather", "all_to_all", "ppermute", "pmax", "pmin", "reduce_scatter")
