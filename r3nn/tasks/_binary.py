@@ -95,8 +95,9 @@ class BinaryAddition(_TwoNumbers):
         x    0   1   +   1   1   0   _   _   _   _   _   _
         y    -   -   -   -   -   -   1   0   1   E   -   -
 
-    Baseline: the first bit is fair, and END comes around the length of the longer number: it is measured on
-    a draw that is always the same (`r3nn/tasks/_simulated.py`). An accuracy of .59 for length 9, .50 from 40 on.
+    Baseline: the first bit is fair, and END comes around the length of the longer number: it is measured on a
+    draw that is always the same (`r3nn/tasks/_simulated.py`). An accuracy of .59 for length 9, .50 from 40
+    on.
 
     Source: Deletang et al. 2023, "Neural Networks and the Chomsky Hierarchy".
     """
@@ -127,7 +128,8 @@ class BinaryMultiplication(_TwoNumbers):
         y    -   -   -   -   -   -   0   1   1   E   -   -
 
     Baseline: the first bit is 0 in three of four products, the others are nearly fair: it is measured on a
-    draw that is always the same (`r3nn/tasks/_simulated.py`). An accuracy of .77 for length 9, .53 for 40, .51 for 500.
+    draw that is always the same (`r3nn/tasks/_simulated.py`). An accuracy of .77 for length 9, .53 for 40,
+    .51 for 500.
 
     Source: Deletang et al. 2023, "Neural Networks and the Chomsky Hierarchy".
     """
