@@ -44,7 +44,9 @@ def side_by_side(groups: Sequence[Sequence[Curve]]) -> Figure:
     for ax, runs in zip(panels.flat, groups, strict=False):
         if len(runs) == 1:
             draw(ax, runs[0].table, runs[0].report)
-            ax.set_title(f"{runs[0].report['task']}: {runs[0].label}", loc="left", fontsize=11, pad=22)
+            measure = runs[0].report["metric"].replace("_", " ")
+            label = runs[0].label.replace("$", r"\$")
+            plots.name(ax, f"{runs[0].report['task']}: {label}", "length of a sequence (steps)", measure)
             continue
         _draw_seeds(ax, runs)
     for ax in panels.flat[len(groups) :]:
