@@ -6,7 +6,8 @@
 Time: TIME
 Result: RESULT
 
-Random words are not enough (see configs/parity.py): training is on mixed ones, with noise of 0.1 on the state.
+Random words are not enough (see configs/parity.py). Training has two stages: random words, until the share of
+right products passes 0.97, then mixed ones at a learning rate that falls; the state has noise of 0.1.
 
     scripts/run experiments/train.py --config=configs/s3.py:random --workdir=runs/s3_random
 
@@ -40,6 +41,8 @@ def get_config(variant=""):
     config.model.cell = "mugrnn"
     config.model.hidden_size = 64
     config.model.state_noise = 0.1
+    config.curriculum.words = "random"
+    config.curriculum.end_fraction = 0.03
     config.train.batch = 64
     config.train.min_length = 1
     config.train.length = 64
@@ -54,6 +57,8 @@ def random(config):
     config.task.options.words = "random"
     config.model.cell = "ugrnn"
     config.model.state_noise = 0.0
+    config.curriculum.words = ""
+    config.curriculum.end_fraction = 1.0
     config.train.updates = 3000
     config.train.target = 0.999
     return config
@@ -63,8 +68,6 @@ def ugrnn(config):
     """Sets the article's unit, trained in stages."""
     config.model.cell = "ugrnn"
     config.curriculum.lengths = "64,128"
-    config.curriculum.words = "random"
-    config.curriculum.end_fraction = 0.03
     config.train.length = 256
     config.train.updates = 3000
     return config
@@ -76,6 +79,8 @@ def full(config):
     config.model.cell = "gru"
     config.model.hidden_size = 128
     config.model.state_noise = 0.0
+    config.curriculum.words = ""
+    config.curriculum.end_fraction = 1.0
     config.train.batch = 512
     config.train.min_length = 0
     config.train.length = 128

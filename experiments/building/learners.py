@@ -146,6 +146,9 @@ def _stages(config: ConfigDict, allow_code: bool) -> dict[str, Any]:
     first = None
     if asked_for.words:
         options = {**config.task.options, "words": asked_for.words}
+        if not hasattr(get_task(config.task.name, allow_code=allow_code), "words"):
+            why = f"task {config.task.name!r} has no option words"
+            raise BadInput(f"config.curriculum.words={asked_for.words!r}: {why}; it must be left out.")
         with asked(config, "curriculum"):
             first = get_task(config.task.name, allow_code=allow_code, **options)
     how = {"success": asked_for.success, "end_fraction": asked_for.end_fraction}
