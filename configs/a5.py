@@ -1,7 +1,8 @@
 """Does one layer multiply the 60 even permutations of five points, a group that is not solvable?
 
     scripts/run experiments/train.py --config=configs/a5.py --workdir=runs/a5
-    scripts/run experiments/evaluate.py --workdir=runs/a5 --lengths=32,1000,100000 --sequences=64 --words=worst
+    scripts/run experiments/evaluate.py --workdir=runs/a5 --lengths=32,1000,100000 --sequences=64 \
+        --words=worst
 
 Time: TIME
 Result: RESULT
@@ -16,10 +17,10 @@ The article's unit in the same two stages. Not run here yet: neither time nor re
     scripts/run experiments/train.py --config=configs/a5.py:full --workdir=runs/a5_full
     scripts/run experiments/evaluate.py --workdir=runs/a5_full --lengths=40,256
 
-The published rows (A5, n): words of n = 6 generators up to 40 steps, the label at the last step alone, test at
-40 to 256 (Terzic et al. 2025). Published: PD-SSM 100 for n = 2 to 12, Gated DeltaProduct 92.5 for n = 6. Their
-generators are not public; ours are those of r3nn/tasks/_word_problem.py. Not run here yet: neither time nor
-result is measured.
+The published rows (A5, n): words of n = 6 generators up to 40 steps, the label at the last step alone, test
+at 40 to 256 (Terzic et al. 2025). Published: PD-SSM 100 for n = 2 to 12, Gated DeltaProduct 92.5 for n = 6.
+Their generators are not public; ours are those of r3nn/tasks/_word_problem.py. Not run here yet: neither time
+nor result is measured.
 
     scripts/run experiments/train.py --config=configs/a5.py:smoke --workdir=runs/a5_smoke
 

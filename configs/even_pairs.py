@@ -1,4 +1,4 @@
-"""Does a multiplicative network compare the last bit with the first, at lengths far beyond those of its training?
+"""Does a multiplicative network compare the last bit with the first, far beyond the lengths of its training?
 
     scripts/run experiments/train.py --config=configs/even_pairs.py --workdir=runs/even_pairs
     scripts/run experiments/evaluate.py --workdir=runs/even_pairs --lengths=40,500,10000 --words=worst
@@ -12,9 +12,9 @@ The article's unit, with noise of 0.1 on its state. Not run here yet: neither ti
 
     scripts/run experiments/train.py --config=configs/even_pairs.py:full --workdir=runs/even_pairs_full
 
-The published protocol (Deletang et al. 2023): 256 units, batch 128, Adam at 1e-3, random words of lengths 1 to
-40, evaluation at 41 to 500. Published: RNN and LSTM 100 %, Transformer 96.4 %. Not run here yet: neither time
-nor result is measured.
+The published protocol (Deletang et al. 2023): 256 units, batch 128, Adam at 1e-3, random words of lengths 1
+to 40, evaluation at 41 to 500. Published: RNN and LSTM 100 %, Transformer 96.4 %. Not run here yet: neither
+time nor result is measured.
 
     scripts/run experiments/train.py --config=configs/even_pairs.py:smoke --workdir=runs/even_pairs_smoke
 

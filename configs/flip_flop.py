@@ -1,14 +1,16 @@
 """Does an LSTM recall the bit last written, however many it is told to ignore in between?
 
     scripts/run experiments/train.py --config=configs/flip_flop.py --workdir=runs/flip_flop
-    scripts/run experiments/evaluate.py --workdir=runs/flip_flop --lengths=512 --config.task.options.ignore=0.98
-    scripts/run experiments/evaluate.py --workdir=runs/flip_flop --lengths=512 --config.task.options.ignore=0.1
+    scripts/run experiments/evaluate.py --workdir=runs/flip_flop --lengths=512 \
+        --config.task.options.ignore=0.98
+    scripts/run experiments/evaluate.py --workdir=runs/flip_flop --lengths=512 \
+        --config.task.options.ignore=0.1
 
 Time: TIME
 Result: RESULT
 
-Training ignores at a rate of .8. Published (Liu et al. 2023): transformers fail on some reads at .98 and .1, a
-small LSTM on none.
+Training ignores at a rate of .8. Published (Liu et al. 2023): transformers fail on some reads at .98 and .1,
+a small LSTM on none.
 
     scripts/run experiments/train.py --config=configs/flip_flop.py:ugrnn --workdir=runs/flip_flop_ugrnn
 

@@ -14,8 +14,8 @@ The article's unit. Not run here yet: neither time nor result is measured.
 
     scripts/run experiments/train.py --config=configs/listops.py:full --workdir=runs/listops_full
 
-Long Range Arena's sizes (Tay et al. 2021): up to 2,000 steps, ten deep. Published: S5 62.15, LSTM (Block) 49.5,
-Transformer 36.4. Not run here yet: neither time nor result is measured.
+Long Range Arena's sizes (Tay et al. 2021): up to 2,000 steps, ten deep. Published: S5 62.15, LSTM (Block)
+49.5, Transformer 36.4. Not run here yet: neither time nor result is measured.
 
     scripts/run experiments/train.py --config=configs/listops.py:smoke --workdir=runs/listops_smoke
 

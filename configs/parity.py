@@ -19,9 +19,9 @@ The article's unit on mixed words, with noise of 0.1 on its state. UGRNN
 
     scripts/run experiments/train.py --config=configs/parity.py:full --workdir=runs/parity_full
 
-The published protocol (Deletang et al. 2023): 256 units, batch 128, Adam at 1e-3, random words of lengths 1 to
-40, evaluation at 41 to 500. Published: RNN and LSTM 100 %, Transformer 52 %. Not run here yet: neither time
-nor result is measured.
+The published protocol (Deletang et al. 2023): 256 units, batch 128, Adam at 1e-3, random words of lengths 1
+to 40, evaluation at 41 to 500. Published: RNN and LSTM 100 %, Transformer 52 %. Not run here yet: neither
+time nor result is measured.
 
     scripts/run experiments/train.py --config=configs/parity.py:smoke --workdir=runs/parity_smoke
 

@@ -1,7 +1,8 @@
 """Does one layer multiply all 120 permutations of five points?
 
     scripts/run experiments/train.py --config=configs/s5.py --workdir=runs/s5
-    scripts/run experiments/evaluate.py --workdir=runs/s5 --lengths=32,256,2000,10000 --sequences=256 --words=worst
+    scripts/run experiments/evaluate.py --workdir=runs/s5 --lengths=32,256,2000,10000 --sequences=256 \
+        --words=worst
 
 Time: TIME
 Result: RESULT
@@ -18,8 +19,8 @@ The article's unit in the same stages. Not run here yet: neither time nor result
     scripts/run experiments/train.py --config=configs/s5.py:full --workdir=runs/s5_full
     scripts/run experiments/evaluate.py --workdir=runs/s5_full --lengths=40,256
 
-The published row (S5, 32): words of 32 generators up to 40 steps, the label at the last step alone, test at 40
-to 256. Not run here yet: neither time nor result is measured.
+The published row (S5, 32): words of 32 generators up to 40 steps, the label at the last step alone, test at
+40 to 256. Not run here yet: neither time nor result is measured.
 
     scripts/run experiments/train.py --config=configs/s5.py:smoke --workdir=runs/s5_smoke
 

@@ -207,7 +207,7 @@ def test_glossary_is_short():
 def test_every_config_and_task_is_named():
     for path in (ROOT / "configs").glob("[!_]*.py"):
         assert f"`configs/{path.name}`" in READMES["configs/README.md"]
-    assert all(f"`{name}`" in READMES["configs/README.md"] for name in r3nn.TASKS)
+    assert all(f"| `{name}` |" in READMES["r3nn/README.md"] for name in r3nn.TASKS)
 
 
 def test_every_example_is_named():

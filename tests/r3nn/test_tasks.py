@@ -15,7 +15,7 @@ import pytest
 from r3nn import losses, model
 from r3nn._lookup import sha256
 from r3nn.tasks import TASKS, Batch, CopyMemory, Parity, Task, WordProblem, get_task
-from r3nn.tasks._word_problem import multiplication_table
+from r3nn.tasks._word_problem import generating, multiplication_table
 from tests.helpers import unless_slow
 
 ACCEPTOR = str(Path(__file__).parent / "tasks" / "even_a.att")
