@@ -3,8 +3,9 @@
     scripts/run experiments/train.py --config=configs/majority.py --workdir=runs/majority
     scripts/run experiments/evaluate.py --workdir=runs/majority --lengths=40,256,1000
 
-Time: TIME
-Result: RESULT
+Time: 36 s of training on 2 cores that other work shared.
+Result: accuracy 1 at 40 steps, 0.93 at 256, 0.77 at 1,000 (trivial baseline 0.55, 0.52, 0.51): it does not
+count beyond the lengths of its training.
 
 Not a regular language: a network has to count, without bounds.
 

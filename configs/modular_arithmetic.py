@@ -38,6 +38,7 @@ def get_config(variant=""):
     config.model.cell = "mrnn"
     config.model.hidden_size = 128
     config.model.predict = "last"
+    config.model.state_noise = 0.05
     config.curriculum.lengths = "8,14,24"
     config.curriculum.end_fraction = 0.1
     config.train.batch = 128
@@ -58,6 +59,7 @@ def ugrnn(config):
 def full(config):
     """Sets the published sizes."""
     config.model.cell = "elman"
+    config.model.state_noise = 0.0
     config.model.hidden_size = 256
     config.train.batch = 128
     config.train.updates = 100_000

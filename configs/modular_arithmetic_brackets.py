@@ -4,8 +4,9 @@
         --workdir=runs/modular_arithmetic_brackets
     scripts/run experiments/evaluate.py --workdir=runs/modular_arithmetic_brackets --lengths=40,100,256
 
-Time: TIME
-Result: RESULT
+Time: 11 minutes of training on 2 cores that other work shared.
+Result: at 40 steps accuracy 0.717, scaled 0.65 (trivial baseline 0.29), and still rising after 4,000 updates;
+0.35 at 100 and 0.26 at 256: the stack is not learned beyond the lengths of training.
 
 Training has four stages, by length, each of which ends on success.
 

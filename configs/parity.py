@@ -11,11 +11,13 @@ one is trained on mixed words (r3nn/tasks/_words.py), among them periodic ones a
 
     scripts/run experiments/train.py --config=configs/parity.py:random --workdir=runs/parity_random
 
-The article's unit on random words alone, until all of 512 held-out ones are right. RANDOM
+The article's unit on random words alone, until all of 512 held-out ones are right. It stops after 300
+updates, in 2 s. Of 42 words u v v v ... (|u|, |v| <= 2) it fails on 6, first of all on `1 0 0 0 ...`, from
+step 16 on.
 
     scripts/run experiments/train.py --config=configs/parity.py:ugrnn --workdir=runs/parity_ugrnn
 
-The article's unit on mixed words, with noise of 0.1 on its state. UGRNN
+The article's unit on mixed words, with noise of 0.1 on its state. No word of 42 fails to 5,000 steps.
 
     scripts/run experiments/train.py --config=configs/parity.py:full --workdir=runs/parity_full
 

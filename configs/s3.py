@@ -11,18 +11,21 @@ right products passes 0.97, then mixed ones at a learning rate that falls; the s
 
     scripts/run experiments/train.py --config=configs/s3.py:random --workdir=runs/s3_random
 
-The article's unit on random words alone, until 99.9 % of the held-out sequences are right. RANDOM
+The article's unit on random words alone, until 99.9 % of the held-out sequences are right. It stops after 900
+updates, in 12 s. Of 1,806 words u v v v ... it fails on 794, and of 128 random ones of 10,000 steps 72 % are
+right throughout.
 
     scripts/run experiments/train.py --config=configs/s3.py:ugrnn --workdir=runs/s3_ugrnn
 
 The article's unit in stages: random words of up to 64 and 128 steps, then mixed ones of up to 256, at a rate
-that falls, with noise. UGRNN
+that falls, with noise. Of 1,806 words 266 fail, the first at step 347; random ones of 10,000 steps are all
+right.
 
     scripts/run experiments/train.py --config=configs/s3.py:full --workdir=runs/s3_full
     scripts/run experiments/evaluate.py --workdir=runs/s3_full --lengths=128,256,512
 
-Train at 128, test at 512, as published (DeltaProduct 2025, M2RNN 2026), with a GRU. Published: GRU above
-99.5 %, Gated DeltaNet does not learn it. Not run here yet: neither time nor result is measured.
+Train at 128, test at 512, as published (DeltaProduct 2025, M2RNN 2026), with a GRU. Published: GRU above 99.5
+%, Gated DeltaNet does not learn it. Not run here yet: neither time nor result is measured.
 
     scripts/run experiments/train.py --config=configs/s3.py:smoke --workdir=runs/s3_smoke
 

@@ -3,15 +3,17 @@
     scripts/run experiments/train.py --config=configs/strings.py --workdir=runs/reverse_string
     scripts/run experiments/evaluate.py --workdir=runs/reverse_string --lengths=20,40,80,200
 
-Time: TIME
-Result: RESULT
+Time: 2 minutes on 2 cores that other work shared.
+Result: accuracy 0.976 of the symbols at 40 steps, of 65 % of the words all; 0.69 at 80 steps, 0.57 at 200
+(trivial baseline 0.5).
 
 By default the task is to reverse a string. The name of another is a variant: bucket_sort, stack_manipulation,
 duplicate, missing_duplicate, odds_first, binary_addition, binary_multiplication, square_root, solve_equation.
 
     scripts/run experiments/train.py --config=configs/strings.py:bucket_sort --workdir=runs/bucket_sort
 
-BUCKET The others are not run here yet: neither time nor result is measured.
+With bucket_sort, in 2 minutes: accuracy 1 at 40 steps, 0.82 at 80 and 0.31 at 200, where guessing by place
+alone gets 0.69, 0.78 and 0.86. The others are not run here yet: neither time nor result is measured.
 
     scripts/run experiments/train.py --config=configs/strings.py:full --workdir=runs/strings_full
 

@@ -262,11 +262,11 @@ def _worst(run: Run, asked: CommandLine, report: dict[str, Any], space: bool) ->
 
 
 def _up_to(random: int | None, metric: str, asked: CommandLine) -> str:
-    """Says how far random sequences are right, as far as it was measured."""
+    """Says how far the sequences that the task draws are right, as far as it was measured."""
     if not asked.lengths:
         return ""
     how = "at no length measured" if random is None else f"to {random:,} of {asked.lengths[-1]:,} steps"
-    return f"random sequences ({metric.replace('_', ' ')}) {how}, "
+    return f"drawn sequences ({metric.replace('_', ' ')}) {how}, "
 
 
 def _generated(run: Run, asked: CommandLine, about: dict[str, Any]) -> None:

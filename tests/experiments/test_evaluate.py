@@ -568,7 +568,7 @@ def test_worst_words_of_a_run(trackers, capsys):
     assert (status, err) == (0, "") and "shortest failing word: " in out
     assert re.search(r"^ +periodic +42 +\d+ +[01]\.\d{4} +30 +\d+$", out, re.M)
     assert re.search(
-        r"^99% right: random sequences \(accuracy\) .*, words u v\^n to [\d,]+ steps$", out, re.MULTILINE
+        r"^99% right: drawn sequences \(accuracy\) .*, words u v\^n to [\d,]+ steps$", out, re.MULTILINE
     )
     report = report_of(folder)
     worst, families = report["worst_words"]["shortest"], report["worst_words"]["families"]
