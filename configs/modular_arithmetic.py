@@ -3,11 +3,10 @@
     scripts/run experiments/train.py --config=configs/modular_arithmetic.py --workdir=runs/modular_arithmetic
     scripts/run experiments/evaluate.py --workdir=runs/modular_arithmetic --lengths=40,100,256,1000
 
-Time: TIME
-Result: RESULT
+Time: 2 minutes of training on 2 cores that other work shared.
+Result: accuracy 1 at 40, 100, 256 and 1,000 steps, of 1,024 sequences each (trivial baseline 0.2).
 
-Training has four stages, by length, each of which ends on success: at once at full length one seed in three
-learns.
+Training has four stages, by length, each of which ends on success; the state has noise of 0.05.
 
     scripts/run experiments/train.py --config=configs/modular_arithmetic.py:ugrnn \
         --workdir=runs/modular_arithmetic_ugrnn
