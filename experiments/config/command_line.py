@@ -47,16 +47,16 @@ def parse(argv: list[str], usage: str) -> CommandLine:
         config = load(expanded("--config", values.config))
     except flags.Error as error:
         raise _bad(error, values) from error
-    config = overridden(config, rest[1:])
+    config = overridden(config, rest[1:], values)
     if not (values.workdir or values.dry_run):
         raise BadInput("--workdir is missing: it must name the folder of the run, such as runs/first.")
     return CommandLine(config, values.workdir, values.dry_run, cluster.asked(values))
 
 
-def overridden(config: ConfigDict, words: list[str]) -> ConfigDict:
+def overridden(config: ConfigDict, words: list[str], known: flags.FlagValues | None = None) -> ConfigDict:
     """Returns the config with each --config.FIELD=VALUE of these words set; there may be no other words.
 
-    Raises: BadInput.
+    known: the program's other flags, which an unknown one may have been meant for. Raises: BadInput.
     """
     argv = ["", *words]
     matches = (re.match(r"--?(?:no)?config\.([^=]*)", word) for word in argv)
@@ -73,7 +73,7 @@ def overridden(config: ConfigDict, words: list[str]) -> ConfigDict:
         )
         rest = values(argv)[1:]
     except flags.Error as error:
-        raise _bad(error, values) from error
+        raise _bad(error, values if known is None else known) from error
     if rest:
         raise BadInput(f"{rest[0]!r} is no flag: arguments look like --config.seed=1.")
     return values.config
