@@ -47,6 +47,10 @@ class ModularArithmeticBrackets(Classification):
     out_size = _MOD
     min_length = 2
 
+    def counted(self, max_length: int) -> int:
+        """Counts the last step."""
+        return 1
+
     def steps(self, n: int) -> int:
         """Counts n symbols and the slot."""
         return n + 1
@@ -100,6 +104,10 @@ class SolveEquation(Classification):
     vocab = 12
     out_size = _MOD
     min_length = 4
+
+    def counted(self, max_length: int) -> int:
+        """Counts the last step."""
+        return 1
 
     def steps(self, n: int) -> int:
         """Counts n symbols and the slot."""

@@ -62,6 +62,10 @@ class AnBn(Classification):
         """Returns the length of each letter once."""
         return self.letters
 
+    def counted(self, max_length: int) -> int:
+        """Counts the steps behind the first letter of the longest word."""
+        return (self.letters - 1) * (max_length // self.letters)
+
     def steps(self, n: int) -> int:
         """Counts each letter n times."""
         return self.letters * n
@@ -154,6 +158,10 @@ class Majority(Classification):
         t = jnp.arange(max_length, dtype=jnp.int32)
         asked = t < length if self.labels == "every" else t == length - 1
         return x, counts.argmax(axis=-1).astype(jnp.int32), asked
+
+    def counted(self, max_length: int) -> int:
+        """Counts one step, or all."""
+        return 1 if self.labels == "last" else max_length
 
     def latent(self, batch):
         """Returns how many more ones than zeros there are, int32 [B, T]; of more symbols, the counts

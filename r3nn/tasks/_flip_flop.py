@@ -68,6 +68,10 @@ class FlipFlop(Machine):
         reads[1:3] = np.eye(_ONE + 1)[_READ]
         return reads, self.chances()
 
+    def counted(self, max_length: int) -> int:
+        """Bounds the reads: every other step, but for the first write."""
+        return max_length // 2 - 1
+
     def own(self, length):
         """Does what `Machine.own` says."""
         return length // 2 * 2

@@ -59,6 +59,10 @@ class ListOps(Classification):
         check_int("arguments", self.arguments, 2)
         check_int("depth", self.depth, 2)
 
+    def counted(self, max_length: int) -> int:
+        """Counts the last step."""
+        return 1
+
     def steps(self, n: int) -> int:
         """Counts n symbols and the slot."""
         return n + 1

@@ -69,6 +69,10 @@ class ModularArithmetic(Machine):
         """Does what `Machine.counts` says."""
         return t < length if self.labels == "every" else t == self.own(length) - 1
 
+    def counted(self, max_length: int) -> int:
+        """Counts the =, and with labels="every" each digit."""
+        return 1 if self.labels == "last" else max_length // 2 + 1
+
     def steps(self, n: int) -> int:
         """Counts n symbols and the =."""
         return n + 1

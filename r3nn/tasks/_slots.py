@@ -38,6 +38,11 @@ class Slots(Classification):
         second number says, int32 [])."""
         raise NotImplementedError(f"{type(self).__name__}.answer")
 
+    def counted(self, max_length: int) -> int:
+        """Bounds the steps that count by the slots of the longest word."""
+        n = self.size(max_length)
+        return int(self.steps(n) - n)
+
     def example(
         self, key: jax.Array, length: jax.Array, max_length: int
     ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:

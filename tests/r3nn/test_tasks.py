@@ -165,8 +165,12 @@ def test_lengths_are_traced_once(task):
 
 @every_task
 def test_the_bound_on_counted_steps_is_tight(task):
+    """It holds for every length drawn, and is reached where chance does not say how many steps count."""
     batch, lengths = draw(task)
-    assert batch.mask.sum(axis=1).max() == task.counted(int(lengths.max()))
+    most, bound = batch.mask.sum(axis=1).max(), task.counted(int(lengths.max()))
+    assert most <= bound <= lengths.max()
+    by_chance = "anbn flip_flop binary_addition binary_multiplication square_root stack_manipulation".split()
+    assert most == bound or type(task) in [type(TASKS[name]) for name in by_chance]
 
 
 @every_task
@@ -417,7 +421,8 @@ def test_pieces_are_the_sequence_and_the_machine_says_the_targets(task):
         found.append(drawn)
     same(tuple(map(np.concatenate, zip(*found, strict=True))), whole[:3])
     at = machine.start
-    for token, target, counts in zip(*map(np.asarray, whole[:3]), strict=True):
+    own = int(whole[3]) if task.own_lengths else length
+    for token, target, counts in zip(*(np.asarray(leaf)[:own] for leaf in whole[:3]), strict=True):
         at = machine.next[at, token]
         assert at >= 0 and (not counts or machine.output[at] == target)
 
