@@ -7,7 +7,6 @@ Time: TIME
 Result: RESULT
 
 
-
     scripts/run experiments/train.py --config=configs/anbn.py:ugrnn --workdir=runs/anbn_ugrnn
 
 The article's unit. Not run here yet: neither time nor result is measured.

@@ -1,13 +1,13 @@
 """Does a gated network know which bracket may close, with two kinds of brackets four deep?
 
     scripts/run experiments/train.py --config=configs/dyck.py --workdir=runs/dyck
-    scripts/run experiments/evaluate.py --workdir=runs/dyck --lengths=64,1024,100000 --sequences=64
+    scripts/run experiments/evaluate.py --workdir=runs/dyck --lengths=64,1024,100000 --sequences=16 --batch=16
     scripts/run experiments/evaluate.py --workdir=runs/dyck --lengths=64 --words=worst
 
-Time: TIME
-Result: RESULT
-
-
+Time: 47 s of training on 2 cores that other work shared.
+Result: of 16 sequences of 100,000 steps, half are right throughout, and accuracy a step is above 0.9999
+(trivial baseline 0.44). Words that stay deep are harder: of 24 words u v v v ... 5 fail to 5,000 steps, the
+first on `( ([])^11`, whose 23rd answer is wrong.
 
     scripts/run experiments/train.py --config=configs/dyck.py:ugrnn --workdir=runs/dyck_ugrnn
 

@@ -1,10 +1,12 @@
 """Does a multiplicative network compare the last bit with the first, far beyond the lengths of its training?
 
     scripts/run experiments/train.py --config=configs/even_pairs.py --workdir=runs/even_pairs
-    scripts/run experiments/evaluate.py --workdir=runs/even_pairs --lengths=40,500,10000 --words=worst
+    scripts/run experiments/evaluate.py --workdir=runs/even_pairs --lengths=40,500,10000 --words=worst \
+        --config.task.options.words=random
 
-Time: TIME
-Result: RESULT
+Time: 12 s of training on 2 cores that other work shared.
+Result: all of 1,024 random sequences are right at 40, 500 and 10,000 steps; none of 42 words u v v v ...
+(|u|, |v| <= 2) fails to 5,000 steps, and no other is found that does.
 
     scripts/run experiments/train.py --config=configs/even_pairs.py:ugrnn --workdir=runs/even_pairs_ugrnn
 

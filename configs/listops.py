@@ -3,8 +3,8 @@
     scripts/run experiments/train.py --config=configs/listops.py --workdir=runs/listops
     scripts/run experiments/evaluate.py --workdir=runs/listops --lengths=32,64,128
 
-Time: TIME
-Result: RESULT
+Time: 2 minutes of training on 2 cores that other work shared.
+Result: accuracy 0.61 at up to 128 steps (trivial baseline 0.12), 0.62 and 0.60 at up to 64 and 32.
 
 Training has three stages, by length, each of which ends on success.
 

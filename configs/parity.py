@@ -1,10 +1,12 @@
 """Does a multiplicative network learn parity at lengths up to 40, and keep it on every word, however long?
 
     scripts/run experiments/train.py --config=configs/parity.py --workdir=runs/parity
-    scripts/run experiments/evaluate.py --workdir=runs/parity --lengths=40,500,10000 --words=worst
+    scripts/run experiments/evaluate.py --workdir=runs/parity --lengths=40,500,10000 --words=worst --word_steps=20000 \
+        --config.task.options.words=random
 
-Time: TIME
-Result: RESULT
+Time: 8 s of training on 2 cores that other work shared.
+Result: all of 1,024 random sequences are right at 40, 500 and 10,000 steps; none of 42 words u v v v ...
+(|u|, |v| <= 2) fails to 20,000 steps, and no other is found that does.
 
 Random words are not enough: a network that is right on all of them may answer `1 0 0 0 ...` wrongly. So this
 one is trained on mixed words (r3nn/tasks/_words.py), among them periodic ones and single tokens repeated.

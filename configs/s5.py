@@ -1,11 +1,12 @@
 """Does one layer multiply all 120 permutations of five points?
 
     scripts/run experiments/train.py --config=configs/s5.py --workdir=runs/s5
-    scripts/run experiments/evaluate.py --workdir=runs/s5 --lengths=32,256,2000,10000 --sequences=256 \
-        --words=worst
+    scripts/run experiments/evaluate.py --workdir=runs/s5 --lengths=32,256,2000 --sequences=256 \
+        --config.task.options.words=random
 
-Time: TIME
-Result: RESULT
+Time: 10 minutes of training on 2 cores that other work shared.
+Result: all of 256 random sequences are right at 32, 256 and 2,000 steps, and of 128 of 10,000 steps all but
+one; none of 2,000 words u v v v ... fails to 1,000 steps.
 
 Training has four stages: random words of up to 10, 18 and 32 steps, each until the share of right products
 passes 0.97, then mixed words at a learning rate that falls from 3e-3 to 9e-5, with noise of 0.1 on the state.

@@ -14,7 +14,7 @@ from experiments.sweeps import best, figures_all, slots
 from experiments.sweeps.outcomes import SEED, Group, Outcome, number, outcome
 from experiments.sweeps.plan import Sweep
 
-ROWS = 22  # configurations on the screen
+ROWS = 32  # configurations on the screen
 
 
 def finish(study: optuna.Study, sweep: Sweep, folder: Path) -> Outcome:
