@@ -1,8 +1,8 @@
 """Does a multiplicative network learn parity at lengths up to 40, and keep it on every word, however long?
 
     scripts/run experiments/train.py --config=configs/parity.py --workdir=runs/parity
-    scripts/run experiments/evaluate.py --workdir=runs/parity --lengths=40,500,10000 --words=worst --word_steps=20000 \
-        --config.task.options.words=random
+    scripts/run experiments/evaluate.py --workdir=runs/parity --lengths=40,500,10000 \
+        --words=worst --word_steps=20000 --config.task.options.words=random
 
 Time: 8 s of training on 2 cores that other work shared.
 Result: all of 1,024 random sequences are right at 40, 500 and 10,000 steps; none of 42 words u v v v ...
