@@ -92,8 +92,12 @@ def _mark_worst(ax, lengths: Sequence[int], report: dict[str, Any]) -> None:
     if worst is not None:
         at = max(worst, 1)
         ax.axvline(at, color=plots.COLORS[1], linewidth=1.2, linestyle=plots.DASHED)
-        place = dict(xycoords=ax.get_xaxis_transform(), xytext=(3, 4), textcoords="offset points")
-        ax.annotate("99% of words u v$^n$", (at, 0), fontsize=9, color=plots.COLORS[1], **place)
+        right = at * at < lengths[0] * lengths[-1]  # in the left half of the axis there is room on the right
+        side, align = (4, "left") if right else (-4, "right")
+        place = dict(
+            xycoords=ax.get_xaxis_transform(), xytext=(side, 0), textcoords="offset points", ha=align
+        )
+        ax.annotate("99% of words u v$^n$", (at, 0.5), fontsize=9, color=plots.COLORS[1], **place)
 
 
 def trained_at(shortest: int, longest: int) -> str:
