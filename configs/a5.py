@@ -2,11 +2,11 @@
 
     scripts/run experiments/train.py --config=configs/a5.py --workdir=runs/a5
     scripts/run experiments/evaluate.py --workdir=runs/a5 --lengths=32,1000,100000 --sequences=16 --batch=16 \
-        --config.task.options.words=random
+        --config.task.options.words=random --words=worst
 
 Time: 3 minutes of training on 2 cores that other work shared.
-Result: all of 16 random sequences are right at 32, 1,000 and 100,000 steps, and 256 of 256 at 1,000; of 2,000
-words u v v v ... (|u|, |v| <= 2) 5 fail to 1,000 steps, the first at step 20.
+Result: all of 16 random sequences are right at 32, 1,000 and 100,000 steps; of 2,000 words u v v v ... (|u|,
+|v| <= 2) 5 fail to 5,000 steps; the shortest failing word that is found, by a beam, has 8 tokens.
 
 Training has two stages: random words, until the share of right products passes 0.97, then mixed words at a
 learning rate that falls from 3e-3 to 1e-4.
