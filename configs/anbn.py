@@ -3,9 +3,9 @@
     scripts/run experiments/train.py --config=configs/anbn.py --workdir=runs/anbn
     scripts/run experiments/evaluate.py --workdir=runs/anbn --lengths=100,200,400
 
-Time: TIME
-Result: RESULT
-
+Time: 4 minutes of training on 2 cores that other work shared.
+Result: sequence accuracy 1 at up to 100 steps (trivial baseline 0.04), 0.68 at up to 200 and 0.35 at up to
+400: it counts exactly to about 67, where training ended at 50.
 
     scripts/run experiments/train.py --config=configs/anbn.py:ugrnn --workdir=runs/anbn_ugrnn
 

@@ -7,6 +7,7 @@
 Time: 11 minutes of training on 2 cores that other work shared.
 Result: at 40 steps accuracy 0.717, scaled 0.65 (trivial baseline 0.29), and still rising after 4,000 updates;
 0.35 at 100 and 0.26 at 256: the stack is not learned beyond the lengths of training.
+Two levels of gru, 6,000 updates: 0.74 at 40 steps, 0.34 at 100, 0.23 at 256.
 
 Training has four stages, by length, each of which ends on success.
 
