@@ -196,7 +196,7 @@ def test_what_comes_next_can_be_pasted(finished, tmp_path, capsys):
     words = shlex.split(capsys.readouterr().out.splitlines()[-1])
     assert words[:2] == ["scripts/run", "experiments/evaluate.py"]
     asked = evaluate.parse(words[1:])
-    assert (asked.workdir, asked.lengths, asked.allow_code) == (str(workdir), [6, 12, 24, 48], True)
+    assert (asked.workdirs, asked.lengths, asked.allow_code) == ([str(workdir)], [6, 12, 24, 48], True)
     assert main(finished) == 0
     assert "--allow_code" not in capsys.readouterr().out
 
