@@ -392,3 +392,12 @@ def test_set_up(tree, path):
     assert worked(*finish(set_up(tree, path, "--setup")))
     assert silent(*finish(set_up(tree, path, "--setup")))
     assert not (venv / "kept").exists()
+
+
+def test_what_quick_runs_is_there():
+    """pytest over several processes says nothing of a name that it does not find, and runs no test at all."""
+    names = re.findall(r"^  '(tests/\S+)'$", (ROOT / "scripts/test").read_text("utf-8"), re.MULTILINE)
+    assert len(names) > 10
+    for name in names:
+        path, _, function = name.partition("::")
+        assert f"def {function.partition('[')[0]}" in (ROOT / path).read_text("utf-8"), name
