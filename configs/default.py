@@ -91,7 +91,7 @@ FIELDS = {
     # train.length and task.options, lasts until the end.
     "curriculum.lengths": Field("", 'longest lengths of the stages before, as "8,14,24"'),
     "curriculum.words": Field("", "task.options.words of all stages but the last"),
-    "curriculum.success": Field(0.97, "share of right steps that ends a stage", 0, 1),
+    "curriculum.success": Field(0.97, "share of right steps that ends a stage", 0, 0.9999),
     "curriculum.end_fraction": Field(1.0, "of the rate, to which it falls along the last stage", 0, 1),
     # How the parameters move. my.py:make is one of your own: make(rate, hparams) -> an optax transformation;
     # rate: update -> its rate.

@@ -60,6 +60,11 @@ def ugrnn(config):
 def full(config):
     """Sets the published protocol for 32 generators."""
     config.task.options.generators = 32
+    config.task.options.words = "random"
+    config.curriculum.lengths = ""
+    config.curriculum.words = ""
+    config.curriculum.end_fraction = 1.0
+    config.model.state_noise = 0.0
     config.task.options.labels = "last"
     config.model.predict = "last"
     config.train.batch = 256

@@ -18,7 +18,8 @@ alone gets 0.69, 0.78 and 0.86. The others are not run here yet: neither time no
     scripts/run experiments/train.py --config=configs/strings.py:full --workdir=runs/strings_full
 
 The published protocol: 256 units, batch 128, Adam at 1e-3, up to 40 symbols, evaluation at 41 to 500 of them;
---config.task.name names another task. Published, LSTM: reverse 60.9 %, stack 59.1 %, solve equation 67.8 %,
+--config.task.name names another task, whose train.length is then task.steps(40). Published, LSTM, for
+definitions that differ a little (r3nn/tasks/_binary.py): reverse 60.9 %, stack 59.1 %, solve equation 67.8 %,
 duplicate 57.6 %, missing duplicate 54.3 %, odds first 55.6 %, addition 55.5 %, multiplication 53.1 %, square
 root 57.5 %, bucket sort 99.3 % (its trivial baseline is 90 %). Not run here yet: neither time nor result is
 measured.

@@ -80,6 +80,6 @@ def _rounds(config: ConfigDict) -> None:
 
 def _counts_last_step_alone(learner: training.Supervised) -> bool:
     length = max(learner.task.min_length, min(8, learner.length))
-    batch = learner.task.sample(training.stream(0, training.TEST), 1, length, length)
-    mask = np.asarray(batch.mask[0])
-    return bool(mask[int(batch.valid[0].sum()) - 1]) and mask.sum() == 1
+    batch = learner.task.sample(training.stream(0, training.TEST), 64, length, length)
+    mask, last = np.asarray(batch.mask), np.asarray(batch.valid.sum(axis=1) - 1)
+    return bool((mask.sum(axis=1) == 1).all() and mask[np.arange(len(mask)), last].all())

@@ -151,7 +151,8 @@ def failing_words(machine: Automaton, answers: Answers, params: Any, **options: 
         raise ValueError(f"{unknown[0]!r} is no option of failing_words: {', '.join(Search._fields)} are.")
     search = Search(**options)
     for name, value in search._asdict().items():
-        check_int(name, value, 0 if name in ("pairs", "beam", "beam_steps", "seed") else 1, 2**30)
+        least = 0 if name in ("pairs", "beam", "beam_steps", "seed") else 1
+        check_int(name, value, least, 2**32 - 1 if name == "seed" else 2**30)
     if (machine.next[machine.start] < 0).all():
         raise ValueError("machine must allow a token at its start, and allows none.")
     return _Run(machine, answers, params, search).all()
@@ -207,19 +208,21 @@ def commutators(machine: Automaton, search: Search, rng: np.random.Generator) ->
     columns = {column.tobytes(): token for token, column in reversed([*enumerate(machine.next.T)])}
 
     @functools.cache
-    def inverse(token: int) -> tuple[int, ...]:
+    def inverse(token: int) -> tuple[int, ...] | None:
         column = machine.next[:, token]
         if (found := columns.get(np.argsort(column).astype(column.dtype).tobytes())) is not None:
             return (found,)
         power, order = column, 1
         while (power != np.arange(states)).any():
             power, order = column[power], order + 1
+            if order > LONGEST_LOOP:  # an order may be as large as the least common multiple of many cycles
+                return None
         return (token,) * (order - 1)
 
     pairs = [(a, b) for a, b in itertools.product(range(tokens), repeat=2) if a != b]
     if len(pairs) > search.most:
         pairs = [pairs[i] for i in np.sort(rng.choice(len(pairs), search.most, replace=False))]
-    loops = [(a, b, *inverse(a), *inverse(b)) for a, b in pairs]
+    loops = [(a, b, *inverse(a), *inverse(b)) for a, b in pairs if inverse(a) and inverse(b)]
     return [((), loop) for loop in loops if len(loop) <= LONGEST_LOOP]
 
 

@@ -161,6 +161,10 @@ class Task(Value):
         """
         raise NotImplementedError(f"{type(self).__name__} draws whole sequences: its `block` is None")
 
+    def own(self, length: Any) -> Any:
+        """Returns the steps of a sequence drawn in pieces for `length`, an int or a traced one."""
+        return length
+
     def automaton(self) -> Automaton | None:
         """Returns the machine whose outputs are the targets, for tasks of ids that have one."""
         return None

@@ -99,6 +99,7 @@ class BinaryAddition(_TwoNumbers):
     draw that is always the same (`r3nn/tasks/_simulated.py`). An accuracy of .59 for length 9, .50 from 40
     on.
 
+    Differs from the source, whose numbers are at least 1, with n + 1 slots.
     Source: Deletang et al. 2023, "Neural Networks and the Chomsky Hierarchy".
     """
 
@@ -131,6 +132,7 @@ class BinaryMultiplication(_TwoNumbers):
     draw that is always the same (`r3nn/tasks/_simulated.py`). An accuracy of .77 for length 9, .53 for 40,
     .51 for 500.
 
+    Differs from the source, whose numbers are at least 1 (its slots were not checked).
     Source: Deletang et al. 2023, "Neural Networks and the Chomsky Hierarchy".
     """
 
@@ -170,6 +172,8 @@ class SquareRoot(_Binary):
     draw that is always the same (`r3nn/tasks/_simulated.py`). An accuracy of .74 for
     length 9, .57 for 40, .51 for 500.
 
+    Differs from the source, whose numbers are at least 1, and whose roots have ceil(n / 2)
+    digits, with zeros in front and no END.
     Source: Deletang et al. 2023, "Neural Networks and the Chomsky Hierarchy".
     """
 

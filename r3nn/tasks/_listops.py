@@ -24,7 +24,8 @@ class ListOps(Classification):
 
     The root is an operator with 2 to `arguments` arguments; each of these is an operator again with chance
     1/4, or else a digit; digits alone stand at `depth`, where the root is at 1. All choices are uniform. An
-    expression that does not fit is drawn anew, so that short lengths have the shallower ones.
+    expression that does not fit, or has fewer than `shortest` symbols, is drawn anew, so that short lengths
+    have the shallower ones.
 
     MIN and MAX are the least and the greatest, MED is the median, of an even number the mean of the two in
     the middle, rounded down, and SM the sum modulo 10.
@@ -42,22 +43,28 @@ class ListOps(Classification):
     measured on 10,000 expressions that are always the same: an accuracy of .13 for length 40, .14 for 500,
     .154 for 2001.
 
-    Source: Nangia & Bowman 2018, "ListOps: A Diagnostic Dataset for Latent Tree Learning"; in this
-    distribution, with lengths of 500 to 2,000, depth 10 and 10 arguments, Tay et al. 2021, "Long Range
-    Arena".
+    Source: Nangia & Bowman 2018, "ListOps: A Diagnostic Dataset for Latent Tree Learning"; with
+    shortest=500, lengths up to 2,000, depth 10 and 10 arguments, the distribution of Tay et al. 2021, "Long
+    Range Arena".
     """
 
     arguments: int = 10
     depth: int = 10
+    shortest: int = 0
 
     vocab = _END + 1
     out_size = 10
-    min_length = 5
     own_lengths = True
 
     def __post_init__(self) -> None:
         check_int("arguments", self.arguments, 2)
         check_int("depth", self.depth, 2)
+        check_int("shortest", self.shortest, 0)
+
+    @property
+    def min_length(self) -> int:
+        """Returns the steps of the shortest expression: four symbols, or `shortest`, and the slot."""
+        return max(4, self.shortest) + 1
 
     def counted(self, max_length: int) -> int:
         """Counts the last step."""
@@ -74,8 +81,9 @@ class ListOps(Classification):
             begin, *state = carry
             state, _, _ = self._round(key, begin, state)
             at, _, due, *_ = state
+            fits = (at + due <= length - 1) & ((due > 0) | (at >= self.shortest))
             return jax.tree.map(
-                lambda on, anew: jnp.where(at + due <= length - 1, on, anew),
+                lambda on, anew: jnp.where(fits, on, anew),
                 (begin, *state),
                 (begin + at, *self._root()),
             )
@@ -130,7 +138,7 @@ class ListOps(Classification):
 
     def baseline(self, length: int) -> dict[str, float]:
         """Guesses the likeliest value; see the class."""
-        share = _shares(self.arguments, self.depth, length - 1)
+        share = _shares(self.arguments, self.depth, self.shortest, length - 1)
         likeliest = float(share.max())
         positive = share[share > 0]
         return {
@@ -150,13 +158,13 @@ def _value(operator: jax.Array, counts: jax.Array) -> jax.Array:
 
 
 @functools.cache
-def _shares(arguments: int, depth: int, size: int) -> np.ndarray:
-    """Measures how often each digit is the value of an expression of at most `size` symbols, float64 [10]."""
+def _shares(arguments: int, depth: int, shortest: int, size: int) -> np.ndarray:
+    """Measures how often each digit is the value of an expression of `shortest` to `size` symbols."""
     chance = random.Random(0)
     counts = np.zeros(10)
     while counts.sum() < _DRAWN:
         tree = _tree(chance, arguments, depth, size, True)
-        if tree is not None:
+        if tree is not None and tree[0] >= shortest:
             counts[tree[1]] += 1
     return counts / counts.sum()
 

@@ -32,6 +32,7 @@ class StackManipulation(Slots):
     Baseline: bits are fair, and END comes with the chance of that height, which is computed from the walk:
     for each slot the likeliest of the three is guessed.
 
+    Differs from the source, where s < n.
     Source: Deletang et al. 2023, "Neural Networks and the Chomsky Hierarchy".
     """
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -55,10 +54,6 @@ class Machine(Classification):
     def endings(self) -> tuple[np.ndarray, ...]:
         """Returns what `chances` is instead at each of the last steps; () where it is no other."""
         return ()
-
-    def own(self, length: Any) -> Any:
-        """Returns how many steps a sequence has that is drawn for `length`, an int or a traced one."""
-        return length
 
     def tokens(self, key: jax.Array, state: jax.Array, at: jax.Array, count: int, length: jax.Array):
         """Draws tokens of steps at .. at + count, and runs the machine -> (state behind them, tokens [count],

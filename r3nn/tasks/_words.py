@@ -7,7 +7,7 @@ again and again, a period, a token that hardly ever comes. A mixture has, in the
     2/8   periodic   u v v v ..., |u| <= 5, 1 <= |v| <= 6, tokens uniform
     2/8   sparse     each token from one distribution of the word's own, softmax(c g), g standard Gumbel,
                      c uniform in [1, 6]
-    1/8   held       a token stays for a time: a new one comes at a rate of 10^U(-2, 0) a step
+    1/8   held       a token stays for a time, 64 steps at most: new ones at a rate of 10^U(-2, 0)
     1/8   single     one token, behind at most three random ones
 
 Block k of BLOCK steps comes from fold_in(key, k), and what holds for a word as a whole from the key alone, so

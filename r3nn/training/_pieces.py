@@ -21,10 +21,8 @@ class Pieces(Streamed):
 
     @property
     def block(self) -> int | None:
-        """Returns the task's block; None for sequences that end where the task says so, which only the whole
-        one tells."""
-        task = self.learner.task
-        return None if task.own_lengths else task.block
+        """Returns the task's block."""
+        return self.learner.task.block
 
     def before(self, rows: Array) -> Array:
         """Returns the start state of the task's machine, int32 [B]."""
@@ -34,7 +32,9 @@ class Pieces(Streamed):
         """Draws steps of fresh sequences -> (the machine's states behind them [B], them)."""
         one = lambda key, state: self.learner.task.piece(key, state, at, count, length)
         drawn, (inputs, targets, mask) = jax.vmap(one)(_keys(key, rows), drawn)
-        valid = jnp.broadcast_to(at + jnp.arange(count, dtype=jnp.int32) < length, mask.shape)
+        valid = jnp.broadcast_to(
+            at + jnp.arange(count, dtype=jnp.int32) < self.learner.task.own(length), mask.shape
+        )
         clear = lambda leaf: jnp.where(valid, leaf, 0)  # what `draw` does
         return drawn, Batch(clear(inputs), clear(targets), mask & valid, valid)
 

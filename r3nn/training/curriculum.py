@@ -42,11 +42,13 @@ class Curriculum(Supervised):
 
     lengths: the longest lengths of the stages before the last, which has `length`. first: the task of those
     stages, where it is another (with the same inputs and outputs): a stage with it at `length` then stands
-    before the last. success: the share of right steps that ends a stage. updates: of all training.
+    before the last. success: the share of right steps that ends a stage; the running share starts at 0, so
+    that at 0.97 a stage has at least 34 updates. updates: of all training, each of all devices together
+    (`Spec.sync_every` must be 1).
     end_fraction: of the learning rate, at the end of the last stage, to which it falls along a cosine.
 
     Each length is a branch of the training program: an update of a stage costs what its length costs, and a
-    length costs its compile time.
+    length costs its compile time. Where runs train side by side on an accelerator, all branches are taken.
     """
 
     lengths: tuple[int, ...] = ()
@@ -58,6 +60,11 @@ class Curriculum(Supervised):
     def __post_init__(self):
         super().__post_init__()
         check_int("updates", self.updates, 1)
+        if not 0 <= self.success < 1:
+            raise FieldError("success", f"success={self.success}: must be at least 0 and below 1.")
+        if getattr(self.task, "tolerance", 0) is None:
+            what = "its task has no tolerance, by which a step would be right"
+            raise FieldError("lengths", f"lengths={list(self.lengths)}: {what}.")
         if self.tbptt:
             raise FieldError(
                 "tbptt", f"tbptt={self.tbptt}: must be 0 in a curriculum, whose updates are whole."

@@ -172,6 +172,7 @@ TRAIN = [
     (["--config.model.teacher_forcing=true"], ["'model.teacher_forcing' is unknown", "'train."]),
     (["--config.task.name=s3", "--config.model.predict=last"], ["predict", "last", "every"]),
     (["--config.model.feedback=values", "--config.model.predict=counted"], ["model.predict", "feedback"]),
+    (["--config.task.name=anbn", "--config.model.predict=last"], ["predict", "last", "every"]),
     (["--config.task.name=s3", "--config.model.predict=mean"], ["predict", "mean", "every"]),
     (["--config=configs/no.py"], ["configs/no.py", "configs/quickstart.py"]),
     (["--config=configs/adding.py:huge"], ["huge", "full"]),

@@ -126,11 +126,14 @@ def test_batch_and_chunk_change_no_number():
 
 PIECES = {
     "every": lambda: learner_of(get_task("even_pairs", labels="every"), feedback="probabilities"),
+    "own": lambda: learner_of(get_task("flip_flop")),
     "last": lambda: learner_of(get_task("parity", words="mixed"), predict="last"),
 }
 
 
-@pytest.mark.parametrize("case, chunk, rows", [("every", 1, slice(4)), ("last", 100, slice(1, 3))])
+@pytest.mark.parametrize(
+    "case, chunk, rows", [("every", 1, slice(4)), ("last", 100, slice(1, 3)), ("own", 100, slice(1, 3))]
+)
 def test_what_is_drawn_in_pieces_is_what_is_drawn_whole(case, chunk, rows, monkeypatch):
     """Whatever the chunk, rounded up to blocks, the batch, and the number of calls of the device."""
     learner, params = PIECES[case]()

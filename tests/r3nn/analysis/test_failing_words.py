@@ -175,3 +175,14 @@ def test_bad_input_gets_one_sentence(machine, options, words):
     with pytest.raises(ValueError, match=words) as caught:
         failing_words(machine, exact(PARITY), (), **options)
     assert str(caught.value).count(".") == 1
+
+
+def test_an_inverse_that_takes_too_many_powers_is_left_out():
+    """Cycles of 2, 3, 5 ... 31 places: their order is 200,560,490,130."""
+    column, first = np.arange(160), 0
+    for cycle in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31):
+        column[first : first + cycle] = np.roll(np.arange(first, first + cycle), -1)
+        first += cycle
+    tokens = np.stack([column, np.roll(np.arange(160), 1)], axis=1).astype(np.int32)
+    machine = Automaton(tokens, np.zeros(160, np.int32), 0)
+    assert module.commutators(machine, module.Search(), None) == []

@@ -3,6 +3,8 @@
 import collections
 import statistics
 
+import jax
+import numpy as np
 import pytest
 
 from r3nn.tasks import TASKS, get_task
@@ -45,3 +47,10 @@ def test_listops(task):
         assert parse(words, task.arguments, task.depth) == y[-1] and not words
     roots = [seen[name] / sum(map(seen.get, OPERATORS)) for name in OPERATORS]
     assert len(seen) == 16 and 0.15 < min(roots) and max(roots) < 0.35
+
+
+def test_no_expression_is_shorter_than_asked():
+    task = get_task("listops", arguments=4, depth=4, shortest=15)
+    assert task.min_length == 16
+    own = np.asarray(task.sample(jax.random.key(0), 64, 40, 40).valid.sum(axis=1))
+    assert own.min() >= 16 and own.max() <= 40 and len({*own.tolist()}) > 5

@@ -9,7 +9,7 @@ import pytest
 
 from r3nn import training
 from r3nn.model import build
-from r3nn.tasks import TASKS, get_task
+from r3nn.tasks import TASKS, Regression, get_task
 from r3nn.training import Carry, Curriculum, HParams, Own, Progress, Spec, Supervised
 from tests.helpers import assert_close, assert_same
 
@@ -27,6 +27,11 @@ updates = jax.jit(training.updates, static_argnums=(0, 3))
 
 def at(stage: int, right=0.0, done=0, since=0) -> Carry:
     return Carry(shared=Progress(jnp.int32(stage), jnp.float32(right), jnp.int32(done), jnp.int32(since)))
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnArrays(Regression):
+    """A regression of which no step is right or wrong."""
 
 
 def gradient(learner, params, carry):
@@ -96,6 +101,8 @@ def test_the_rate_multiplies_what_the_optimizer_adds():
         ({"lengths": (), "first": None}, "there must be some, or another task"),
         ({"tbptt": 3}, "tbptt=3: must be 0 in a curriculum"),
         ({"updates": 0}, "updates must be an integer at least 1"),
+        ({"success": 1.0}, "success=1.0: must be at least 0 and below 1"),
+        ({"task": OwnArrays(), "first": None}, "its task has no tolerance"),
     ],
 )
 def test_bad_stages_are_one_sentence(fields, message):
