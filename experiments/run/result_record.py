@@ -13,6 +13,7 @@ from experiments.building.experiment import Experiment
 from experiments.figures.loss import curve
 from experiments.program.files import to_json, write
 from experiments.saved.checkpoints import Counters
+from experiments.saved.leaves import sums
 from experiments.saved.workdir import Workdir
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "ml_collections")
@@ -37,6 +38,8 @@ def collect(
         "metrics": metrics,
         "baselines": baselines,
         "test_sequences": learner.size("test") or config.train.eval_batch,
+        "finite": learner.size("test") is not None,
+        "data_sha256": sums(experiment.arrays),
         "held_out": counters.best,
         "target": config.train.target or None,
         "reached_target": counters.reached,

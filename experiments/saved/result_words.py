@@ -27,7 +27,8 @@ def summary(result: dict[str, Any], place: Workdir, code: bool, profiled: bool =
     following = ["experiments/evaluate.py", f"--workdir={place.path}", f"--lengths={lengths}"]
     if code:
         following.append("--allow_code")
-    early, rows = _early(result), "fresh sequences" if result["learner"] == OURS else "rows"
+    fresh = result["learner"] == OURS and not result.get("finite")  # sequences, of any length
+    early, rows = _early(result), "fresh sequences" if fresh else "rows"
     files = [
         ("result.json", "every number of this result"),
         ("loss_curve.png", "the loss and the held-out metric over updates"),
@@ -45,7 +46,7 @@ def summary(result: dict[str, Any], place: Workdir, code: bool, profiled: bool =
             "",
             f"In {place.path}:",
             *(f"  {name:15} {what}" for name, what in files),
-            *(["Next:", f"  {shlex.join(['scripts/run', *following])}"] if result["learner"] == OURS else []),
+            *(["Next:", f"  {shlex.join(['scripts/run', *following])}"] if fresh else []),
         ]
     )
 

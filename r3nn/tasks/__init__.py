@@ -1,4 +1,4 @@
-"""Lists the synthetic tasks: each file is one task, and `TASKS` is the registry of their values.
+"""Lists the tasks: each file is one task, and `TASKS` is the registry of their values.
 
 An option is a field: `dataclasses.replace(TASKS["parity"], labels="every")`, or, from the words of
 a config, `get_task("parity", labels="every")`.
@@ -9,12 +9,16 @@ from typing import Any
 
 from r3nn._lookup import lookup, unknown
 from r3nn.tasks._adding import Adding
+from r3nn.tasks._arrays import Arrays, ArraysRegression
 from r3nn.tasks._base import Automaton, Batch, Tally, Task
 from r3nn.tasks._binary import BinaryAddition, BinaryMultiplication, SquareRoot
 from r3nn.tasks._brackets import ModularArithmeticBrackets, SolveEquation
+from r3nn.tasks._characters import Characters
 from r3nn.tasks._copy_memory import CopyMemory
 from r3nn.tasks._counting import AnBn, Majority
+from r3nn.tasks._digits import Digits
 from r3nn.tasks._dyck import Dyck
+from r3nn.tasks._finite import Finite, Rows
 from r3nn.tasks._flip_flop import FlipFlop
 from r3nn.tasks._from_file import FromFile
 from r3nn.tasks._kinds import Classification, Regression
@@ -24,6 +28,7 @@ from r3nn.tasks._parity import Parity
 from r3nn.tasks._regular import CycleNavigation, EvenPairs
 from r3nn.tasks._stack import StackManipulation
 from r3nn.tasks._strings import BucketSort, Duplicate, MissingDuplicate, OddsFirst, ReverseString
+from r3nn.tasks._time_series import TimeSeries
 from r3nn.tasks._tracking import Machine, Tracking
 from r3nn.tasks._word_problem import WordProblem
 
@@ -32,12 +37,16 @@ TASKS: dict[str, Task] = {
     "adding": Adding(),
     "anbn": AnBn(2),
     "anbncn": AnBn(3),
+    "arrays": Arrays(),
+    "arrays_regression": ArraysRegression(),
     "automaton": FromFile(),
     "binary_addition": BinaryAddition(),
     "binary_multiplication": BinaryMultiplication(),
     "bucket_sort": BucketSort(),
+    "characters": Characters(),
     "copy_memory": CopyMemory(),
     "cycle_navigation": CycleNavigation(),
+    "digits": Digits(),
     "duplicate": Duplicate(),
     "dyck": Dyck(),
     "even_pairs": EvenPairs(),
@@ -55,6 +64,7 @@ TASKS: dict[str, Task] = {
     "solve_equation": SolveEquation(),
     "square_root": SquareRoot(),
     "stack_manipulation": StackManipulation(),
+    "time_series": TimeSeries(),
 }
 
 
@@ -81,17 +91,22 @@ __all__ = [
     "TASKS",
     "Adding",
     "AnBn",
+    "Arrays",
+    "ArraysRegression",
     "Automaton",
     "Batch",
     "BinaryAddition",
     "BinaryMultiplication",
     "BucketSort",
+    "Characters",
     "Classification",
     "CopyMemory",
     "CycleNavigation",
+    "Digits",
     "Duplicate",
     "Dyck",
     "EvenPairs",
+    "Finite",
     "FlipFlop",
     "FromFile",
     "ListOps",
@@ -104,11 +119,13 @@ __all__ = [
     "Parity",
     "Regression",
     "ReverseString",
+    "Rows",
     "SolveEquation",
     "SquareRoot",
     "StackManipulation",
     "Tally",
     "Task",
+    "TimeSeries",
     "Tracking",
     "WordProblem",
     "get_task",

@@ -90,6 +90,8 @@ class Task(Value):
       own_lengths: whether a sequence may be shorter than the length it is drawn for, as those of a grammar
         are, which do not come in every length. `Batch.valid` says how long each is.
       block: steps of a block, where the task draws piece by piece (`piece`); None: it draws whole.
+      finite: whether its sequences are rows of finite data, which are taken rather than drawn: the task is
+        then a `r3nn.tasks.Finite`.
     """
 
     vocab: ClassVar[int | None] = None
@@ -102,6 +104,7 @@ class Task(Value):
     min_length: ClassVar[int] = 1
     own_lengths: ClassVar[bool] = False
     block: ClassVar[int | None] = None
+    finite: ClassVar[bool] = False
 
     @property
     def in_size(self) -> int:
@@ -239,8 +242,13 @@ def _sample(task: Task, key: jax.Array, lengths: jax.Array, max_length: int) -> 
 def _draw(task: Task, keys: jax.Array, lengths: jax.Array, max_length: int) -> Batch:
     example = jax.vmap(functools.partial(task.example, max_length=max_length))
     inputs, targets, mask, *own = example(keys, lengths)
-    (lengths,) = own or (lengths,)
-    valid = jnp.arange(max_length, dtype=jnp.int32)[None] < lengths[:, None]
+    return padded(inputs, targets, mask, own[0] if own else lengths)
+
+
+def padded(inputs: jax.Array, targets: jax.Array, mask: jax.Array, lengths: jax.Array) -> Batch:
+    """Makes a batch of sequences, leaves [B, T, ...], of which all is cleared behind their lengths, int32
+    [B]."""
+    valid = jnp.arange(mask.shape[1], dtype=jnp.int32)[None] < lengths[:, None]
     return Batch(_pad(inputs, valid), _pad(targets, valid), mask & valid, valid)
 
 

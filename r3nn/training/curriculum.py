@@ -62,6 +62,8 @@ class Curriculum(Supervised):
         check_int("updates", self.updates, 1)
         if not 0 <= self.success < 1:
             raise FieldError("success", f"success={self.success}: must be at least 0 and below 1.")
+        if self.task.finite:
+            raise FieldError("lengths", f"lengths={list(self.lengths)}: the data of its task are finite.")
         if getattr(self.task, "tolerance", 0) is None:
             what = "its task has no tolerance, by which a step would be right"
             raise FieldError("lengths", f"lengths={list(self.lengths)}: {what}.")

@@ -21,7 +21,7 @@ from jax import lax
 from r3nn._lookup import FieldError, check_int
 from r3nn.tasks import Batch, Task
 from r3nn.time import Noise
-from r3nn.training._keys import HELD_OUT, LENGTHS, NOISE, TEST, TRAIN, row_keys, stream
+from r3nn.training._keys import HELD_OUT, LENGTHS, NOISE, TEST, TRAIN, row_keys, shuffled, stream
 from r3nn.training._pieces import Pieces
 from r3nn.training.learner import Carry, Learner
 
@@ -75,7 +75,8 @@ class Supervised(Learner):
     """Trains a model on a task.
 
     model: what is trained. task: what on. length: T, steps of a sequence. min_length: above 0, lengths are
-    drawn uniformly from min_length .. length, those of all `batch` rows at once. tbptt: above 0, steps of an
+    drawn uniformly from min_length .. length, those of all `batch` rows at once. batch: rows of an update,
+    for which finite data and lengths that vary ask. tbptt: above 0, steps of an
     update of truncated backpropagation. teacher_forcing: true outputs feed back in training.
     """
 
@@ -97,6 +98,19 @@ class Supervised(Learner):
         if self._at_counted and self.task.counted(self.length) is None:
             why = f"{type(self.task).__name__} does not say how many steps count at most; it must be 'every'"
             raise FieldError("predict", f"predict='counted': {why}")
+        if self.task.finite:
+            self._check_rows()
+
+    def _check_rows(self):
+        """Raises FieldError where finite data cannot be taken as the fields ask."""
+        check_int("batch", self.batch, 1)
+        if self.min_length:
+            must = "must be 0, as the task has finite data, whose sequences have lengths of their own"
+            raise FieldError("min_length", f"min_length={self.min_length}: {must}.")
+        for split in ("train", "held_out", "test"):
+            if not self.task.rows(split, self.length):
+                short = f"the {split.replace('_', '-')} split is shorter"
+                raise FieldError("length", f"length={self.length}: must be less, as {short}.")
 
     @property
     def metric(self) -> str:
@@ -176,16 +190,28 @@ class Supervised(Learner):
 
     # Data.
 
+    def arrays(self):
+        """Returns the task's finite data, of each split; None where its sequences are drawn."""
+        return self.task.arrays() if self.task.finite else None
+
+    def size(self, split) -> int | None:
+        """Counts the held-out or test sequences of finite data."""
+        finite = self.task.finite and split != "train"
+        return self.task.rows(split, self.length) if finite else None
+
     def draw(self, split, seed, at, rows: Array, carry: Carry, arrays) -> Piece:
         """Draws the rows' next pieces in training; elsewhere whole sequences, all of the full length."""
+        if split != "train" and self.task.finite:
+            return Piece(self.task.take(arrays[split], rows, self.length))
         if split != "train":
             key = stream(seed, {"held_out": HELD_OUT, "test": TEST}[split])
             keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows)
             return Piece(self.task.draw(keys, self.length, self.length))
         if not self.tbptt:
-            return Piece(self.batch_at(seed, at, rows), noise=self._noise(seed, at, rows))
+            batch = self.batch_at(seed, at, rows, arrays)
+            return Piece(batch, noise=self._noise(seed, at, rows))
         position = carry.rows[0]
-        batch, behind = self.piece_at(seed, position, rows)
+        batch, behind = self.piece_at(seed, position, rows, arrays)
         noise = self._noise(seed, position.sequence, rows, position.done)
         return Piece(batch, position.done == 0, noise, behind)
 
@@ -196,14 +222,23 @@ class Supervised(Learner):
         keys = row_keys(stream(seed, NOISE), numbers, rows)
         return Noise(keys) if done is None else Noise(keys, done)
 
-    def batch_at(self, seed, numbers, rows: Array) -> Batch:
+    def batch_at(self, seed, numbers, rows: Array, arrays=None) -> Batch:
         """Draws whole sequences [b, T, ...], of each row the one of its number: a function of (seed, number,
         row).
 
+        Of finite data an epoch is a permutation of the training sequences, which follows from (seed, epoch).
         numbers: int [], one for all rows, such as the updates completed; or [b].
         """
+        if self.task.finite:
+            taken = self._in_epochs(seed, numbers * self.batch + rows)
+            return self.task.take(arrays["train"], taken, self.length)
         lengths = self._lengths(seed, numbers, rows, self.length)
         return self.task.draw(self._row_keys(seed, numbers, rows), lengths, self.length)
+
+    def _in_epochs(self, seed, places: Array) -> Array:
+        """Returns which training sequence stands at each place of all epochs, end to end, int32 [b]."""
+        size, key = self.task.rows("train", self.length), stream(seed, TRAIN)
+        return jax.vmap(lambda i: shuffled(jax.random.fold_in(key, i // size), i % size, size))(places)
 
     def _row_keys(self, seed, numbers, rows: Array) -> Array:
         return row_keys(stream(seed, TRAIN), numbers, rows)
@@ -220,12 +255,12 @@ class Supervised(Learner):
 
         return jax.vmap(of_row, in_axes=(0 if jnp.ndim(numbers) else None, 0))(numbers, rows)
 
-    def piece_at(self, seed, at: Position, rows: Array) -> tuple[Batch, Position]:
+    def piece_at(self, seed, at: Position, rows: Array, arrays=None) -> tuple[Batch, Position]:
         """Draws the next piece [b, K, ...] of each row's sequence -> (it, where the rows then stand).
 
         Draws the sequences whole, [b, T, ...], and cuts: time and memory for b x T steps.
         """
-        whole = self.batch_at(seed, at.sequence, rows)
+        whole = self.batch_at(seed, at.sequence, rows, arrays)
         missing = -self.length % self.piece
 
         def cut(leaf):
@@ -322,8 +357,10 @@ class Supervised(Learner):
         """Computes the task's metrics, floating scalars by name, of a tally of leaves [N]."""
         return self.task.metrics(tally)
 
-    def streamed(self) -> Pieces:
-        """Returns the task's sequences, of any length that it has."""
+    def streamed(self) -> Pieces | None:
+        """Returns the task's sequences, of any length that it has; None of finite data."""
+        if self.task.finite:
+            return None
         return Pieces(self, (self.shortest, self.length), self.task.min_length)
 
     def look(self, params, carry: Carry, piece: Piece) -> dict[str, Array]:

@@ -80,7 +80,10 @@ def test_a_task_may_scan_from_a_constant():
     assert_close((other.params, others), (state.params, metrics), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", unless_slow(TASKS, ("listops",)))
+DRAWN = [name for name, task in TASKS.items() if not task.finite]
+
+
+@pytest.mark.parametrize("name", unless_slow(DRAWN, ("listops",)))
 def test_every_task_trains_on_two_devices(name):
     """Also one whose sequences are drawn by loops, which may take another number of rounds on each device."""
     task = TASKS[name]
