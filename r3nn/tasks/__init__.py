@@ -20,6 +20,7 @@ from r3nn.tasks._digits import Digits
 from r3nn.tasks._dyck import Dyck
 from r3nn.tasks._finite import Finite, Rows
 from r3nn.tasks._flip_flop import FlipFlop
+from r3nn.tasks._formal_language import FormalLanguage
 from r3nn.tasks._from_file import FromFile
 from r3nn.tasks._kinds import Classification, Regression
 from r3nn.tasks._listops import ListOps
@@ -51,6 +52,7 @@ TASKS: dict[str, Task] = {
     "dyck": Dyck(),
     "even_pairs": EvenPairs(),
     "flip_flop": FlipFlop(),
+    "formal_language": FormalLanguage(),
     "listops": ListOps(),
     "majority": Majority(),
     "missing_duplicate": MissingDuplicate(),
@@ -108,6 +110,7 @@ __all__ = [
     "EvenPairs",
     "Finite",
     "FlipFlop",
+    "FormalLanguage",
     "FromFile",
     "ListOps",
     "Machine",

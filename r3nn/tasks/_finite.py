@@ -39,7 +39,7 @@ class Rows(NamedTuple):
 @dataclasses.dataclass(frozen=True)
 class Finite(Task):
     """A finite task has rows in place of `example`: a subclass gives `found`; or, where its data are no
-    `Rows`, `arrays`, `rows`, `row` and `min_length`."""
+    `Rows`, `arrays`, `rows`, `row`, `room` and `min_length`."""
 
     finite = True
     own_lengths = True
@@ -52,8 +52,13 @@ class Finite(Task):
 
     @property
     def min_length(self) -> int:
-        """Counts the steps of the longest sequence, for which there must be room."""
-        return max(rows.inputs.shape[1] for rows in self.found().values())
+        """Counts the steps of the longest training sequence, for which there must be room."""
+        return self.found()["train"].inputs.shape[1]
+
+    def room(self, split: str, length: int) -> int:
+        """Returns the steps of a batch of a split: `length`, or more where a sequence that is measured is
+        longer."""
+        return max(length, self.found()[split].inputs.shape[1])
 
     def arrays(self) -> dict[str, Any]:
         """Returns the data of each split, trees of NumPy arrays."""

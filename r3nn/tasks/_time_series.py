@@ -102,10 +102,9 @@ def _read(dataset: str, folder: str, sha256: str) -> dict[str, Rows]:
         raise FieldError("dataset", f"dataset={dataset}: {must}.")
     steps = np.concatenate([series for series, out in zip(train, held, strict=True) if not out])
     mean, spread = steps.mean(axis=0), np.maximum(steps.std(axis=0), 1e-8)
-    longest = max(map(len, [*train, *test]))
 
     def rows(series: list[np.ndarray], labels: list[str]) -> Rows:
-        inputs = np.zeros((len(series), longest, len(mean)), np.float32)
+        inputs = np.zeros((len(series), max(map(len, series)), len(mean)), np.float32)
         for row, one in zip(inputs, series, strict=True):
             row[: len(one)] = (one - mean) / spread
         return Rows(

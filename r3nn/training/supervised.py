@@ -202,7 +202,7 @@ class Supervised(Learner):
     def draw(self, split, seed, at, rows: Array, carry: Carry, arrays) -> Piece:
         """Draws the rows' next pieces in training; elsewhere whole sequences, all of the full length."""
         if split != "train" and self.task.finite:
-            return Piece(self.task.take(arrays[split], rows, self.length))
+            return Piece(self.task.take(arrays[split], rows, self.task.room(split, self.length)))
         if split != "train":
             key = stream(seed, {"held_out": HELD_OUT, "test": TEST}[split])
             keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows)

@@ -290,3 +290,57 @@ def test_without_aeon(monkeypatch):
     _time_series._read.cache_clear()
     with pytest.raises(FieldError, match="holds: pip install --no-deps aeon[.]"):
         TASKS["time_series"].arrays()
+
+
+# Formal languages.
+
+
+def language(folder, **files) -> str:
+    """A folder of three splits; files replace content by name."""
+    given = {
+        "main.tok": "x y\n\ny\n",
+        "labels.txt": "1\n0\n1\n",
+        "datasets/validation-short/main.tok": "y y y\n",
+        "datasets/validation-short/labels.txt": "0\n",
+        "datasets/test/main.tok": "x x x x\ny\n",
+        "datasets/test/labels.txt": "1\n0\n",
+    } | files
+    for name, content in given.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    return str(folder)
+
+
+def test_formal_language(tmp_path):
+    task = get_task("formal_language", folder=language(tmp_path))
+    train, test = task.arrays()["train"], task.arrays()["test"]
+    assert (task.vocab, task.min_length, task.steps(2)) == (3, 3, 3)
+    assert [task.room(split, 3) for split in ("train", "held_out", "test")] == [3, 4, 5]
+    assert train.inputs.tolist() == [[1, 2, 0], [0, 0, 0], [2, 0, 0]]
+    assert train.length.tolist() == [3, 1, 2] and train.targets.tolist() == [1, 0, 1]
+    batch = task.take(test, jnp.arange(2), 6)
+    assert batch.inputs.tolist() == [[1, 1, 1, 1, 0, 0], [2, 0, 0, 0, 0, 0]]
+    assert [np.flatnonzero(row).tolist() for row in np.asarray(batch.mask)] == [[4], [1]]
+    assert task.decode(test.inputs[0]) == "x x x x $"
+    with pytest.raises(FieldError, match="has no file datasets/validation-long/main.tok"):
+        get_task("formal_language", folder=task.folder, held_out="validation-long")
+
+
+def test_the_default_language():
+    """An even number of a, which is id 1."""
+    for rows in TASKS["formal_language"].arrays().values():
+        np.testing.assert_array_equal(rows.targets, 1 - (rows.inputs == 1).sum(axis=1) % 2)
+        assert (rows.inputs[np.arange(len(rows.length)), rows.length - 1] == 0).all()
+
+
+@pytest.mark.parametrize(
+    "files, sentence",
+    [
+        ({"labels.txt": "1\n0\n"}, "main.tok has 3 strings, and .*labels.txt 2 labels"),
+        ({"labels.txt": "1\n0\n2\n"}, "line 3: must be 0 or 1, got '2'"),
+        ({"datasets/test/main.tok": "z\ny\n"}, "'z' of the test strings is in none of training"),
+    ],
+)
+def test_bad_language(tmp_path, files, sentence):
+    with pytest.raises(FieldError, match=sentence):
+        get_task("formal_language", folder=language(tmp_path, **files))
