@@ -1,6 +1,8 @@
 """Documents keep their word: snippets run, files exist, commands are understood, formulas hold."""
 
+import contextlib
 import re
+import runpy
 import tomllib
 from pathlib import Path
 
@@ -121,6 +123,10 @@ def test_commands_are_understood(words, tmp_path, monkeypatch):
     if words[1:2] == ["experiments/train.py"] and words[2:] != ["--help"]:
         for name, path in users_files(tmp_path).items():
             words = [word.replace(f"={name}:", f"={path}:") for word in words]
+        if any(word.endswith("=my.npz") for word in words):
+            with contextlib.chdir(tmp_path):
+                runpy.run_path("my_data.py")
+            words = [word.replace("=my.npz", f"={tmp_path / 'my.npz'}") for word in words]
         if words[-1].endswith("=runs/quickstart"):  # a run that was trained before
             untrained(tmp_path, loading.load(str(ROOT / "configs" / "quickstart.py")))
             words[-1] = words[-1].replace("runs/quickstart", str(tmp_path))
