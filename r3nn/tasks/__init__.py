@@ -16,17 +16,21 @@ from r3nn.tasks._brackets import ModularArithmeticBrackets, SolveEquation
 from r3nn.tasks._characters import Characters
 from r3nn.tasks._copy_memory import CopyMemory
 from r3nn.tasks._counting import AnBn, Majority
+from r3nn.tasks._denoise import Denoise, SelectiveCopying
 from r3nn.tasks._digits import Digits
 from r3nn.tasks._dyck import Dyck
 from r3nn.tasks._finite import Finite, Rows
 from r3nn.tasks._flip_flop import FlipFlop
 from r3nn.tasks._formal_language import FormalLanguage
 from r3nn.tasks._from_file import FromFile
+from r3nn.tasks._induction import InductionHeads
 from r3nn.tasks._kinds import Classification, Regression
 from r3nn.tasks._listops import ListOps
 from r3nn.tasks._modular_arithmetic import ModularArithmetic
+from r3nn.tasks._mqar import MQAR
 from r3nn.tasks._parity import Parity
 from r3nn.tasks._regular import CycleNavigation, EvenPairs
+from r3nn.tasks._repeat import RepeatFirst, RepeatPrevious
 from r3nn.tasks._stack import StackManipulation
 from r3nn.tasks._strings import BucketSort, Duplicate, MissingDuplicate, OddsFirst, ReverseString
 from r3nn.tasks._time_series import TimeSeries
@@ -47,22 +51,28 @@ TASKS: dict[str, Task] = {
     "characters": Characters(),
     "copy_memory": CopyMemory(),
     "cycle_navigation": CycleNavigation(),
+    "denoise": Denoise(),
     "digits": Digits(),
     "duplicate": Duplicate(),
     "dyck": Dyck(),
     "even_pairs": EvenPairs(),
     "flip_flop": FlipFlop(),
     "formal_language": FormalLanguage(),
+    "induction_heads": InductionHeads(),
     "listops": ListOps(),
     "majority": Majority(),
     "missing_duplicate": MissingDuplicate(),
     "modular_arithmetic": ModularArithmetic(),
     "modular_arithmetic_brackets": ModularArithmeticBrackets(),
+    "mqar": MQAR(),
     "odds_first": OddsFirst(),
     "parity": Parity(),
+    "repeat_first": RepeatFirst(),
+    "repeat_previous": RepeatPrevious(),
     "reverse_string": ReverseString(),
     "s3": WordProblem("S3"),
     "s5": WordProblem("S5"),
+    "selective_copying": SelectiveCopying(),
     "solve_equation": SolveEquation(),
     "square_root": SquareRoot(),
     "stack_manipulation": StackManipulation(),
@@ -90,6 +100,7 @@ def get_task(name: str, *, allow_code: bool = False, **options: Any) -> Task:
 
 
 __all__ = [
+    "MQAR",
     "TASKS",
     "Adding",
     "AnBn",
@@ -104,6 +115,7 @@ __all__ = [
     "Classification",
     "CopyMemory",
     "CycleNavigation",
+    "Denoise",
     "Digits",
     "Duplicate",
     "Dyck",
@@ -112,6 +124,7 @@ __all__ = [
     "FlipFlop",
     "FormalLanguage",
     "FromFile",
+    "InductionHeads",
     "ListOps",
     "Machine",
     "Majority",
@@ -121,8 +134,11 @@ __all__ = [
     "OddsFirst",
     "Parity",
     "Regression",
+    "RepeatFirst",
+    "RepeatPrevious",
     "ReverseString",
     "Rows",
+    "SelectiveCopying",
     "SolveEquation",
     "SquareRoot",
     "StackManipulation",

@@ -32,6 +32,10 @@ VARIANTS = {
     "modular_arithmetic, every": get_task("modular_arithmetic", labels="every"),
     "parity, every": get_task("parity", labels="every"),
     "copy_memory, all": get_task("copy_memory", symbols=3, recall=2, loss_over="all"),
+    "copy_memory, delimiters": get_task("copy_memory", symbols=3, recall=2, layout="delimiters"),
+    "copy_memory, markers": get_task("copy_memory", symbols=3, recall=2, layout="markers"),
+    "denoise, markers": get_task("denoise", symbols=3, recall=2, layout="markers", loss_over="all"),
+    "mqar, random": get_task("mqar", pairs=2, symbols=32, filler="random"),
 }
 MACHINES = {name: task for name, task in TASKS.items() if task.block} | {
     "mixed": get_task("s3", words="mixed"),
@@ -40,8 +44,9 @@ DRAWN = {name: task for name, task in TASKS.items() if not task.finite}
 ALL = DRAWN | VARIANTS
 #: one task of each family; the others with -m slow
 AT_ONCE = (
-    *("adding", "anbn", "copy_memory", "flip_flop", "listops", "modular_arithmetic_brackets", "parity"),
-    *("parity, every", "reverse_string", "s3", "acceptor, near"),
+    *("adding", "anbn", "flip_flop", "listops", "modular_arithmetic_brackets", "parity"),
+    *("parity, every", "reverse_string", "s3", "acceptor, near", "copy_memory, delimiters"),
+    *("denoise, markers", "mqar, random"),
 )
 every_task = pytest.mark.parametrize("task", unless_slow(ALL, AT_ONCE), indirect=True)
 #: whose baseline is of one guess for all steps, as it is not told where a sequence ends
@@ -484,8 +489,8 @@ def test_losses_sum_in_float32_at_least(x64):
 
 def test_tasks_leak_no_float64(x64):
     for task in DRAWN.values():
-        sample = functools.partial(task.sample, batch=2, max_length=30)
-        batch = jax.eval_shape(sample, jax.random.key(0), length=25)
+        sample = functools.partial(task.sample, batch=2, max_length=task.min_length + 20)
+        batch = jax.eval_shape(sample, jax.random.key(0), length=task.min_length + 15)
         assert all(x.dtype.itemsize <= 4 for x in batch)
         predictions = jax.ShapeDtypeStruct(batch.mask.shape + (task.out_size,), jnp.float32)
         leaves = jax.tree.leaves(jax.eval_shape(task.tally, predictions, batch))
