@@ -22,15 +22,19 @@ from r3nn.tasks._dyck import Dyck
 from r3nn.tasks._finite import Finite, Rows
 from r3nn.tasks._flip_flop import FlipFlop
 from r3nn.tasks._formal_language import FormalLanguage
+from r3nn.tasks._forecast import Forecast
 from r3nn.tasks._from_file import FromFile
 from r3nn.tasks._induction import InductionHeads
 from r3nn.tasks._kinds import Classification, Regression
 from r3nn.tasks._listops import ListOps
+from r3nn.tasks._lorenz import Lorenz
+from r3nn.tasks._mackey_glass import MackeyGlass
 from r3nn.tasks._modular_arithmetic import ModularArithmetic
 from r3nn.tasks._mqar import MQAR
 from r3nn.tasks._parity import Parity
 from r3nn.tasks._regular import CycleNavigation, EvenPairs
 from r3nn.tasks._repeat import RepeatFirst, RepeatPrevious
+from r3nn.tasks._sounds import Sounds
 from r3nn.tasks._stack import StackManipulation
 from r3nn.tasks._strings import BucketSort, Duplicate, MissingDuplicate, OddsFirst, ReverseString
 from r3nn.tasks._time_series import TimeSeries
@@ -60,6 +64,8 @@ TASKS: dict[str, Task] = {
     "formal_language": FormalLanguage(),
     "induction_heads": InductionHeads(),
     "listops": ListOps(),
+    "lorenz": Lorenz(),
+    "mackey_glass": MackeyGlass(),
     "majority": Majority(),
     "missing_duplicate": MissingDuplicate(),
     "modular_arithmetic": ModularArithmetic(),
@@ -74,6 +80,7 @@ TASKS: dict[str, Task] = {
     "s5": WordProblem("S5"),
     "selective_copying": SelectiveCopying(),
     "solve_equation": SolveEquation(),
+    "sounds": Sounds(),
     "square_root": SquareRoot(),
     "stack_manipulation": StackManipulation(),
     "time_series": TimeSeries(),
@@ -123,10 +130,13 @@ __all__ = [
     "Finite",
     "FlipFlop",
     "FormalLanguage",
+    "Forecast",
     "FromFile",
     "InductionHeads",
     "ListOps",
+    "Lorenz",
     "Machine",
+    "MackeyGlass",
     "Majority",
     "MissingDuplicate",
     "ModularArithmetic",
@@ -140,6 +150,7 @@ __all__ = [
     "Rows",
     "SelectiveCopying",
     "SolveEquation",
+    "Sounds",
     "SquareRoot",
     "StackManipulation",
     "Tally",

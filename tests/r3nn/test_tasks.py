@@ -26,11 +26,13 @@ VARIANTS = {
     "dyck, deep": get_task("dyck", kinds=3, depth=5),
     "flip_flop, sparse": get_task("flip_flop", ignore=0.98),
     "listops, few": get_task("listops", arguments=3, depth=3),
+    "mackey_glass, after": get_task("mackey_glass", after=5, washout=3, ahead=1),
     "majority, every": get_task("majority", labels="every"),
     "majority, three": get_task("majority", symbols=3),
     "majority, three, every": get_task("majority", symbols=3, labels="every"),
     "modular_arithmetic, every": get_task("modular_arithmetic", labels="every"),
     "parity, every": get_task("parity", labels="every"),
+    "sounds, frames": get_task("sounds", frame=5, noise=0.1),
     "copy_memory, all": get_task("copy_memory", symbols=3, recall=2, loss_over="all"),
     "copy_memory, delimiters": get_task("copy_memory", symbols=3, recall=2, layout="delimiters"),
     "copy_memory, markers": get_task("copy_memory", symbols=3, recall=2, layout="markers"),
@@ -46,7 +48,7 @@ ALL = DRAWN | VARIANTS
 AT_ONCE = (
     *("adding", "anbn", "flip_flop", "listops", "modular_arithmetic_brackets", "parity"),
     *("parity, every", "reverse_string", "s3", "acceptor, near", "copy_memory, delimiters"),
-    *("denoise, markers", "mqar, random"),
+    *("denoise, markers", "mqar, random", "mackey_glass, after"),
 )
 every_task = pytest.mark.parametrize("task", unless_slow(ALL, AT_ONCE), indirect=True)
 #: whose baseline is of one guess for all steps, as it is not told where a sequence ends
