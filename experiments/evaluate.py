@@ -63,6 +63,7 @@ class CommandLine(NamedTuple):
     generate: int
     words: str
     word_steps: int
+    word_longest: int
     step: int | None
     allow_code: bool
     options: Options
@@ -93,6 +94,7 @@ def parse(argv: list[str]) -> CommandLine:
     about = "worst: also search the words on which the model fails, where the task has an automaton"
     flags.DEFINE_enum("words", "random", WORDS, about, flag_values=values)
     integer("word_steps", 5000, "steps of the worst words")
+    integer("word_longest", 2, "the most tokens of u and of v in the words u v v v ...")
     integer("generate", 0, "steps to go on for behind test sequences, each output the next input")
     integer("sequences", Options().sequences, "sequences of each length")
     integer("batch", Options().batch, "sequences at a time; the numbers do not depend on it")
@@ -116,6 +118,7 @@ def parse(argv: list[str]) -> CommandLine:
         values.generate,
         values.words,
         values.word_steps,
+        values.word_longest,
         values.step,
         values.allow_code,
         options,
@@ -146,6 +149,7 @@ def _checked(options: Options, values: flags.FlagValues) -> Options:
     try:
         check_int("--generate", values.generate, 0, 10**6)
         check_int("--word_steps", values.word_steps, 1, 10**6)
+        check_int("--word_longest", values.word_longest, 1, 100)
         check_int("--sequences", options.sequences, 2, 10**7)
         check_int("--batch", options.batch, 1)
         check_int("--chunk", options.chunk, 1)
@@ -250,14 +254,16 @@ def _worst(run: Run, asked: CommandLine, report: dict[str, Any], space: bool) ->
     if space:
         print()
     print(f"{_name(run.learned)}, {run.workdir} after update {run.learned.step}: words on which it fails")
-    found = worst_words.search(run.learned, asked.word_steps, asked.options.seed)
+    found = worst_words.search(
+        run.learned, steps=asked.word_steps, longest=asked.word_longest, seed=asked.options.seed
+    )
     print(*worst_words.lines(found, task), sep="\n")
     periodic = found.families.get("periodic")
     worst = periodic.right_to() if periodic else None
     random = report.get("l99", {}).get("random")
     if worst is not None:
         print(f"99% right: {_up_to(random, report['metric'], asked)}words u v^n to {worst:,} steps")
-    words = {"seed": asked.options.seed, **worst_words.as_json(found, task)}
+    words = {"seed": asked.options.seed, "longest": asked.word_longest, **worst_words.as_json(found, task)}
     return {"l99": {"random": random, "worst": worst}, "worst_words": words}
 
 

@@ -29,10 +29,10 @@ def answers(learned: Learned) -> Answers:
     return Answers(lambda params, size: model.start(params, (size,)), model.chunk)
 
 
-def search(learned: Learned, steps: int, seed: int) -> FailingWords:
-    """Searches words of so many steps."""
+def search(learned: Learned, **options: int) -> FailingWords:
+    """Searches words by the options of `failing_words`."""
     machine = learned.experiment.learner.task.automaton()
-    return failing_words(machine, answers(learned), learned.params, steps=steps, seed=seed)
+    return failing_words(machine, answers(learned), learned.params, **options)
 
 
 def lines(found: FailingWords, task: Task) -> list[str]:

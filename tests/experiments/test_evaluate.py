@@ -566,10 +566,11 @@ def report_of(folder):
 def test_worst_words_of_a_run(trackers, capsys):
     """The shortest one, replayed by hand; how far it is right stands beside how far random ones are."""
     folder = trackers / "a"
-    arguments = (f"--workdir={folder}", "--lengths=3,8", "--words=worst", "--word_steps=30", *FEW)
+    search = ("--words=worst", "--word_steps=30", "--word_longest=3")
+    arguments = (f"--workdir={folder}", "--lengths=3,8", *search, *FEW)
     status, out, err = run(capsys, *arguments)
     assert (status, err) == (0, "") and "shortest failing word: " in out
-    assert re.search(r"^ +periodic +42 +\d+ +[01]\.\d{4} +30 +\d+$", out, re.M)
+    assert re.search(r"^ +periodic +210 +\d+ +[01]\.\d{4} +30 +\d+$", out, re.M)
     assert re.search(
         r"^99% right: drawn sequences \(accuracy\) .*, words u v\^n to [\d,]+ steps$", out, re.MULTILINE
     )
@@ -642,6 +643,7 @@ def test_seeds_of_one_config_have_one_panel():
         (["--workdir={adding}", "--words=worst"], "only a task with an automaton"),
         (["--workdir={run}", "--words=worse"], "--words"),
         (["--workdir={run}", "--words=worst", "--word_steps=0"], "--word_steps must be"),
+        (["--workdir={run}", "--words=worst", "--word_longest=0"], "--word_longest must be"),
         (["--workdir={run}", "--lengths=4", "--config.train.length=3"], "options of its task alone"),
         (
             ["--workdir={run}", "--lengths=4", "--config.task.options.words=no"],
