@@ -1,10 +1,12 @@
-"""Keeps track of the Python files that a config names.
+"""Keeps track of the files that a config names: Python files, and those that its task reads.
 
-To read a folder runs none of them, and a run knows its own again: config.json has the absolute path of each,
-and under `SUMS` the SHA-256 of its content by field, so that another path with the same content is the same
-run.
+To read a folder runs none of the Python files, and a run knows its own again: config.json has the absolute
+path of each, and the SHA-256 of the content of any file by its field, under `CODE` or `DATA`, so that another
+path with the same content is the same run. (Of a learner that reads arrays, the checkpoints have the sums.)
 """
 
+import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from r3nn._lookup import in_file, sha256
 
 #: the fields that may say "file.py:value"
 NAMED = ("task.name", "model.cell", "model.depth_cell", "learner.name", "optimizer.name")
-SUMS = "code_sha256"  # in config.json
+CODE, DATA = "code_sha256", "data_sha256"  # in config.json
 IGNORED = ("cache_dir",)  # of config.json: compiled programs are code too, and the folder is the reader's
 
 
@@ -24,6 +26,13 @@ def files(config: ConfigDict) -> dict[str, tuple[Path, str]]:
     """Lists, by field, the absolute path and the attribute of each name that is in a Python file."""
     values = dict(fields(config))
     return {field: found for field in NAMED if (found := in_file(values[field]))}
+
+
+def data(config: ConfigDict) -> dict[str, Path]:
+    """Lists, by field, the files that options of the task name."""
+    options = {field: value for field, value in fields(config) if field.startswith("task.options.")}
+    paths = {field: os.path.expanduser(value) for field, value in options.items() if isinstance(value, str)}
+    return {field: Path(path) for field, path in paths.items() if os.path.isfile(path)}
 
 
 def check(config: ConfigDict, where: Path) -> None:
@@ -39,14 +48,16 @@ def record(config: ConfigDict) -> dict[str, Any]:
     """Makes the content of config.json."""
     found = files(config)
     whole = _with(config, {field: f"{file}:{name}" for field, (file, name) in found.items()}).to_dict()
-    return {**whole, SUMS: {field: sha256(file) for field, (file, _) in found.items()}} if found else whole
+    code = {field: sha256(file) for field, (file, _) in found.items()}
+    contents = {field: _content(file) for field, file in data(config).items()}
+    return whole | ({CODE: code} if code else {}) | ({DATA: contents} if contents else {})
 
 
 def read(record: dict[str, Any]) -> ConfigDict:
     """Rebuilds the config from the record that `record` made. Raises: BadInput, TypeError, ValueError."""
-    if not isinstance(record, dict) or not isinstance(record.get(SUMS, {}), dict):
+    if not isinstance(record, dict) or not all(isinstance(record.get(x, {}), dict) for x in (CODE, DATA)):
         raise TypeError("its fields must stand in groups")
-    return merge(ConfigDict({name: x for name, x in record.items() if name not in (SUMS, *IGNORED)}))
+    return merge(ConfigDict({name: x for name, x in record.items() if name not in (CODE, DATA, *IGNORED)}))
 
 
 def difference(config: ConfigDict, before: dict[str, Any]) -> str | None:
@@ -60,22 +71,33 @@ def apart(one: dict[str, Any], other: dict[str, Any]) -> str | None:
     return first_difference(_by_content(one), _by_content(other))
 
 
-def changed(record: dict[str, Any]) -> list[Path]:
+def changed(before: dict[str, Any]) -> list[Path]:
     """Lists the files whose content is not what it was when the run began."""
-    found, sums = files(read(record)), record.get(SUMS, {})
-    return [file for field, (file, _) in found.items() if sums.get(field, sha256(file)) != sha256(file)]
+    config, code, kept = read(before), before.get(CODE, {}), before.get(DATA, {})
+    now = {field: (file, sha256(file)) for field, (file, _) in files(config).items() if field in code}
+    now |= {field: (file, _content(file)) for field, file in data(config).items() if field in kept}
+    return [file for field, (file, content) in now.items() if content != (code | kept)[field]]
 
 
-def _by_content(record: dict[str, Any]) -> ConfigDict:
+def _by_content(before: dict[str, Any]) -> ConfigDict:
     """Returns the config of a record with the SHA-256 of each file in place of its path.
 
     That is the recorded one, or else the one of the file as it is now.
     """
-    config, sums, names = read(record), record.get(SUMS, {}), {}
+    config, code, names = read(before), before.get(CODE, {}), {}
     for field, (file, name) in files(config).items():
-        if field in sums or file.is_file():
-            names[field] = f"{sums.get(field) or sha256(file)}:{name}"
+        if field in code or file.is_file():
+            names[field] = f"{code.get(field) or sha256(file)}:{name}"
+    values, now = dict(fields(config)), {field: _content(file) for field, file in data(config).items()}
+    for field, content in (now | before.get(DATA, {})).items():
+        if field in values:
+            names[field] = f"{content}{Path(str(values[field])).suffix}"  # the suffix says how it is read
     return _with(config, names)
+
+
+def _content(file: Path) -> str:
+    """Hashes the content of a file."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _with(config: ConfigDict, values: dict[str, str]) -> ConfigDict:

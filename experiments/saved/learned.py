@@ -110,8 +110,8 @@ def _described(place: Workdir, allow_code: bool) -> Experiment:
     experiment = build(config, allow_code=allow_code)
     for file in named_code.changed(record):
         _warn(
-            f"{file} has changed since the run in {place.path} began: what that learned may mean another "
-            "function now."
+            f"{file} has changed since the run in {place.path} began: what was learned there may mean "
+            "something else now."
         )
     return experiment
 

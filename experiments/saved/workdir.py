@@ -24,7 +24,7 @@ LOCK = ".lock"
 class Workdir:
     """Knows the paths of a run's files, and the few ways to write them.
 
-    config.json       the whole config, and the path and SHA-256 of each Python file that it names
+    config.json       the whole config, and the SHA-256 of each file that it or its task names
     metrics.jsonl     a line for each log interval, and for each evaluation
     checkpoints/      the last two and the best
     tensorboard/      the same numbers as events, the config, the learning rate and the test result
@@ -85,7 +85,8 @@ class Workdir:
         if self.config.name in names:
             field = named_code.difference(config, self.read_record())
             if field is not None and self.holds_run():
-                code = " (the content of the Python file counts)" if field in named_code.files(config) else ""
+                named = named_code.files(config).keys() | named_code.data(config).keys()
+                code = " (the content of the file counts)" if field in named else ""
                 raise BadInput(
                     f"--workdir={self.path}: holds a run of another config, which differs in "
                     f"config.{field}{code}; take that config or another folder."

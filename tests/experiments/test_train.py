@@ -20,6 +20,7 @@ from tensorboardX.proto.event_pb2 import Event
 import experiments
 from configs import default
 from experiments import evaluate, sweep, train
+from experiments.config import named_code
 from experiments.config.fields import complete
 from experiments.config.loading import load
 from experiments.errors import BadInput, NotSaved
@@ -222,7 +223,7 @@ def test_a_run_knows_its_code_by_content(tmp_path):
         with place.claimed(complete(tiny(**{"model.cell": cell}))):
             pass
     place.metrics.write_text("{}\n")  # something was trained
-    refused = r"config.model.cell \(the content of the Python file counts\); take that config"
+    refused = r"config.model.cell \(the content of the file counts\); take that config"
     with pytest.raises(BadInput, match=refused), place.claimed(complete(tiny(**{"model.cell": other}))):
         pass
     with_code(tmp_path, "mine.py", "mine = 3\n")
@@ -232,6 +233,35 @@ def test_a_run_knows_its_code_by_content(tmp_path):
     ):
         pass
     with place.claimed(complete(tiny(**{"model.cell": same}))):
+        pass
+
+
+def test_a_run_knows_the_file_of_its_task_by_content(tmp_path):
+    """As it knows its code; the suffix is part of what the content means."""
+    machines = [
+        '{"next": [[0, 1], [1, 0]], "output": [0, 1]}',
+        '{"next": [[0, 1], [1, 0]], "output": [1, 0]}',
+    ]
+    names = ("mine.json", "same.json", "other.json")
+    for name, machine in zip(names, (machines[0], *machines), strict=True):
+        (tmp_path / name).write_text(machine)
+    mine, same, other = (
+        complete(tiny(**{"task.name": "automaton", "task.options": {"file": str(tmp_path / name)}}))
+        for name in names
+    )
+    place = Workdir(tmp_path / "run")
+    with place.claimed(mine):
+        pass
+    place.metrics.write_text("{}\n")  # something was trained
+    with place.claimed(same):
+        pass
+    refused = r"config.task.options.file \(the content of the file counts\); take that config"
+    with pytest.raises(BadInput, match=refused), place.claimed(other):
+        pass
+    assert not named_code.changed(place.read_record())
+    (tmp_path / "mine.json").write_text(machines[1])
+    assert named_code.changed(place.read_record()) == [tmp_path / "mine.json"]
+    with pytest.raises(BadInput, match=refused), place.claimed(mine):
         pass
 
 
