@@ -1,5 +1,6 @@
 """Estimates what no tally adds up: accuracy at the last counted step, and accuracy on a scale from chance."""
 
+import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -48,5 +49,10 @@ def scaled_accuracy(row: dict[str, Estimate], chance: float | None) -> dict[str,
 
 
 def l99(table: dict[int, dict[str, Any]], metric: str) -> int | None:
-    """Returns the longest length measured of which the headline metric is at least 99 %; None: none is."""
-    return max((length for length, row in table.items() if row[metric].value >= 0.99), default=None)
+    """Returns the longest length up to which the headline metric is at least 99 % at every length measured;
+    None where it is less at the first.
+
+    table: the estimates by length, shorter ones first.
+    """
+    right = itertools.takewhile(lambda length: table[length][metric].value >= 0.99, table)
+    return max(right, default=None)

@@ -255,25 +255,27 @@ def rare(machine: Automaton, search: Search, rng: np.random.Generator) -> list[W
 PERIODIC = (periodic, powers, commutators, identity, rare)
 
 
-def neighbours(machine: Automaton, search: Search, rng: np.random.Generator) -> np.ndarray:
-    """Draws random words and, behind each, the same with one token substituted: int32 [2 * pairs, steps].
+def neighbours(machine: Automaton, search: Search, seed: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """Draws random words, each with the same word with one token substituted: yields them chunk by chunk,
+    int32 [pairs, 2, <= chunk], so that the memory does not grow with the steps.
 
     The logarithm of the substituted place is uniform, so that it is early or late.
     """
-    tokens, steps = machine.next.shape[1], search.steps
-    words = np.empty((search.pairs, steps), np.int32)
-    state = np.full(search.pairs, machine.start)
-    for t, chance in enumerate(rng.random((steps, search.pairs))):
-        allowed = machine.next[state] >= 0
-        number = (chance * allowed.sum(axis=1)).astype(int)  # which of the allowed ones
-        words[:, t] = (allowed.cumsum(axis=1) > number[:, None]).argmax(axis=1)
-        state = np.maximum(machine.next[state, words[:, t]], 0)  # a word without a way on is left out later
-    others = words.copy()
-    if tokens > 1:
-        places = np.exp(rng.uniform(0, np.log(steps + 1), search.pairs)).astype(int) - 1
-        rows, shift = np.arange(search.pairs), rng.integers(1, tokens, search.pairs)
-        others[rows, places] = (words[rows, places] + shift) % tokens
-    return np.stack([words, others], axis=1).reshape(-1, steps)
+    rng, rows, tokens = np.random.default_rng(seed), np.arange(search.pairs), machine.next.shape[1]
+    places = np.exp(rng.uniform(0, np.log(search.steps + 1), search.pairs)).astype(int) - 1
+    shift = rng.integers(1, tokens, search.pairs) if tokens > 1 else np.zeros_like(rows)
+    allowed, state = machine.next >= 0, np.full(search.pairs, machine.start)
+    ways, choices = np.argsort(~allowed, axis=1, kind="stable"), allowed.sum(axis=1)
+    for at in range(0, search.steps, search.chunk):
+        chances = rng.random((min(search.chunk, search.steps - at), search.pairs))
+        words = (chances * tokens).astype(np.int32)
+        for t in () if allowed.all() else range(len(words)):
+            words[t] = ways[state, (chances[t] * choices[state]).astype(int)]
+            state = np.maximum(machine.next[state, words[t]], 0)  # a word without a way on is left out later
+        others, t = words.copy(), places - at
+        here = (t >= 0) & (t < len(words))
+        others[t[here], rows[here]] = (words[t[here], rows[here]] + shift[here]) % tokens
+        yield np.stack([words, others], axis=-1).transpose(1, 2, 0)
 
 
 # Whether the network is right on them.
@@ -383,17 +385,16 @@ class _Run:
             left -= len(v)
         return True
 
-    def _allows(self, words: np.ndarray) -> np.ndarray:
-        """Says of words [N, T] which the machine allows."""
-        allowed = np.ones(len(words), bool)
-        if self.total:
-            return allowed
-        state = np.full(len(words), self.machine.start)
-        for tokens in words.T:
-            state = self.machine.next[state, tokens]
-            allowed &= state >= 0
-            state = np.maximum(state, 0)
-        return allowed
+    def _allows(self, drawn: Iterator[np.ndarray]) -> np.ndarray:
+        """Says of pairs of words, drawn as by `neighbours`, whether the machine allows both, bool [pairs]."""
+        allowed = np.ones((self.search.pairs, 2), bool)
+        state = np.full(allowed.shape, self.machine.start)
+        for words in () if self.total else drawn:
+            for t in range(words.shape[2]):
+                state = self.machine.next[state, words[:, :, t]]
+                allowed &= state >= 0
+                state = np.maximum(state, 0)
+        return allowed.all(axis=1)
 
     def _tried(self, size: int, steps: int, chunk_of: Callable[[int], tuple[_Words, int]]) -> _Seen:
         """Tries `size` words at once until all have failed or come to their end.
@@ -449,36 +450,45 @@ class _Run:
             tokens = np.array(u + v * (1 + max(0, length - len(u)) // len(v)), np.int32)[:length]
             return tokens, len(u), len(v)
 
-        return self._family(first, self.search.steps, written)
+        return _family(*self._confirmed(first, written), self.search.steps)
 
     def _neighbours(self) -> Family | None:
-        rng = np.random.default_rng((self.search.seed, len(PERIODIC)))
-        words = neighbours(self.machine, self.search, rng)
-        both = self._allows(words).reshape(-1, 2).all(axis=1)
-        words = words.reshape(len(both), 2, -1)[both].reshape(-1, words.shape[1])
-        if not len(words):
+        search, first = self.search, []
+        drawn = lambda: neighbours(self.machine, search, (search.seed, len(PERIODIC)))
+        pairs = np.flatnonzero(self._allows(drawn()))
+        if not len(pairs):
             return None
-        first = [np.asarray(self._written(words[rows]).first) for rows in self._batches(len(words))]
-        pairs = np.concatenate(first)[: len(words)].reshape(-1, 2)
+        at_once = max(1, search.batch // 2)
+        for group in np.split(pairs, range(at_once, len(pairs), at_once)):
+            rows, chunks = np.minimum(np.arange(max(2, search.batch)), 2 * len(group) - 1), drawn()
+
+            def chunk_of(at, group=group, rows=rows, chunks=chunks):
+                return self._in_table(next(chunks)[group].reshape(2 * len(group), -1)[rows]), at
+
+            seen = self._tried(len(rows), search.steps, chunk_of)
+            first.append(np.asarray(seen.first)[: 2 * len(group)])
 
         def written(row: int, length: int) -> tuple[np.ndarray, int, int]:
-            return words[2 * row + pairs[row].argmin()][:length], length, 0
+            chunks = itertools.islice(drawn(), -(-length // search.chunk))
+            word = np.concatenate([chunk[pairs[row // 2], row % 2] for chunk in chunks])
+            return word[:length], length, 0
 
-        return self._family(pairs.min(axis=1), self.search.steps, written)
+        first, shortest = self._confirmed(np.concatenate(first), written)
+        return _family(first.reshape(-1, 2).min(axis=1), shortest, search.steps)
 
-    def _family(self, first: np.ndarray, steps: int, written: Callable) -> Family:
-        """Replays the words that failed, the shortest first, until one fails again.
+    def _confirmed(self, first: np.ndarray, written: Callable) -> tuple[np.ndarray, Failure | None]:
+        """Replays the words that failed, the shortest first, until one fails again -> (first, NEVER for those
+        that did not; that word).
 
         first: int32 [N]. written: (number of a word, length) -> (its tokens, before, period).
         """
-        kept, shortest = first != NEVER, None
-        for row in np.argsort(first, kind="stable")[: kept.sum()]:
+        first = first.copy()
+        for row in np.argsort(first, kind="stable")[: (first != NEVER).sum()]:
             tokens, before, period = written(row, int(first[row]) + 1)
-            if shortest := self._replayed(tokens, before, period):
-                break
-            kept[row] = False
-        found = np.sort(first[kept]).astype(np.int32)
-        return Family(len(first), len(found), len(found) / len(first), steps, found, shortest)
+            if failure := self._replayed(tokens, before, period):
+                return first, failure
+            first[row] = NEVER
+        return first, None
 
     def _replayed(self, tokens: np.ndarray, before: int, period: int) -> Failure | None:
         """Tries one word alone, from the start."""
@@ -518,6 +528,12 @@ class _Run:
         wrong = wrong if failure else 0
         first = np.full(wrong, len(word) - 1, np.int32)
         return Family(tried, wrong, wrong / tried, len(word), first, failure)
+
+
+def _family(first: np.ndarray, shortest: Failure | None, steps: int) -> Family:
+    """Counts the words, or pairs, that failed. first: int32 [N]."""
+    found = np.sort(first[first != NEVER]).astype(np.int32)
+    return Family(len(first), len(found), len(found) / len(first), steps, found, shortest)
 
 
 def _batch_axes(start: Callable, params: Any) -> tuple[int | None, ...]:

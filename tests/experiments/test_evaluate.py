@@ -677,7 +677,8 @@ def test_what_chance_is():
 def test_the_longest_length_that_is_right():
     row = lambda value: {"accuracy": intervals.Estimate(value, value, value, 0.5)}
     assert positions.l99({8: row(1.0), 16: row(0.99), 32: row(0.98)}, "accuracy") == 16
-    assert positions.l99({8: row(0.5)}, "accuracy") is None
+    assert positions.l99({8: row(1.0), 16: row(0.98), 32: row(1.0)}, "accuracy") == 8
+    assert positions.l99({8: row(0.5), 16: row(1.0)}, "accuracy") is None
 
 
 def test_how_a_word_is_written():

@@ -157,10 +157,34 @@ def test_commutators_of_generators():
 
 def test_neighbours_differ_in_one_token():
     for machine in (S3, GOLDEN):
-        words = module.neighbours(machine, module.Search(steps=50, pairs=20), np.random.default_rng(0))
-        pairs = words.reshape(20, 2, 50)
+        chunks = [*module.neighbours(machine, module.Search(steps=50, pairs=20, chunk=16), (0, 5))]
+        assert [chunk.shape for chunk in chunks] == 3 * [(20, 2, 16)] + [(20, 2, 2)]
+        pairs = np.concatenate(chunks, axis=2)
         assert ((pairs[:, 0] != pairs[:, 1]).sum(axis=1) == 1).all()
+        (whole,) = module.neighbours(machine, module.Search(steps=50, pairs=20, chunk=64), (0, 5))
+        np.testing.assert_array_equal(whole, pairs)
     assert not ((pairs[:, 0, 1:] == 1) & (pairs[:, 0, :-1] == 1)).any()
+
+
+def test_both_neighbours_are_replayed():
+    """Where the word of a pair that fails first fails in company alone, the other still counts."""
+    search = module.Search(steps=20, pairs=3, chunk=8)
+    pair = np.concatenate([*module.neighbours(S3, search, (0, 5))], axis=2)[1]  # int [2, 20]
+    steps = jnp.array([18, 19])[:, None, None]
+
+    def advance(params, carry, tokens):
+        at, same = carry  # same [2, B]: as the words of the pair, so far
+        t = at + jnp.arange(len(tokens))
+        same = same[:, None] & (jnp.cumsum(tokens != jnp.asarray(pair)[:, t, None], axis=1) == 0)
+        wrong = (same & (t[:, None] == steps))[0 if tokens.shape[1] > 1 else 1 :].any(axis=0)
+        return (at + len(tokens), same[:, -1]), jax.nn.one_hot(wrong.astype(jnp.int32), 2)
+
+    silent = Automaton(np.zeros((1, 6), np.int32), np.zeros(1, np.int32), 0)
+    answers = Answers(lambda params, size: (0, jnp.ones((2, size), bool)), advance)
+    found = failing_words(silent, answers, (), **{**search._asdict(), "beam": 0, "batch": 4, "longest": 1})
+    family = found.families["neighbours"]
+    assert (family.tried, family.failing, list(family.first)) == (3, 1, [19])
+    np.testing.assert_array_equal(family.shortest.tokens, pair[1])
 
 
 @pytest.mark.parametrize(
