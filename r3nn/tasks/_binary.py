@@ -130,7 +130,7 @@ class BinaryMultiplication(_TwoNumbers):
 
     Baseline: the first bit is 0 in three of four products, the others are nearly fair: it is measured on a
     draw that is always the same (`r3nn/tasks/_simulated.py`). An accuracy of .77 for length 9, .53 for 40,
-    .51 for 500.
+    .50 for 500.
 
     Differs from the source, whose numbers are at least 1 (its slots were not checked).
     Source: Deletang et al. 2023, "Neural Networks and the Chomsky Hierarchy".
@@ -170,7 +170,7 @@ class SquareRoot(_Binary):
 
     Baseline: the first bit is nearly always 1, and END mostly stands in the last slot: it is measured on a
     draw that is always the same (`r3nn/tasks/_simulated.py`). An accuracy of .74 for
-    length 9, .57 for 40, .51 for 500.
+    length 9, .56 for 40, .51 for 500.
 
     Differs from the source, whose numbers are at least 1, and whose roots have ceil(n / 2)
     digits, with zeros in front and no END.

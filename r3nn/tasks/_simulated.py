@@ -13,16 +13,17 @@ def drawn(length: int) -> int:
 
 
 def guessed(targets: np.ndarray, asked: np.ndarray, classes: int) -> dict[str, float]:
-    """Computes the metrics of guessing, at each step, the class that is the most frequent there, the first of
-    several.
+    """Computes the metrics of answering, at each step, with the shares that the classes have there; the guess
+    is the most frequent class, the first of those that are as frequent as far as chance lets one see.
 
     targets: classes, integers [N, T]. asked: bool [N, T], where they count.
     """
     counts = np.stack([((targets == c) & asked).sum(axis=0) for c in range(classes)])  # [O, T]
     share = counts / np.maximum(counts.sum(axis=0), 1)
     guess = (share > share.max(axis=0) - _ALIKE).argmax(axis=0)
+    right = (targets == guess) & asked
     return {
         "cross_entropy": float(-(counts * np.log(np.where(share > 0, share, 1))).sum() / counts.sum()),
-        "accuracy": float(counts.max(axis=0).sum() / counts.sum()),
-        "sequence_accuracy": float(((targets == guess) | ~asked).all(axis=1).mean()),
+        "accuracy": float(right.sum() / asked.sum()),
+        "sequence_accuracy": float((right | ~asked).all(axis=1).mean()),
     }

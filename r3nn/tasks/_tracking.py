@@ -14,10 +14,7 @@ from r3nn.tasks._kinds import Classification
 from r3nn.tasks._words import BLOCK, WORDS, blocks, draw_word
 
 _UNROLL = 8  # steps of the machine in one round of its loop: each is little more than a look into a table
-_SETTLED, _PERIOD = (
-    4096,
-    120,
-)  # steps after which the chances of the states repeat, and a multiple of how often
+_SAME = 1e-13  # chances of the states that differ by less, in all, repeat
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,33 +171,78 @@ def _tables(task: Machine) -> tuple[np.ndarray, np.ndarray]:
 def blind(task: Machine, length: int) -> dict[str, float]:
     """Computes the metrics of guessing at each step the class that is likeliest there, the first of several.
 
-    The chances of the states follow from step to step by one matrix, [S, S]. They settle soon, to a fixed
-    point or into a short period, so that a longer sequence is taken for a shorter one, whole periods less.
+    The chances of the states follow from step to step by one matrix, [S, S].
     """
-    if length > _SETTLED:
-        length = _SETTLED + (length - _SETTLED) % _PERIOD
     machine, endings = task.automaton(), task.endings()
     moves = [_move(machine, chances) for chances in (task.chances(), *endings)]
-    classes = np.eye(task.out_size + 1)[machine.output][:, :-1]  # [S, O]; of output -1 no class
-    states = np.eye(len(classes))[machine.start]
-    right = states.copy()  # chances of a state, and that all guesses before were right
-    loss, hits, count = 0.0, 0.0, 0.0
     t = np.arange(task.own(length))
-    for counts, which in zip(
-        task.counts(t, length), task._endings_at(t, length, len(endings)).tolist(), strict=True
-    ):
-        states, right = states @ moves[which], right @ moves[which]
-        mass = states @ classes
-        if counts and mass.any():
-            best, chance = (mass > mass.max() * (1 - 1e-9)).argmax(), mass[mass > 0] / mass.sum()
-            right = right * (classes[:, best] + (machine.output < 0))
-            loss += mass.sum() * -(chance * np.log(chance)).sum()
-            hits, count = hits + mass[best], count + mass.sum()
+    counts, which = task.counts(t, length), task._endings_at(t, length, len(endings))
+    ends = [*(1 + np.flatnonzero((np.diff(which) != 0) | (np.diff(counts) != 0))).tolist(), len(t)]
+    guesser, begin = _Guesser(machine, task.out_size), 0
+    for end in ends:
+        (guesser.judged if counts[begin] else guesser.moved)(moves[which[begin]], end - begin)
+        begin = end
+    loss, hits, count = guesser.sums
     return {
         "cross_entropy": float(loss / count),
         "accuracy": float(hits / count),
-        "sequence_accuracy": float(right.sum()),
+        "sequence_accuracy": float(guesser.right.sum()),
     }
+
+
+class _Guesser:
+    """Follows the chances of a machine's states, and what guessing the likeliest class comes to.
+
+    states: chances of each state, float64 [S]. right: chances that it is this one and all guesses before were
+    right, [S]. sums: of the loss, of the hits and of the steps that count.
+    """
+
+    def __init__(self, machine: Automaton, classes: int):
+        self.classes = np.eye(classes + 1)[machine.output][:, :-1]  # [S, O]; of output -1 no class
+        self.silent = machine.output < 0
+        self.states = np.eye(len(machine.output))[machine.start]
+        self.right, self.sums = self.states.copy(), np.zeros(3)
+
+    def moved(self, move: np.ndarray, steps: int) -> None:
+        """Moves on by some steps that do not count: a power of the matrix, by repeated squaring."""
+        power = np.linalg.matrix_power(move, steps)
+        self.states, self.right = self.states @ power, self.right @ power
+
+    def judged(self, move: np.ndarray, steps: int) -> None:
+        """Moves on by some steps that count, one by one until the chances are again what they were.
+
+        From then on they repeat, for no step makes two distributions differ more; so do the guesses. They are
+        compared with those of the last step whose number is a power of 2 (Brent's search for a cycle).
+        """
+        at, settled = 0, False
+        while at < steps:
+            if not settled and at & (at - 1) == 0:
+                begin, before, sums, guesses = at, self.states, self.sums, []
+            guesses.append(self._step(move))
+            at += 1
+            if not settled and np.abs(self.states - before).sum() < _SAME:
+                settled, times = True, (steps - at) // (at - begin)
+                self.sums = self.sums + times * (self.sums - sums)
+                if times and self.right.any():
+                    period = functools.reduce(np.matmul, (move * self._kept(guess) for guess in guesses))
+                    self.right = self.right @ np.linalg.matrix_power(period, times)
+                at += times * (at - begin)
+
+    def _step(self, move: np.ndarray) -> int:
+        """Moves on by a step, and guesses -> the class; -1 where none is asked for in any state."""
+        self.states = self.states @ move
+        mass, guess = self.states @ self.classes, -1
+        if mass.any():
+            guess = int((mass > mass.max() * (1 - 1e-9)).argmax())
+            chance = mass[mass > 0] / mass.sum()
+            loss = mass.sum() * -(chance * np.log(chance)).sum()
+            self.sums = self.sums + (loss, mass[guess], mass.sum())
+        self.right = self.right @ move * self._kept(guess)
+        return guess
+
+    def _kept(self, guess: int) -> np.ndarray:
+        """Says in which states this guess is right, or none is asked for, [S]."""
+        return self.silent + (self.classes[:, guess] if guess >= 0 else 0.0)
 
 
 def _move(machine: Automaton, chances: np.ndarray) -> np.ndarray:
