@@ -2,15 +2,15 @@
 
     scripts/run experiments/train.py --config=configs/formal_language.py --workdir=runs/language
 
-Time: TIME_LANGUAGE
-Result: RESULT_LANGUAGE The trivial baseline is BASE_LANGUAGE. Without a folder the language is that of the strings of
-a and b with an even number of a, up to 20 symbols long.
+Time: seconds on 2 cores.
+Result: every one of 200 test strings right, with seed 0; the trivial baseline is 0.49. Without a folder the
+language is that of the strings of a and b with an even number of a, up to 20 symbols long.
 
-    scripts/run experiments/train.py --config=configs/formal_language.py:full --workdir=runs/flare \\
+    scripts/run experiments/train.py --config=configs/formal_language.py:full --workdir=runs/flare \
         --config.task.options.folder=flare/cycle-navigation
 
-A language of FLaRe (Butoi et al. 2024), from a folder of one's own: 10,000 training strings of up to 40 symbols,
-5,010 test strings of up to 500. Not run here yet: neither time nor result is measured.
+A language of FLaRe (Butoi et al. 2024), from a folder of one's own: 10,000 training strings of up to 40
+symbols, 5,010 test strings of up to 500. Not run here yet: neither time nor result is measured.
 
     scripts/run experiments/train.py --config=configs/formal_language.py:smoke --workdir=runs/language_smoke
 

@@ -61,10 +61,6 @@ def _curriculum(config: ConfigDict, learner: training.Supervised) -> None:
     if not isinstance(learner, training.Curriculum):
         for name in ("curriculum.success", "curriculum.end_fraction"):
             _only(config, name, "with config.curriculum.lengths or config.curriculum.words")
-    elif config.train.sync_every > 1:
-        _refuse(
-            config, "train.sync_every", "must be 1 under config.curriculum, whose stages are of all devices"
-        )
 
 
 def _rounds(config: ConfigDict) -> None:

@@ -21,8 +21,8 @@ from r3nn.tasks._digits import Digits
 from r3nn.tasks._dyck import Dyck
 from r3nn.tasks._finite import Finite, Rows
 from r3nn.tasks._flip_flop import FlipFlop
-from r3nn.tasks._formal_language import FormalLanguage
 from r3nn.tasks._forecast import Forecast
+from r3nn.tasks._formal_language import FormalLanguage
 from r3nn.tasks._from_file import FromFile
 from r3nn.tasks._induction import InductionHeads
 from r3nn.tasks._kinds import Classification, Regression

@@ -13,7 +13,11 @@ Array = jax.Array
 
 @dataclasses.dataclass(frozen=True)
 class Pieces(Streamed):
-    """Streams the sequences of a `Supervised`, free-running and without noise."""
+    """Streams the sequences of a `Supervised`, free-running and without noise.
+
+    A piece is judged at the steps of the learner's `counted`, as a batch in training is; a subclass that
+    takes other predictions than those of its model (by `run`) gives a `streamed` of its own.
+    """
 
     def draw(self, arrays, key: Array, rows: Array, length: Array, steps: int) -> Batch:
         """Draws fresh sequences, [B, steps, ...]."""
@@ -51,7 +55,7 @@ class Pieces(Streamed):
         """Does as `measure`, with the last counted step of a classification."""
         xs, valid = (jnp.swapaxes(leaf, 0, 1) for leaf in (piece.inputs, piece.valid))
         carry, ys = self.learner.model.chunk_depths(params, carry, xs, valid, None, None)
-        ys, counted = jnp.swapaxes(ys[:, -1], 0, 1), self.learner.predicted(piece)
+        ys, counted = jnp.swapaxes(ys[:, -1], 0, 1), self.learner.at_every_step.counted(piece)
         classes = self.learner.task.kind == "classification" and counted.targets.ndim == 2
         last = _last(ys, counted) if classes else ()
         return self.learner.task.tally(ys, counted), last, carry

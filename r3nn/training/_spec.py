@@ -69,6 +69,9 @@ class Spec(Value):
         check_int("devices", self.devices, 1)
         check_int("sync_every", self.sync_every, 1)
         check_int("accumulate", self.accumulate, 1)
+        if self.sync_every > 1 and not self.learner.local_updates:
+            why = f"must be 1 for a {type(self.learner).__name__}, whose updates are of all devices together."
+            raise FieldError("sync_every", f"sync_every={self.sync_every}: {why}")
         if self.updates % self.sync_every:
             multiple = f"must be a multiple of sync_every={self.sync_every}."
             raise FieldError("updates", f"updates={self.updates}: {multiple}")

@@ -57,6 +57,8 @@ class Curriculum(Supervised):
     updates: int = 0
     end_fraction: float = 1.0
 
+    local_updates = False
+
     def __post_init__(self):
         super().__post_init__()
         check_int("updates", self.updates, 1)

@@ -51,6 +51,9 @@ class Learner(Value):
     #: the keys of `metrics` that are fractions: means over rows or steps of what is right or wrong. Their
     #: 95% interval, in an evaluation, is that of a fraction; the others' is that of a mean of any numbers
     fractions: ClassVar[tuple[str, ...]] = ()
+    #: whether devices may make updates of their own (`Spec.sync_every` above 1); `after` then comes once for
+    #: all of a round
+    local_updates: ClassVar[bool] = True
 
     def init(self, key: Array) -> Any:
         """Draws fresh parameters, a tree of arrays."""

@@ -279,6 +279,14 @@ class Supervised(Learner):
         """Says whether predictions are made at counted steps alone."""
         return getattr(self.model, "predict", "every") == "counted"
 
+    @property
+    def at_every_step(self) -> "Supervised":
+        """Returns the same learner with a model that predicts at every step where this one's does at counted
+        steps alone, so that a place among the predictions is one in time."""
+        if not self._at_counted:
+            return self
+        return dataclasses.replace(self, model=dataclasses.replace(self.model, predict="every"))
+
     def run(self, params, carry: Carry, piece: Piece, teacher_forcing: bool = False):
         """Runs the model on a piece -> (its carry behind the piece, predictions [L, b, T, O]).
 
@@ -365,10 +373,7 @@ class Supervised(Learner):
 
     def look(self, params, carry: Carry, piece: Piece) -> dict[str, Array]:
         """Returns the predictions at every step, [b, T, L, O]."""
-        every = self
-        if self._at_counted:  # a place among the counted steps is none in time
-            every = dataclasses.replace(self, model=dataclasses.replace(self.model, predict="every"))
-        _, ys = every.run(params, carry, piece, self.teacher_forcing)
+        _, ys = self.at_every_step.run(params, carry, piece, self.teacher_forcing)
         return {"predictions": jnp.transpose(ys, (1, 2, 0, 3))}
 
 

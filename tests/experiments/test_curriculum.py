@@ -49,7 +49,7 @@ def test_a_curriculum_goes_on_to_the_same_bits(tmp_path):
         ({"curriculum.lengths": "5,9"}, "config.curriculum.lengths=[5, 9]: must grow"),
         ({"curriculum.words": "other"}, "words must be one of random, mixed, got 'other'"),
         ({"train.tbptt": 2}, "config.train.tbptt=2: must be 0 in a curriculum"),
-        ({"train.sync_every": 10}, "config.train.sync_every=10: must be 1 under config.curriculum"),
+        ({"train.sync_every": 10}, "config.train.sync_every=10: must be 1 for a Curriculum"),
         ({"curriculum.lengths": "", "curriculum.words": ""}, "config.curriculum.success=0.2: acts with"),
         (
             {"task.name": "adding", "task.options": {}},

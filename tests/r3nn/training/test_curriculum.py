@@ -108,3 +108,8 @@ def test_the_rate_multiplies_what_the_optimizer_adds():
 def test_bad_stages_are_one_sentence(fields, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(LEARNER, **fields)
+
+
+def test_devices_make_no_updates_of_their_own():
+    with pytest.raises(ValueError, match="sync_every=2: must be 1 for a Curriculum"):
+        dataclasses.replace(SPEC, sync_every=2)

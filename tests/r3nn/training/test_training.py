@@ -257,15 +257,28 @@ def test_counted_steps_are_those_of_the_mask_in_order():
 
 
 def test_streamed_sequences_are_predicted_at_every_step():
-    """A piece need not hold what a whole sequence does, and its metrics are those of the whole."""
-    learner, params = copying("shallow").learner, start(copying("shallow")).params
+    """A piece need not hold what a whole sequence does, and its metrics are those of the whole, also where a
+    subclass judges other steps."""
+
+    @dataclasses.dataclass(frozen=True)
+    class OfZeros(Supervised):
+        def counted(self, batch):
+            taken = super().counted(batch)
+            return taken._replace(mask=taken.mask & (taken.targets == 0))
+
+    spec = copying("shallow")
+    fields = {field.name: getattr(spec.learner, field.name) for field in dataclasses.fields(spec.learner)}
+    learner, params = OfZeros(**fields), start(spec).params
     data = learner.task.sample(training.stream(0, training.TEST), 4, 13, 13)
+    assert {*data.targets[data.mask].tolist()} > {0}
     streamed, tallies = learner.streamed(), []
     carry, measure = streamed.start(params, (), 4), jax.jit(streamed.measure)
     for piece in (slice(0, 5), slice(5, 12), slice(12, 13)):
         tally, carry = measure(params, carry, jax.tree.map(lambda leaf, p=piece: leaf[:, p], data))
         tallies.append(tally)
-    whole = jax.jit(trained.evaluate, static_argnums=(0, 2, 3))(copying("shallow"), params, 4, "test")
+    whole = jax.jit(trained.evaluate, static_argnums=(0, 2, 3))(
+        dataclasses.replace(spec, learner=learner), params, 4, "test"
+    )
     found = learner.metrics(jax.tree.map(lambda *parts: sum(parts), *tallies))
     chex.assert_trees_all_close(found, whole, rtol=1e-5)
 
