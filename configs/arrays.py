@@ -3,15 +3,15 @@
     scripts/run experiments/train.py --config=configs/arrays.py --workdir=runs/arrays
 
 Time: seconds on 2 cores.
-Result: every one of 120 test rows right after 100 updates, with seed 0; the trivial baseline is 0.558. Without a
-file these are noisy sine waves, whose label says whether their pitch rises.
+Result: every one of 120 test rows right after 100 updates, with seed 0; the trivial baseline is 0.558. Without
+a file these are noisy sine waves, whose label says whether their pitch rises.
 
     scripts/run experiments/train.py --config=configs/arrays.py --workdir=runs/mine \
         --config.task.options.file=my.npz --config.train.length=200 --config.train.batch=16
 
 One's own: x [N, T, D] or ids [N, T], label [N] or [N, T], and perhaps length [N] and split [N]; the docstring
-of `r3nn.tasks.Arrays` says all of it. train.length is at least T. Where each step has a label, model.predict is
-"every". `arrays_regression`, with target in place of label, is the task of numbers.
+of `r3nn.tasks.Arrays` says all of it. train.length is at least T. Where each step has a label, model.predict
+is "every". `arrays_regression`, with target in place of label, is the task of numbers.
 
     scripts/run experiments/train.py --config=configs/arrays.py:full --workdir=runs/arrays_full
 
