@@ -3,8 +3,8 @@
     scripts/run experiments/train.py --config=configs/arrays.py --workdir=runs/arrays
 
 Time: seconds on 2 cores.
-Result: every one of 120 test rows right after 100 updates, with seed 0; the trivial baseline is 0.558. Without
-a file these are noisy sine waves, whose label says whether their pitch rises.
+Result: every one of 120 test rows right after 100 updates, with seed 0; the trivial baseline is 0.558.
+Without a file these are noisy sine waves, whose label says whether their pitch rises.
 
     scripts/run experiments/train.py --config=configs/arrays.py --workdir=runs/mine \
         --config.task.options.file=my.npz --config.train.length=200 --config.train.batch=16
