@@ -1,5 +1,6 @@
 """JAX as the tests want it. pytest reads this before any test file, so before any array exists."""
 
+import gc
 import os
 
 # A test runs the same on every machine; `JAX_PLATFORMS=cuda scripts/test` asks for another device.
@@ -19,6 +20,13 @@ import pytest  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 4)  # shard_map needs devices
 jax.config.update("jax_default_matmul_precision", "highest")  # GPUs and TPUs would round otherwise
+
+
+def pytest_collection_finish():
+    """What imports leave behind lives to the end: the collector need not look at it again, nor so often."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
 
 STRICT = ("cells", "time", "compose", "contract", "tasks")
 

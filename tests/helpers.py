@@ -191,7 +191,7 @@ COMPOSITIONS = {
     "slow of refine": slow(refine(every_depth(deep(gru, 2)), 2), 3),
     "wavefront": every_depth(deep(lstm, 3, order="wavefront")),
     "wavefront of slow, tied": chain(
-        layer_norm(gru), deep(slow(residual(ugrnn), 2), 4, tie="all", order="wavefront")
+        layer_norm(gru), deep(slow(residual(ugrnn), 2), 3, tie="all", order="wavefront")
     ),
     "zoneout of layer norm": zoneout(layer_norm(lstm), 0.3, 0.4),
 }
@@ -225,11 +225,14 @@ def in_size(name: str, D: int, H: int) -> int:
     return H if "square" in name else D
 
 
-def pairwise(**axes) -> list[dict]:
-    """Rows, name -> value, in which every pair of values of two axes occurs; few, and always the same."""
+def pairwise(needed=lambda row: True, **axes) -> list[dict]:
+    """Rows, name -> value, in which every pair of values of two axes occurs; few, and always the same.
+
+    needed: whether a pair, as a row of two names, must occur."""
     names, chance = list(axes), random.Random(0)
     pairs = lambda row: set(itertools.combinations(enumerate(row), 2))
     missing = set().union(*map(pairs, itertools.product(*map(range, map(len, axes.values())))))
+    missing = {pair for pair in missing if needed({names[i]: axes[names[i]][at] for i, at in pair})}
     rows = []
     while missing:
         seeds = [dict(pair) for pair in chance.sample(sorted(missing), min(40, len(missing)))]

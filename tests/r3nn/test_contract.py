@@ -16,7 +16,6 @@ from r3nn import CELLS, unroll
 from r3nn.time.arrays.trees import batch_axes
 from tests.helpers import (
     COMPOSITIONS,
-    REPRESENTATIVES,
     STRAIGHT_THROUGH,
     assert_close,
     compiled,
@@ -31,7 +30,7 @@ from tests.helpers import (
 ROWS = CELLS | COMPOSITIONS
 every_row = pytest.mark.parametrize("name", ROWS)
 # Grad of grad compiles for long: a few stand for the others, unless asked for with -m slow.
-slowly = unless_slow(ROWS, {"gru", "diagonal_gru", "m2rnn", "R3NN"})
+slowly = unless_slow(ROWS, {"gru", "m2rnn", "R3NN"})
 
 T, B, D, H = 6, 4, 2, 3
 
@@ -121,7 +120,9 @@ def test_transformations(name, x64):
     assert again["jvp"] != results["jvp"]
 
 
-@pytest.mark.parametrize("name", unless_slow(ROWS, {*REPRESENTATIVES, "R3NN", "wavefront"}))
+@pytest.mark.parametrize(
+    "name", unless_slow(ROWS, {"gru", "slstm", "scornn", "lru", "m2rnn", "R3NN", "wavefront"})
+)
 def test_exports(name):
     """The gradient lowers for every platform, on whichever machine this is, for any batch and any number of
     blocks of steps."""

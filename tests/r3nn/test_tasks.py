@@ -41,6 +41,7 @@ VARIANTS = {
 }
 MACHINES = {name: task for name, task in TASKS.items() if task.block} | {
     "mixed": get_task("s3", words="mixed"),
+    "parity, every": VARIANTS["parity, every"],
 }
 DRAWN = {name: task for name, task in TASKS.items() if not task.finite}
 ALL = DRAWN | VARIANTS
@@ -276,24 +277,6 @@ def test_latent(task):
 
 
 @every_task
-def test_pieces_are_those_of_the_whole(task):
-    """Three pieces of a sequence of an odd number of blocks and some steps."""
-    if task.block is None:
-        return
-    length, count, key = 2 * task.block + 9, task.block, jax.random.key(2)
-    whole = task.draw(key[None], length, 3 * count)
-    piece = jax.jit(task.piece, static_argnums=3)
-    state, at = jnp.int32(task.automaton().start), jnp.arange(0, 3 * count, count, dtype=jnp.int32)
-    pieces = []
-    for i in range(3):
-        state, drawn = piece(key, state, at[i], count, jnp.int32(length))
-        pieces.append(drawn)
-    own = int(whole.valid.sum())
-    for one, other in zip(map(np.concatenate, zip(*pieces, strict=True)), whole[:3], strict=True):
-        same(one[:own], other[0, :own])
-
-
-@every_task
 def test_bad_arguments_are_one_sentence(task):
     key, low = jax.random.key(0), task.min_length
     for arguments, message in [
@@ -423,15 +406,16 @@ def test_pieces_are_the_sequence_and_the_machine_says_the_targets(task):
     """Drawn in pieces of a block, the state carried: the bits of the whole draw."""
     machine, block, length = task.automaton(), task.block, 150
     key, state, found = jax.random.key(3), jnp.int32(machine.start), []
-    whole = jax.jit(task.example, static_argnums=2)(key, jnp.int32(length), 3 * block)
+    whole = task.draw(key[None], length, 3 * block)
+    whole, own = jax.tree.map(lambda leaf: np.asarray(leaf)[0], whole[:3]), int(whole.valid.sum())
     piece = jax.jit(task.piece, static_argnums=3)
     for k in range(3):
         state, drawn = piece(key, state, jnp.int32(k * block), block, jnp.int32(length))
         found.append(drawn)
-    same(tuple(map(np.concatenate, zip(*found, strict=True))), whole[:3])
+    pieces = map(np.concatenate, zip(*found, strict=True))
+    same([leaf[:own] for leaf in pieces], [leaf[:own] for leaf in whole])
     at = machine.start
-    own = int(whole[3]) if task.own_lengths else length
-    for token, target, counts in zip(*(np.asarray(leaf)[:own] for leaf in whole[:3]), strict=True):
+    for token, target, counts in zip(*(leaf[:own] for leaf in whole), strict=True):
         at = machine.next[at, token]
         assert at >= 0 and (not counts or machine.output[at] == target)
 
@@ -489,14 +473,14 @@ def test_losses_sum_in_float32_at_least(x64):
         assert jax.eval_shape(losses.cross_entropy, p, ids, mask).dtype == dtype
 
 
-def test_tasks_leak_no_float64(x64):
-    for task in DRAWN.values():
-        sample = functools.partial(task.sample, batch=2, max_length=task.min_length + 20)
-        batch = jax.eval_shape(sample, jax.random.key(0), length=task.min_length + 15)
-        assert all(x.dtype.itemsize <= 4 for x in batch)
-        predictions = jax.ShapeDtypeStruct(batch.mask.shape + (task.out_size,), jnp.float32)
-        leaves = jax.tree.leaves(jax.eval_shape(task.tally, predictions, batch))
-        assert all(x.dtype.itemsize <= 4 for x in leaves)
+@pytest.mark.parametrize("task", unless_slow(DRAWN, AT_ONCE), indirect=True)
+def test_tasks_leak_no_float64(task, x64):
+    sample = functools.partial(task.sample, batch=2, max_length=task.min_length + 20)
+    batch = jax.eval_shape(sample, jax.random.key(0), length=task.min_length + 15)
+    assert all(x.dtype.itemsize <= 4 for x in batch)
+    predictions = jax.ShapeDtypeStruct(batch.mask.shape + (task.out_size,), jnp.float32)
+    leaves = jax.tree.leaves(jax.eval_shape(task.tally, predictions, batch))
+    assert all(x.dtype.itemsize <= 4 for x in leaves)
 
 
 def test_accuracies_by_hand():

@@ -113,26 +113,25 @@ def cache(tmp_path_factory):
     return f"--config.cache_dir={tmp_path_factory.mktemp('cache')}"
 
 
-def test_processes_train_as_one_and_go_on_as_others(cache, tmp_path):
-    """20 updates in two processes, 20 in one on two devices, 20 in four; and all in one that nothing stops.
+@pytest.mark.parametrize("counts", [(1, 2, 1), pytest.param((2, 1, 4), marks=pytest.mark.slow)], ids=str)
+def test_processes_train_as_one_and_go_on_as_others(counts, cache, tmp_path):
+    """20 updates in each of so many processes, of which one alone has two devices; and all in one that is not
+    stopped.
 
-    So two give the numbers of one, four do, and checkpoints of either are restored by the other.
+    So several give the numbers of one, and checkpoints of either are restored by the other.
     """
     whole, run = tmp_path / "whole", tmp_path / "run"
     assert launch(whole, 1, cache, "--config.devices=2")[0] == [0]
 
-    statuses, (first, second) = launch(run, 2, cache, stop_at=20)
-    assert statuses == [143, 143] and second in ("", f"{STOPPING.format('SIGTERM')}\n")
-    assert "on 2 cpu of 2 processes" in first and "SIGTERM: stopped and saved after update 20" in first
-    statuses, (first,) = launch(run, 1, cache, "--config.devices=2", stop_at=40)
-    assert statuses == [143] and "going on after update 20" in first
-    statuses, (first, *others) = launch(run, 4, cache)
-    assert statuses == [0] * 4 and not any(others)
-    assert (
-        "on 4 cpu of 4 processes" in first
-        and "going on after update 40 (begun on 2 devices" in first
-        and "Next:" in first
-    )
+    for begun, count, stop in zip((0, 20, 40), counts, (20, 40, 0), strict=True):
+        alone = ["--config.devices=2"] if count == 1 else []
+        statuses, (first, *others) = launch(run, count, cache, *alone, stop_at=stop)
+        assert statuses == [143 if stop else 0] * count
+        assert not {*others} - {"", f"{STOPPING.format('SIGTERM')}\n" if stop else ""}
+        assert (f"SIGTERM: stopped and saved after update {stop}" if stop else "Next:") in first
+        assert count == 1 or f"on {count} cpu of {count} processes" in first
+        assert (f"going on after update {begun}" in first) == (begun > 0)
+        assert (f"going on after update {begun} (begun on 2 devices" in first) == (count == 4)
 
     ours, theirs = lines(run / "0"), lines(whole / "0")
     assert [(x["kind"], x["update"]) for x in ours] == [(x["kind"], x["update"]) for x in theirs]
@@ -140,7 +139,9 @@ def test_processes_train_as_one_and_go_on_as_others(cache, tmp_path):
         for name in one.keys() - {"kind", "update"}:
             np.testing.assert_allclose(one[name], other[name], rtol=1e-5, atol=1e-5)
     result = json.loads((run / "0" / "result.json").read_text())
-    assert result["updates"] == 60 and result["device"]["count"] == result["config"]["devices"] == 4
+    assert result["updates"] == 60 and result["device"]["count"] == result["config"]["devices"] == max(
+        2, counts[-1]
+    )
 
 
 def test_bad_input_of_process_0_ends_all(tmp_path):

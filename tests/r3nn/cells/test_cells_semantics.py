@@ -40,6 +40,14 @@ close = functools.partial(assert_close, rtol=1e-10, atol=1e-10)
 finite = lambda tree: all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree))
 
 
+def zeros(cell, in_size, hidden_size, **options):
+    """Parameters in the shapes of `init`, all 0: nothing compiles."""
+    init = functools.partial(cell.init, in_size=in_size, hidden_size=hidden_size, **options)
+    return jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(init, jax.random.key(0))
+    )
+
+
 def by_steps(step, p, state, xs):
     """States after each step of an oracle."""
     states = []
@@ -211,7 +219,7 @@ def test_units_see_themselves_alone(name):
 
 def test_a_unit_of_brc_has_two_stable_states_where_a_is_above_1():
     """a = 2 without input: h = tanh(2 h) at ±0.9575; a = 0: both starts are forgotten."""
-    params = jax.tree.map(jnp.zeros_like, brc.init(jax.random.key(0), D, 2))
+    params = zeros(brc, D, 2)
     step = functools.partial(unroll, brc, mode="plain")
     for feedback, expected in ((20.0, 0.957504), (-20.0, 0.0)):
         bias = params.bias._replace(feedback=jnp.full(2, feedback))
@@ -287,7 +295,7 @@ def test_cornn_with_numbers_of_its_own(x64):
 def test_cornn_without_a_force_is_a_damped_oscillator(x64):
     """y'' = -γ y - ε y', small Δt: y(t) = exp(-ε t / 2) (cos ωt + ε / 2ω sin ωt), ω² = γ - ε² / 4."""
     cell = dataclasses.replace(cornn, dt=1e-4, gamma=9.0, epsilon=1.0)
-    params = jax.tree.map(jnp.zeros_like, cell.init(jax.random.key(0), 1, 1, dtype=jnp.float64))
+    params = zeros(cell, 1, 1, dtype=jnp.float64)
     state = CoRNNState(jnp.ones(1), jnp.zeros(1))
     final, _ = jax.jit(functools.partial(unroll, cell))(params, state, np.zeros((20_000, 1)))
     t, ω = 2.0, (9 - 1 / 4) ** 0.5
@@ -350,7 +358,7 @@ def test_m2rnn_of_several_heads(x64):
 def test_m2rnn_recalls_by_key():
     """Keys 0 .. 7 write their values, one after another; a query reads the value of its own key alone."""
     cell, n = dataclasses.replace(m2rnn, keys=8), 8
-    params = jax.tree.map(jnp.zeros_like, cell.init(jax.random.key(0), n + H, H))
+    params = zeros(cell, n + H, H)
     key, value = np.eye(n + H, n, dtype=np.float32), np.eye(n + H, H, -n, dtype=np.float32)
     forget = jnp.full(1, 3.0)
     params = params._replace(
@@ -389,12 +397,12 @@ def test_gated_deltanet_of_several_heads(x64):
 
 
 def test_deltanet_replaces_a_value_at_1_and_reflects_it_at_2(x64):
-    params = jax.tree.map(jnp.zeros_like, deltanet.init(jax.random.key(0), 1, H, dtype=jnp.float64))
-    S = np.random.default_rng(0).normal(size=(1, H, 16))
+    params = zeros(deltanet, 1, H, dtype=jnp.float64)
+    S, run = np.random.default_rng(0).normal(size=(1, H, 16)), compiled(deltanet)
     v, e = np.arange(H, dtype=float), np.eye(16)[3]
     for bias, left, written in ((0.0, 0, 1), (40.0, -1, 2), (-40.0, 1, 0)):  # β = 1, 2 and 0
         biases = params.bias._replace(key=1000 * e, value=v, rate=jnp.full(1, bias))
-        after, _ = deltanet(params._replace(bias=biases), S, np.zeros(1))
+        after, _ = run(params._replace(bias=biases), S, np.zeros(1))
         expected = S.copy()
         expected[0, :, 3] = left * S[0, :, 3] + written * v
         assert_close(after, expected, rtol=1e-9, atol=1e-9)
@@ -413,7 +421,7 @@ def test_hardmax_has_the_derivative_of_a_softmax(x64):
 def test_pd_ssm_counts_modulo_five():
     """Each symbol turns a unit vector by its own number of places, for as long as one likes."""
     cell = dataclasses.replace(pd_ssm, dictionary=5)
-    params = jax.tree.map(jnp.zeros_like, cell.init(jax.random.key(0), 5, 5, learn_initial=True))
+    params = zeros(cell, 5, 5, learn_initial=True)
     turns = np.stack([np.roll(np.eye(5), k, axis=0) for k in range(5)])
     params = params._replace(
         input=params.input._replace(select=20 * jnp.eye(5)),

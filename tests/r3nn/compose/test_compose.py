@@ -32,7 +32,10 @@ close = functools.partial(assert_close, rtol=1e-9, atol=1e-10)
 
 
 #: whose combinators, ways to share and orders are each in another row too, in the company of others
-AGAIN = {"deep", "deep, tied", "deep of deep", "norm", "feedback of residual", "wavefront"}
+AGAIN = {
+    *("chain", "deep", "deep, tied", "deep, cycle", "deep of deep", "norm", "feedback of residual"),
+    *("R3NN", "wavefront"),
+}
 
 
 @pytest.mark.parametrize("name", unless_slow(COMPOSITIONS, COMPOSITIONS.keys() - AGAIN))

@@ -197,8 +197,17 @@ CELLS_OUTSIDE = {
 IN_ALL_MODES = ("pair", "wrapper", "call in a loop", "params of the state")
 ROWS = [(name, "scan") for name in CELLS_OUTSIDE]
 ROWS += [(name, mode) for name in IN_ALL_MODES for mode in ("chunked", "newton", "auto")]
-#: every fourth row by default, of each mode one at least; the others are products
-MARKED = [pytest.param(*row, marks=[pytest.mark.slow] * (i % 4 > 0)) for i, row in enumerate(ROWS)]
+#: of each mode one, of parts with a structure and without; the others are products
+AT_ONCE = {
+    *(
+        ("pair", "scan"),
+        ("params of the state", "chunked"),
+        ("wrapper", "newton"),
+        ("call in a loop", "auto"),
+    ),
+    ("without call", "scan"),
+}
+MARKED = [pytest.param(*row, marks=[pytest.mark.slow] * (row not in AT_ONCE)) for row in ROWS]
 
 
 @pytest.mark.parametrize("name, mode", MARKED)
