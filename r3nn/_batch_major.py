@@ -51,7 +51,7 @@ def check_flax_cell(cell, wrapped: str) -> None:
     """
     if not hasattr(type(cell), "num_feature_axes"):
         given = repr(cell) if isinstance(cell, str) else "cell"
-        raise TypeError(f"cell={cell!r} is no Flax cell: wrap it: r3nn.{wrapped.format(given)}")
+        raise TypeError(f"cell={cell!r} is no Flax cell: wrap it: r3nn.{wrapped.format(given)}.")
 
 
 def overrides(cell, kind: type) -> bool:
@@ -64,7 +64,9 @@ def refuse_noise(cell, key, deterministic) -> None:
     """Raises ValueError for options of the noise of a Flax cell that runs as the bare function that it is."""
     for name, value in (("key", key), ("deterministic", deterministic)):
         if value is not None:
-            raise ValueError(f"{name}: {type(cell).__name__} runs as a bare function, whose noise is its own")
+            raise ValueError(
+                f"{name}: {type(cell).__name__} runs as a bare function, whose noise is its own."
+            )
 
 
 def run(step: Step, carry, inputs, features: int, options: Options):
@@ -97,7 +99,7 @@ def _check_flags(shape, mask, reset):
     for name, flag in (("mask", mask), ("reset", reset)):
         if flag is not None and (jnp.shape(flag) != shape or jnp.result_type(flag) != jnp.bool_):
             raise ValueError(
-                f"{name} is {jnp.result_type(flag)}{list(jnp.shape(flag))}: must be bool{list(shape)}"
+                f"{name} is {jnp.result_type(flag)}{list(jnp.shape(flag))}: must be bool{list(shape)}."
             )
 
 
@@ -108,7 +110,7 @@ def _time_first(array, axis):
 def time_axis(inputs, features: int, time_major: bool) -> int:
     """Returns the axis of time in inputs. Raises: ValueError where they have too few axes to have one."""
     if jnp.ndim(inputs) < features + 1:
-        raise ValueError(f"inputs {jnp.shape(inputs)}: need a time axis and {features} feature axes")
+        raise ValueError(f"inputs {jnp.shape(inputs)}: need a time axis and {features} feature axes.")
     return 0 if time_major else jnp.ndim(inputs) - features - 1
 
 
@@ -123,7 +125,7 @@ def _lengths(lengths, batch):
         return None
     lengths = jnp.asarray(lengths)
     if lengths.shape != batch or not jnp.issubdtype(lengths.dtype, jnp.integer):
-        raise ValueError(f"seq_lengths is {lengths.dtype}{list(lengths.shape)}: must be int{list(batch)}")
+        raise ValueError(f"seq_lengths is {lengths.dtype}{list(lengths.shape)}: must be int{list(batch)}.")
     return lengths
 
 
@@ -164,7 +166,7 @@ def predict(model: Model, params, xs, mask=None, reset=None, targets=None, key=N
     """
     ids = isinstance(model.encoder, OneHot | Embedding)
     if ids and not jnp.issubdtype(jnp.result_type(xs), jnp.integer):
-        raise TypeError(f"xs are {jnp.result_type(xs)}: this model takes integer ids [*batch, T]")
+        raise TypeError(f"xs are {jnp.result_type(xs)}: this model takes integer ids [*batch, T].")
     axis = time_axis(xs, 0 if ids else 1, time_major=False)
     _check_flags(jnp.shape(xs)[: axis + 1], mask, reset)
     arrays = (_time_first(array, axis) for array in (xs, mask, reset, targets))
@@ -180,7 +182,7 @@ class Bound:
 
     def _bound(self, key=None, deterministic=None):
         """Gives (params, key of this call's noise or None), by the conventions of nnx or of linen."""
-        raise NotImplementedError(f"{type(self).__name__}._bound")
+        raise NotImplementedError(f"{type(self).__name__}._bound must be given.")
 
     def __call__(self, xs, mask=None, reset=None, targets=None, key=None, deterministic=None):
         """Predicts from the initial state: [*batch, T, O]; T is 1 where a model predicts once.
@@ -222,5 +224,5 @@ def as_model(model: Model | None, options) -> Model:
     if model is None:
         return build(**options)
     if options or not isinstance(model, Model):
-        raise TypeError(f"model={model!r}, {options}: give either a Model or options for build, not both")
+        raise TypeError(f"model={model!r}, {options}: give either a Model or options for build, not both.")
     return model

@@ -170,8 +170,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
 
 
 def did_you_mean(value: Any) -> str:
-    """Ends a sentence about a class that stands in place of a value of it; adds nothing about others."""
-    return f": did you mean {value.__name__}()?" if isinstance(value, type) else ""
+    """Ends a sentence about a value; one about a class that stands in its place, with a question."""
+    return f": did you mean {value.__name__}()?" if isinstance(value, type) else "."
 
 
 def check_int(field: str, value: Any, low: int, high: int | None = None) -> None:

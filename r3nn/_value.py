@@ -16,6 +16,6 @@ class Value:
         if made is None or not (made.frozen and made.eq):
             raise TypeError(
                 f"{cls.__name__} is no frozen dataclass itself, so that values of it with other fields would "
-                f"compare equal: write @dataclasses.dataclass(frozen=True) above class {cls.__name__}"
+                f"compare equal: write @dataclasses.dataclass(frozen=True) above class {cls.__name__}."
             )
         return super().__new__(cls)

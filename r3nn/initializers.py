@@ -41,7 +41,7 @@ def chrono(max_time):
     Raises: ValueError unless max_time > 2, and finite.
     """
     if not 2 < max_time < math.inf:
-        raise ValueError(f"chrono={max_time}: the longest time constant must be above 2 steps, and finite")
+        raise ValueError(f"chrono={max_time}: the longest time constant must be above 2 steps, and finite.")
 
     def init(key, shape, dtype=jnp.float32):
         return jnp.log(jax.random.uniform(key, shape, dtype, 1.0, max_time - 1.0))

@@ -176,7 +176,7 @@ def run(processes: int, fields: dict[str, Any]) -> dict[str, Any]:
         statuses = [process.wait() for process in started]
         load = round(os.getloadavg()[0], 2)
         if any(statuses):
-            raise SystemExit(f"{' '.join(command)} in {processes} processes ended with {statuses}")
+            raise SystemExit(f"{' '.join(command)} in {processes} processes ended with {statuses}.")
         lines = Path(folder, "0", "metrics.jsonl").read_text().splitlines()
         result = json.loads(Path(folder, "0", "result.json").read_text())
     print(f"{processes} processes, {fields.get('train.sync_every', 1)}: {result['seconds']} s", flush=True)

@@ -59,7 +59,7 @@ def uninterrupted(workdir: Path, cache: Path) -> dict[str, float]:
         process.join()
         times.append(time.monotonic())
     if process.exitcode != 0:
-        raise RuntimeError(f"the run ended with status {process.exitcode}")
+        raise RuntimeError(f"the run ended with status {process.exitcode}.")
     return {name: end - begin for name, begin, end in zip(FROM, times, times[1:], strict=False)}
 
 
@@ -143,7 +143,7 @@ def one(workdir: Path, cache: Path, times, dice: random.Random, tally: Tally, mo
         if isinstance(ended, Kill):
             tally.kills[ended] += 1
         elif ended != 0:
-            raise RuntimeError(f"{workdir}: a process ended with status {ended}")
+            raise RuntimeError(f"{workdir}: a process ended with status {ended}.")
 
 
 def parse(argv: list[str]) -> Options:

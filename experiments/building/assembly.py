@@ -75,7 +75,7 @@ def _trace(experiment: Experiment) -> int:
         probe = lambda state, arrays: training.probe(spec, hparams, state, arrays)
         for name, found in jax.eval_shape(probe, state, experiment.arrays).items():
             if any(leaf.shape for leaf in jax.tree.leaves(found)):
-                raise ValueError(f"the learner's probe {name!r} must give a tree of scalars, got {found}")
+                raise ValueError(f"the learner's probe {name!r} must give a tree of scalars, got {found}.")
     return needed
 
 

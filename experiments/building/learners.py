@@ -57,7 +57,7 @@ class Reading:
         try:
             return self[name]
         except KeyError:
-            raise AttributeError(f"config has no field {self._prefix}{name}") from None
+            raise AttributeError(f"config has no field {self._prefix}{name}.") from None
 
     def __getitem__(self, name: str) -> Any:
         value = self._config[name]

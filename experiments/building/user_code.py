@@ -71,5 +71,5 @@ def _sentence(error: Exception, config: ConfigDict, allow_code: bool) -> str:
     if isinstance(error, CellError):
         cells = cells_of(config, allow_code).items()
         field = next(name for name, cell in cells if error.cell in all_parts(cell))
-        return f"config.model.{field}={config.model[field]}: {text}."
+        return f"config.model.{field}={config.model[field]}: {text.rstrip('.')}."
     return f"{text[:SENTENCE]} ..." if len(text) > SENTENCE else f"{text.rstrip('.')}."

@@ -56,7 +56,7 @@ def record(config: ConfigDict) -> dict[str, Any]:
 def read(record: dict[str, Any]) -> ConfigDict:
     """Rebuilds the config from the record that `record` made. Raises: BadInput, TypeError, ValueError."""
     if not isinstance(record, dict) or not all(isinstance(record.get(x, {}), dict) for x in (CODE, DATA)):
-        raise TypeError("its fields must stand in groups")
+        raise TypeError("its fields must stand in groups.")
     return merge(ConfigDict({name: x for name, x in record.items() if name not in (CODE, DATA, *IGNORED)}))
 
 

@@ -163,7 +163,7 @@ def from_json(text: str | bytes) -> Any:
     try:
         return json.loads(text)
     except RecursionError:
-        raise ValueError("it is nested too deep") from None
+        raise ValueError("it is nested too deep.") from None
 
 
 def to_json(value: Any) -> str:

@@ -55,7 +55,7 @@ def check_cache(config: ConfigDict) -> Path | None:
         with tempfile.TemporaryFile(dir=there):  # root may write everywhere, it says, but not in /proc
             return folder
     except OSError as error:
-        raise _unusable(folder, f"{there} is no folder that can be written to") from error
+        raise _unusable(folder, f"{there} is no folder that can be written to.") from error
 
 
 def _unusable(folder: Path, reason: str) -> BadInput:

@@ -127,7 +127,8 @@ class Workdir:
                 f"--workdir={self.path}: has no readable config.json ({error.strerror})."
             ) from error
         except (BadInput, ValueError, TypeError) as error:
-            raise BadInput(f"{self.config}: is not the config of a run of this version ({error}).") from error
+            what = str(error).rstrip(".")
+            raise BadInput(f"{self.config}: is not the config of a run of this version ({what}).") from error
 
     def devices(self) -> int:
         """Reads the number of devices that the run here began on; 0 where none is known. Raises: NotRead."""

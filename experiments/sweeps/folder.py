@@ -64,7 +64,8 @@ class Folder:
         except OSError as error:
             raise BadInput(f"{self.record}: cannot be read ({error.strerror}).") from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise BadInput(f"{self.record}: is not the record of a sweep ({error}).") from error
+            what = str(error).rstrip(".")
+            raise BadInput(f"{self.record}: is not the record of a sweep ({what}).") from error
 
     def create(self, sweep: Sweep, storage: str) -> None:
         """Makes the folder and its sweep.json.

@@ -146,9 +146,9 @@ def _connect(database: Database) -> optuna.storages.RDBStorage:
 
 KEPT = (
     "Nothing is lost: each run is saved in its folder; once the database is in order, the same command goes "
-    "on from there."
+    "on from there"
 )
-AGAIN = "Once it is in order, repeat the command."
+AGAIN = "Once it is in order, repeat the command"
 
 
 def _told(database: Database, error: Exception, otherwise: str) -> str:
@@ -164,7 +164,7 @@ def _told(database: Database, error: Exception, otherwise: str) -> str:
             f"{database.said}: is damaged ({reason}). The runs are whole, each in its own folder in trials/: "
             "put back a copy of that file, or begin again in another --workdir."
         )
-    return f"{database.said}: cannot be used ({reason}). {otherwise}"
+    return f"{database.said}: cannot be used ({reason}). {otherwise}."
 
 
 def _cause(error: BaseException) -> BaseException:

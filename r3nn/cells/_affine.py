@@ -31,7 +31,7 @@ class AffineCell(GatedCell):
 
     def coefficients(self, params, gates) -> Affine:
         """Returns the `Affine` of one step, from its gates' pre-activations, [..., H] each."""
-        raise NotImplementedError(f"{type(self).__name__}.coefficients")
+        raise NotImplementedError(f"{type(self).__name__}.coefficients must be given.")
 
     def project(self, params, x):
         """Makes decay and drive from x [..., D]: all of the step but the multiply-add itself."""

@@ -45,9 +45,9 @@ class Antisymmetric(GatedCell):
     def __post_init__(self):
         super().__post_init__()
         if not self.epsilon > 0:
-            raise ValueError(f"antisymmetric: epsilon={self.epsilon} must be above 0")
+            raise ValueError(f"antisymmetric: epsilon={self.epsilon} must be above 0.")
         if not self.gamma >= 0:
-            raise ValueError(f"antisymmetric: gamma={self.gamma} must be at least 0")
+            raise ValueError(f"antisymmetric: gamma={self.gamma} must be at least 0.")
 
     def _init_recurrent(self, keys, hidden_size, draw, dtype):
         return ElmanGates(self.reads.draw(draw, keys[0], hidden_size, dtype))

@@ -48,11 +48,11 @@ class Cell(Value):
 
     def init(self, key: Array, in_size: int, hidden_size: int, **options) -> Params:
         """Draws fresh parameters for inputs [..., in_size] and states [..., hidden_size]."""
-        raise NotImplementedError(f"{type(self).__name__}.init")
+        raise NotImplementedError(f"{type(self).__name__}.init must be given.")
 
     def initial_state(self, params: Params, batch_shape: tuple[int, ...] = ()) -> State:
         """Returns the state before the first step, for a batch of `batch_shape`: zeros unless learned."""
-        raise NotImplementedError(f"{type(self).__name__}.initial_state")
+        raise NotImplementedError(f"{type(self).__name__}.initial_state must be given.")
 
     def prepare(self, params: Params) -> Params:
         """Transforms the params once per call, before the loop, differentiably (by maps such as Cayley or
@@ -65,11 +65,11 @@ class Cell(Value):
 
     def recur(self, params: Params, state: State, u):
         """Computes the recurrent products, one [..., H] per gate."""
-        raise NotImplementedError(f"{type(self).__name__}.recur")
+        raise NotImplementedError(f"{type(self).__name__}.recur must be given.")
 
     def core(self, params: Params, state: State, u, r) -> State:
         """Takes the rest of the step, elementwise over batch and units; it reads no matrix of the params."""
-        raise NotImplementedError(f"{type(self).__name__}.core")
+        raise NotImplementedError(f"{type(self).__name__}.core must be given.")
 
     def step(self, params: Params, state: State, u) -> State:
         """Takes the step from state_{t-1} to state_t, given u = project(params, x_t)."""
@@ -87,7 +87,7 @@ class Cell(Value):
     def in_size(self, params: Params) -> int:
         """Returns D, the width of the inputs that these params take."""
         raise NotImplementedError(
-            f"{type(self).__name__}.in_size: delay, feedback, slow, with_output and wavefront need it"
+            f"{type(self).__name__}.in_size: delay, feedback, slow, with_output and wavefront need it."
         )
 
     def __call__(self, params: Params, state: State, x: Array) -> tuple[State, Array]:
@@ -105,11 +105,11 @@ class Cell(Value):
             expected = jax.eval_shape(self.initial_state, given)
             if jax.tree.structure(state) == jax.tree.structure(expected):
                 raise
-            must = f"{type(self).__name__} takes one such as {_shapes(expected)}"
+            must = f"{type(self).__name__} takes one such as {_shapes(expected)}."
             raise TypeError(f"state has shapes {_shapes(state)}: {must}") from error
         both = zip(jax.tree.leaves(state), jax.tree.leaves(after), strict=False)
         if any(jnp.ndim(old) == jnp.ndim(new) and jnp.shape(old) != jnp.shape(new) for old, new in both):
-            must = f"a step with this x gives {_shapes(after)}"
+            must = f"a step with this x gives {_shapes(after)}."
             raise ValueError(f"state has shapes {_shapes(state)}: {must}")
         return after, self.output(params, after, x)
 
@@ -129,7 +129,7 @@ def check_key(key) -> None:
     """Raises TypeError, in one sentence, unless it is a PRNG key: of `jax.random.key`, or an older one."""
     dtype = getattr(key, "dtype", None)
     if dtype is None or not (jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key) or dtype == jnp.uint32):
-        raise TypeError(f"key={key!r} is no PRNG key: must be jax.random.key(seed)")
+        raise TypeError(f"key={key!r} is no PRNG key: must be jax.random.key(seed).")
 
 
 def check_cell(cell) -> None:

@@ -46,7 +46,7 @@ class CoRNN(GatedCell):
         super().__post_init__()
         for name in ("dt", "gamma", "epsilon"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"cornn: {name}={getattr(self, name)} must be above 0")
+                raise ValueError(f"cornn: {name}={getattr(self, name)} must be above 0.")
 
     def init(self, key, in_size, hidden_size, *, kernel_init=None, recurrent_init=None, **options):
         """Draws fresh parameters as `GatedCell.init` does."""

@@ -80,11 +80,11 @@ class DeltaNet(GatedCell):
         check_int(f"{name}: heads", self.heads, 1)
         check_int(f"{name}: keys", self.keys, 1)
         if not 0 < self.beta_max <= 2:
-            raise ValueError(f"{name}: beta_max={self.beta_max} must be above 0 and at most 2")
+            raise ValueError(f"{name}: beta_max={self.beta_max} must be above 0 and at most 2.")
 
     def _widths(self, hidden_size):
         if hidden_size % self.heads:
-            what = f"hidden_size={hidden_size}: must be a multiple of the {self.heads} heads"
+            what = f"hidden_size={hidden_size}: must be a multiple of the {self.heads} heads."
             raise FieldError("hidden_size", what)
         keys = self.heads * self.keys
         widths = {"query": keys, "key": keys, "value": hidden_size}

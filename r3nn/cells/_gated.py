@@ -118,7 +118,7 @@ class GatedCell(Cell):
     def __post_init__(self):
         if type(self).activation is not None and not callable(self.activation):
             given = f"{type(self).__name__}: activation={self.activation!r}"
-            raise TypeError(f"{given} must be an elementwise function such as jax.nn.relu")
+            raise TypeError(f"{given} must be an elementwise function such as jax.nn.relu.")
         if self.activation not in (None, jnp.tanh):
             object.__setattr__(self, "bounds", None)
 
@@ -167,11 +167,11 @@ class GatedCell(Cell):
         for a class without `gates`.
         """
         if not hasattr(kind := getattr(self, "gates", None), "_fields"):
-            must = "must be a NamedTuple class with a field for each gate"
+            must = "must be a NamedTuple class with a field for each gate."
             raise TypeError(f"{type(self).__name__}.gates is {kind!r}: {must}")
         check_sizes(key, in_size, hidden_size)
         if chrono is not None and not (bias and self.keeps + self.writes):
-            what = "has no gate bias to set, which needs bias=True and gates named in `keeps` or `writes`"
+            what = "has no gate bias to set, which needs bias=True and gates named in `keeps` or `writes`."
             raise FieldError("chrono", f"chrono={chrono}: {type(self).__name__} {what}")
         kernel_init = kernel_init or self.kernel_init
         multiplier_init = recurrent_init or self.reads.default
@@ -251,7 +251,7 @@ class GatedCell(Cell):
 def check_dense(name: str, cell):
     """Returns the cell, if its gates read a dense product of h. Raises: TypeError, ValueError otherwise."""
     if not hasattr(cell, "reads"):
-        raise TypeError(f"{name}: {cell!r} is no GatedCell: take one such as r3nn.CELLS['gru']")
+        raise TypeError(f"{name}: {cell!r} is no GatedCell: take one such as r3nn.CELLS['gru'].")
     if cell.recurrence != "dense":
-        raise ValueError(f"{name}: {cell!r} has recurrence {cell.recurrence!r}: must be 'dense'")
+        raise ValueError(f"{name}: {cell!r} has recurrence {cell.recurrence!r}: must be 'dense'.")
     return cell

@@ -19,7 +19,7 @@ class Heads(Dense):
     def draw(self, init, key, size, dtype):
         """Draws one gate's weights, each block by an initializer of shape [d, d]."""
         if size % self.count:
-            what = f"hidden_size={size}: must be a multiple of the {self.count} heads"
+            what = f"hidden_size={size}: must be a multiple of the {self.count} heads."
             raise FieldError("hidden_size", what)
         d = size // self.count
         return jax.vmap(lambda key: init(key, (d, d), dtype))(jax.random.split(key, self.count))

@@ -41,7 +41,7 @@ class JANET(GatedCell):
 
     def __post_init__(self):
         if not 0 <= self.beta < math.inf:
-            raise ValueError(f"janet: beta={self.beta} must be at least 0, and finite")
+            raise ValueError(f"janet: beta={self.beta} must be at least 0, and finite.")
         if self.activation is jnp.tanh:
             # σ(s) e^β + (1 - σ(s - β)) <= e^β, as
             # (1 - σ(s - β)) / (1 - σ(s)) = (1 + e^s) / (1 + e^{s - β}) <= e^β.

@@ -55,7 +55,7 @@ class LEM(GatedCell):
     def __post_init__(self):
         super().__post_init__()
         if not 0 < self.dt <= 1:
-            raise ValueError(f"lem: dt={self.dt} must be above 0 and at most 1")
+            raise ValueError(f"lem: dt={self.dt} must be above 0 and at most 1.")
 
     def _zero_state(self, batch_shape, hidden_size, dtype):
         y = super()._zero_state(batch_shape, hidden_size, dtype)

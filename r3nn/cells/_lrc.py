@@ -70,7 +70,7 @@ class LRC(Cell):
 
     def __post_init__(self):
         if not 0 < self.dt <= 1:
-            raise ValueError(f"lrc: dt={self.dt} must be above 0 and at most 1")
+            raise ValueError(f"lrc: dt={self.dt} must be above 0 and at most 1.")
 
     def init(self, key, in_size, hidden_size, *, learn_initial: bool = False, dtype=jnp.float32) -> LRCParams:
         """Draws fresh parameters. Raises: ValueError for sizes below 1."""

@@ -66,7 +66,7 @@ class LRU(Cell):
         """Draws fresh parameters. Raises: ValueError for sizes below 1, unless 0 <= r_min < r_max <= 1."""
         check_sizes(key, in_size, hidden_size)
         if not 0 <= r_min < r_max <= 1:
-            raise FieldError("r_min", f"r_min={r_min}, r_max={r_max}: must be 0 <= r_min < r_max <= 1")
+            raise FieldError("r_min", f"r_min={r_min}, r_max={r_max}: must be 0 <= r_min < r_max <= 1.")
         modulus, phase, b, c, d = jax.random.split(key, 5)
         inside = jax.random.uniform(modulus, (hidden_size,), dtype, minval=r_min**2, maxval=r_max**2)
         inside = jnp.clip(inside, 1e-8, 1 - 1e-6 if dtype != jnp.bfloat16 else 0.99)

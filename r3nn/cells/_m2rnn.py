@@ -62,7 +62,7 @@ class M2RNN(GatedCell):
 
     def _widths(self, hidden_size):
         if hidden_size % self.heads:
-            what = f"hidden_size={hidden_size}: must be a multiple of the {self.heads} heads"
+            what = f"hidden_size={hidden_size}: must be a multiple of the {self.heads} heads."
             raise FieldError("hidden_size", what)
         keys = self.heads * self.keys
         return M2RNNGates(query=keys, key=keys, forget=self.heads, value=hidden_size)

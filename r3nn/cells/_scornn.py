@@ -65,7 +65,7 @@ class ScoRNN(GatedCell):
     def __post_init__(self):
         super().__post_init__()
         if not 0 <= self.negative <= 1:
-            raise ValueError(f"scornn: negative={self.negative} must be from 0 to 1")
+            raise ValueError(f"scornn: negative={self.negative} must be from 0 to 1.")
 
     def prepare(self, params):
         """Computes Wᵀ from S."""

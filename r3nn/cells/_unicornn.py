@@ -47,9 +47,9 @@ class UnICORNN(GatedCell):
     def __post_init__(self):
         super().__post_init__()
         if not self.dt > 0:
-            raise ValueError(f"unicornn: dt={self.dt} must be above 0")
+            raise ValueError(f"unicornn: dt={self.dt} must be above 0.")
         if not self.alpha >= 0:
-            raise ValueError(f"unicornn: alpha={self.alpha} must be at least 0")
+            raise ValueError(f"unicornn: alpha={self.alpha} must be at least 0.")
 
     def init(self, key, in_size, hidden_size, *, dtype=jnp.float32, **options):
         """Draws as `GatedCell.init` does, and c."""

@@ -32,7 +32,7 @@ class Chain(Composition):
         hidden = hidden_size if isinstance(hidden_size, (list, tuple)) else [hidden_size] * count
         if len(hidden) != count:
             raise FieldError(
-                "hidden_size", f"hidden_size={hidden_size}: must be one for all, or a list of {count}"
+                "hidden_size", f"hidden_size={hidden_size}: must be one for all, or a list of {count}."
             )
         keys, sizes = jax.random.split(key, count), (in_size, *hidden[:-1])
         return tuple(cell.init(k, d, h, **options) for cell, k, d, h in self._each(keys, sizes, hidden))
@@ -93,7 +93,7 @@ def chain(*cells: Cell) -> Cell:
     Raises: ValueError without a cell, TypeError for what is none.
     """
     if not cells:
-        raise ValueError("chain(): at least one cell is needed")
+        raise ValueError("chain(): at least one cell is needed.")
     for cell in cells:
         check_cell(cell)
     return Chain(tuple(cells))

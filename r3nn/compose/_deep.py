@@ -74,7 +74,7 @@ class Deep(Composition):
         first = self.cell.init(first_key, in_size, hidden_size, **options)
         if self.tie == "full":
             if in_size != hidden_size:
-                must = f"in_size={in_size} must equal hidden_size={hidden_size}, as one θ serves all"
+                must = f"in_size={in_size} must equal hidden_size={hidden_size}, as one θ serves all."
                 raise FieldError("tie", f"tie='full': {must}")
             return DeepParams(first, None)
         count = {"none": self.depth - 1, "all": 1}.get(self.tie, self.tie)
@@ -107,9 +107,9 @@ class Deep(Composition):
         number."""
         count = 0 if params.rest is None else len(jax.tree.leaves(params.rest)[0])
         if self.tie == "none" and count != self.depth - 1:
-            raise ValueError(f"depth={self.depth}: these params have {count + 1} untied levels")
+            raise ValueError(f"depth={self.depth}: these params have {count + 1} untied levels.")
         if self.tie != "full" and not count and self.depth > 1:
-            raise ValueError(f"depth={self.depth}: these params have a first level only")
+            raise ValueError(f"depth={self.depth}: these params have a first level only.")
         return count
 
     @property

@@ -32,5 +32,5 @@ def every_depth(cell: Deep) -> EveryDepth:
     Raises: TypeError for a cell that is not `deep(...)`.
     """
     if not isinstance(cell, Deep):
-        raise TypeError(f"every_depth({cell}): takes a deep(...) cell")
+        raise TypeError(f"every_depth({cell}): takes a deep(...) cell.")
     return EveryDepth(cell)

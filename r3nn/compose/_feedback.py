@@ -64,7 +64,9 @@ class Feedback(Wrapper):
             raise TypeError(f"readout={self.readout!r}: must be a value{did_you_mean(self.readout)}")
         for part in all_parts(self.cell):
             if (order := getattr(part, "order", "auto")) in ("layerwise", "wavefront"):
-                raise FieldError("order", f"order={order!r}: a cell under feedback runs stepwise (or 'auto')")
+                raise FieldError(
+                    "order", f"order={order!r}: a cell under feedback runs stepwise (or 'auto')."
+                )
 
     def init(self, key, in_size, hidden_size, **options):
         """Draws the inner cell's params for inputs [..., in_size + O], and the readout's."""

@@ -50,11 +50,11 @@ class LayerNorm(Wrapper):
         super().__post_init__()
         if not isinstance(self.cell, GatedCell) or self.cell.recurrence not in ("dense", "heads"):
             raise TypeError(
-                f"layer_norm takes a gated cell with dense products, such as lstm or gru, not {self.cell}"
+                f"layer_norm takes a gated cell with dense products, such as lstm or gru, not {self.cell}."
             )
         if type(self.cell).project is not GatedCell.project:
             raise TypeError(
-                f"layer_norm takes a gated cell whose `project` is W x + b: {self.cell} has one of its own"
+                f"layer_norm takes a gated cell whose `project` is W x + b: {self.cell} has one of its own."
             )
 
     def init(self, key, in_size, hidden_size, **options):

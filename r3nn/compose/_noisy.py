@@ -32,7 +32,7 @@ class Noisy(Wrapper):
     def draw(self, params, x: Keyed):
         """Draws the noise of a step, `u.drawn`, from the keys x.step and x.sequence, folded by 1, 2, ... The
         inner cell draws from the same keys, folded by 0."""
-        raise NotImplementedError(f"{type(self).__name__}.draw")
+        raise NotImplementedError(f"{type(self).__name__}.draw must be given.")
 
     def inner_x(self, params, x):
         """Returns x, with the inner cell's keys."""
@@ -58,7 +58,7 @@ def check_rate(field: str, rate) -> None:
 def check_vector(cell, shape) -> None:
     """Raises TypeError, in one sentence, unless a state of this shape, of one sequence, is [H]."""
     if len(shape) != 1:
-        raise TypeError(f"noise of units takes a cell whose state is [H] per sequence: {cell} has {shape}")
+        raise TypeError(f"noise of units takes a cell whose state is [H] per sequence: {cell} has {shape}.")
 
 
 def innermost(cell: Cell) -> Cell:

@@ -40,7 +40,7 @@ class WithOutput(Wrapper):
         """Returns the first D features of x, which are the inner cell's."""
         width, given = self.cell.in_size(params.cell), bare(x).shape[-1]
         if given < width:
-            raise ValueError(f"with_output: xs has {given} features, and its cell takes the first {width}")
+            raise ValueError(f"with_output: xs has {given} features, and its cell takes the first {width}.")
         return super().inner_x(params, put(x, bare(x)[..., :width]))
 
     def output(self, params, state, x):
@@ -50,7 +50,7 @@ class WithOutput(Wrapper):
 
     def in_size(self, params):
         """Raises NotImplementedError: inputs may have any width from the inner cell's D on."""
-        raise NotImplementedError("with_output: takes any width from its cell's on")
+        raise NotImplementedError("with_output: takes any width from its cell's on.")
 
 
 def with_output(cell: Cell, f: Callable) -> WithOutput:

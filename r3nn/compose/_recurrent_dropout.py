@@ -27,7 +27,7 @@ class RecurrentDropout(Noisy):
         super().__post_init__()
         check_rate("recurrent_dropout rate", self.rate)
         if not isinstance(innermost(self.cell), GatedCell):
-            raise TypeError(f"recurrent_dropout takes a gated cell, not {type(self.cell).__name__}")
+            raise TypeError(f"recurrent_dropout takes a gated cell, not {type(self.cell).__name__}.")
         if innermost(self.cell).activation is None:
             raise TypeError(_no_candidate(self.cell))
 
@@ -74,7 +74,7 @@ def _with_candidate(cell: Cell, φ) -> Cell:
 
 
 def _no_candidate(cell: Cell) -> str:
-    return f"recurrent_dropout: {innermost(cell)} has no candidate φ(a) to drop"
+    return f"recurrent_dropout: {innermost(cell)} has no candidate φ(a) to drop."
 
 
 def recurrent_dropout(cell: Cell, rate: float) -> RecurrentDropout:

@@ -15,7 +15,7 @@ class Residual(Wrapper):
     def init(self, key, in_size, hidden_size, **options):
         """Draws the inner cell's params. Raises: ValueError unless in_size equals hidden_size."""
         if in_size != hidden_size:
-            raise FieldError("residual", f"residual: in_size={in_size} must equal hidden_size={hidden_size}")
+            raise FieldError("residual", f"residual: in_size={in_size} must equal hidden_size={hidden_size}.")
         return super().init(key, in_size, hidden_size, **options)
 
     def output(self, params, state, x):

@@ -58,7 +58,7 @@ class StateNoise(Noisy):
 
 def _of_a_single_cell(cell: Cell) -> str:
     name = type(cell).__name__
-    return f"state_noise takes a single cell, whose state is all that its step carries: put it inside {name}"
+    return f"state_noise takes a single cell, whose state is all that its step carries: put it inside {name}."
 
 
 def state_noise(cell: Cell, sigma: float) -> StateNoise:

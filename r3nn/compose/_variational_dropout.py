@@ -29,7 +29,7 @@ class VariationalDropout(Noisy):
         if self.recurrent_rate and self.cell.recurrence in ("none", "opaque"):
             raise TypeError(
                 f"variational_dropout recurrent_rate={self.recurrent_rate}: of {type(self.cell).__name__} no "
-                "recurrent product is known that could read a masked h; it must be 0"
+                "recurrent product is known that could read a masked h; it must be 0."
             )
 
     def _mask(self, keys, i, rate, size, dtype):

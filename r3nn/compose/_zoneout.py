@@ -44,9 +44,9 @@ class Zoneout(Noisy):
         H]."""
         state = super().initial_state(params, batch_shape)
         if isinstance(state, tuple) and set(getattr(state, "_fields", ())) != {"h", "c"}:
-            raise TypeError(f"zoneout takes a cell whose state is h, or h and c: {self.cell} has another")
+            raise TypeError(f"zoneout takes a cell whose state is h, or h and c: {self.cell} has another.")
         if self.c and not isinstance(state, tuple):
-            raise ValueError(f"zoneout c={self.c}: {type(self.cell).__name__} has no c")
+            raise ValueError(f"zoneout c={self.c}: {type(self.cell).__name__} has no c.")
         for leaf in jax.tree.leaves(jax.eval_shape(super().initial_state, params)):
             check_vector(self.cell, leaf.shape)
         return state

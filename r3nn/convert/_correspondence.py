@@ -14,7 +14,7 @@ def name_among(cell: Cell, names: Iterable[str], library: str) -> str:
     others."""
     found = [name for name in names if is_named(cell, name)]
     if not found:
-        raise ValueError(f"{cell} is not among {library}'s cells, which are our {', '.join(names)}")
+        raise ValueError(f"{cell} is not among {library}'s cells, which are our {', '.join(names)}.")
     return found[0]
 
 
@@ -29,7 +29,7 @@ def refuse_initial(name: str, params, library: str) -> None:
     """Raises ValueError for a learned initial state, which no other library's cell holds."""
     if params.initial is not None:
         raise ValueError(
-            f"{name}: {library}'s cells have no place for a learned initial state (params.initial)"
+            f"{name}: {library}'s cells have no place for a learned initial state (params.initial)."
         )
 
 
@@ -39,5 +39,5 @@ def check_said(name: str, cell: Cell, activation: Callable) -> None:
         own, given = shown(cell.activation), shown(activation)
         raise ValueError(
             f"{name}: activation={given}, but the cell's is {own}, which arrays cannot say: "
-            "give that one here, and load them into a layer that has it"
+            "give that one here, and load them into a layer that has it."
         )

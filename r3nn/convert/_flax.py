@@ -130,7 +130,7 @@ def check_options(cell, **allowed) -> None:
         value = getattr(cell, option, values[0])
         if value not in values:
             raise ValueError(
-                f"{type(cell).__name__}({option}={value!r}) has no counterpart among r3nn's cells"
+                f"{type(cell).__name__}({option}={value!r}) has no counterpart among r3nn's cells."
             )
 
 
@@ -151,7 +151,7 @@ def _check_kernels(tree) -> None:
     """Raises ValueError where a part has none."""
     for name, arrays in tree.items():
         if not isinstance(arrays, Mapping) or jnp.ndim(arrays.get("kernel", 0.0)) != 2:
-            raise ValueError(f"params {name!r} must be a dict with a kernel [in, out] (and a bias)")
+            raise ValueError(f"params {name!r} must be a dict with a kernel [in, out] (and a bias).")
 
 
 def _recognize(tree) -> str:
@@ -160,7 +160,7 @@ def _recognize(tree) -> str:
     if not names or set(tree) != {side + letter for side in "ih" for letter in letters}:
         raise ValueError(
             f"params {sorted(tree)} are not those of Flax's GRUCell, SimpleCell, LSTMCell, "
-            "OptimizedLSTMCell or MGUCell"
+            "OptimizedLSTMCell or MGUCell."
         )
     _check_kernels(tree)
     if names == ["mgu_reset_after", "ugrnn"]:

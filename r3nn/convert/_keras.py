@@ -55,19 +55,19 @@ def from_keras(layer, cell: Cell | None = None) -> tuple[Cell, GatedParams]:
     activation = _activation_of(layer) if is_layer else None
     arrays = [_array(array) for array in (layer.get_weights() if is_layer else layer)]
     if len(arrays) not in (2, 3):
-        raise ValueError(f"{len(arrays)} arrays: must be kernel, recurrent_kernel and, unless absent, bias")
+        raise ValueError(f"{len(arrays)} arrays: must be kernel, recurrent_kernel and, unless absent, bias.")
     names = _recognize([array.shape for array in arrays])
     own = CELLS[names[0]]
     if is_layer:
         own = own if getattr(layer, "reset_after", True) else CELLS["gru_reset_before"]
         own = dataclasses.replace(own, activation=activation)
         if cell not in (None, own):
-            raise ValueError(f"cell={cell}: the {type(layer).__name__} is {own}")
+            raise ValueError(f"cell={cell}: the {type(layer).__name__} is {own}.")
     cell = own if cell is None else cell
     name = name_among(cell, GATES, "Keras")
     if name not in names:
         shapes = [array.shape for array in arrays]
-        raise ValueError(f"arrays of shapes {shapes} are those of {' or '.join(names)}, not of {name}")
+        raise ValueError(f"arrays of shapes {shapes} are those of {' or '.join(names)}, not of {name}.")
     gates = lambda array: _from_columns(name, array)
     bias = recurrent_bias = None
     if len(arrays) == 3:
@@ -106,16 +106,16 @@ def _activation_of(layer) -> Callable:
     not the sigmoid."""
     kind = type(layer).__name__
     if not hasattr(layer, "activation"):
-        kinds = "SimpleRNN, GRU, LSTM or a cell of these (of Bidirectional: its two layers, one by one)"
+        kinds = "SimpleRNN, GRU, LSTM or a cell of these (of Bidirectional: its two layers, one by one)."
         raise ValueError(f"{kind} has no activation: must be {kinds}")
     of_gates = getattr(layer, "recurrent_activation", jax.nn.sigmoid)
     if not _alike(of_gates, jax.nn.sigmoid):
-        raise ValueError(f"{kind}(recurrent_activation={shown(of_gates)}): must be sigmoid")
+        raise ValueError(f"{kind}(recurrent_activation={shown(of_gates)}): must be sigmoid.")
     known = (*ACTIVATIONS.values(), exact_gelu)
     found = [ours for ours in known if _alike(layer.activation, ours)]
     if not found:
         raise ValueError(
-            f"{kind}(activation={shown(layer.activation)}): must be one of {', '.join(ACTIVATIONS)}"
+            f"{kind}(activation={shown(layer.activation)}): must be one of {', '.join(ACTIVATIONS)}."
         )
     return found[0]
 
@@ -146,6 +146,6 @@ def _recognize(shapes) -> list[str]:
     if not names:
         raise ValueError(
             f"arrays of shapes {shapes} are not those of Keras's SimpleRNN, GRU or LSTM: kernel [D, G·H], "
-            "recurrent_kernel [H, G·H] with G = 1, 3 or 4, bias [G·H] (with reset_after=True [2, 3·H])"
+            "recurrent_kernel [H, G·H] with G = 1, 3 or 4, bias [G·H] (with reset_after=True [2, 3·H])."
         )
     return names

@@ -59,12 +59,12 @@ def from_torch(module, activation: Callable | None = None) -> tuple[Cell, Any]:
     layers, parts = _check_names(state)
     first = layers[0][0]
     if state[f"weight_ih{first}"].ndim != 2:
-        raise ValueError(f"weight_ih{first} has shape {state[f'weight_ih{first}'].shape}: must be [G·H, D]")
+        raise ValueError(f"weight_ih{first} has shape {state[f'weight_ih{first}'].shape}: must be [G·H, D].")
     gates, hidden = _check_recurrence(f"weight_hh{first}", state[f"weight_hh{first}"].shape)
     name = list(KINDS)[(1, 3, 4).index(gates)]
     own = None if isinstance(module, Mapping) else ACTIVATIONS[getattr(module, "nonlinearity", "tanh")]
     if activation is not None and own not in (None, activation):
-        raise ValueError(f"activation={shown(activation)}: the {type(module).__name__} has {shown(own)}")
+        raise ValueError(f"activation={shown(activation)}: the {type(module).__name__} has {shown(own)}.")
     cell = dataclasses.replace(CELLS[name], activation=activation or own or jnp.tanh)
     _check_activation(name, cell)
 
@@ -74,7 +74,7 @@ def from_torch(module, activation: Callable | None = None) -> tuple[Cell, Any]:
         shapes = {"weight_ih": (gates * hidden, size), "weight_hh": (gates * hidden, hidden)}
         for part, array in arrays.items():
             if array.shape != (shape := shapes.get(part, (gates * hidden,))):
-                raise ValueError(f"{part}{end} has shape {array.shape}: weight_hh{first} asks for {shape}")
+                raise ValueError(f"{part}{end} has shape {array.shape}: weight_hh{first} asks for {shape}.")
         return _from_layer(cell, **arrays)
 
     each = [[read(k, end) for end in ends] for k, ends in enumerate(layers)]
@@ -113,7 +113,7 @@ def to_torch(cell: Cell, params, activation: Callable = jnp.tanh) -> dict[str, n
 
 def _state_dict(module) -> Mapping[str, Any]:
     if not hasattr(module, "state_dict"):
-        raise TypeError(f"{module!r} must be a torch module such as nn.GRU, or a state dict")
+        raise TypeError(f"{module!r} must be a torch module such as nn.GRU, or a state dict.")
     return module.state_dict()
 
 
@@ -127,7 +127,7 @@ def _check_activation(name: str, cell: Cell) -> None:
     kind, allowed = KINDS[name]
     if name_of(cell.activation) not in allowed:
         has = " or ".join(allowed)
-        raise ValueError(f"activation={shown(cell.activation)}: torch's {kind} can have {has} alone")
+        raise ValueError(f"activation={shown(cell.activation)}: torch's {kind} can have {has} alone.")
 
 
 def _from_layer(cell, weight_ih, weight_hh, bias_ih=None, bias_hh=None) -> GatedParams:
@@ -167,11 +167,11 @@ def _check_names(state) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
     expected = [part + end for ends in layers for end in ends for part in parts]
     if odd := sorted(set(state) - set(expected)):
         projected = any("weight_hr" in name for name in odd)
-        reason = "no proj_size" if projected else "those of nn.RNN, nn.GRU, nn.LSTM or a cell of these"
+        reason = "no proj_size." if projected else "those of nn.RNN, nn.GRU, nn.LSTM or a cell of these."
         raise ValueError(f"state dict: {', '.join(odd)} cannot be converted, only {reason}")
     if missing := [name for name in expected if name not in state]:
         raise ValueError(
-            f"state dict lacks {', '.join(missing)}; it has {', '.join(sorted(state)) or 'nothing'}"
+            f"state dict lacks {', '.join(missing)}; it has {', '.join(sorted(state)) or 'nothing'}."
         )
     return layers, parts
 
@@ -181,4 +181,4 @@ def _check_recurrence(name, shape) -> tuple[int, int]:
     for gates in (1, 3, 4):
         if len(shape) == 2 and shape[0] == gates * shape[1]:
             return gates, shape[1]
-    raise ValueError(f"{name} has shape {shape}: must be [G·H, H], G = 1 (RNN), 3 (GRU) or 4 (LSTM)")
+    raise ValueError(f"{name} has shape {shape}: must be [G·H, H], G = 1 (RNN), 3 (GRU) or 4 (LSTM).")

@@ -36,7 +36,7 @@ def from_dict(like, tree):
         return tree
     missing = [name for name, value in fields(like).items() if value is not None and name not in tree]
     if missing:
-        raise ValueError(f"params {sorted(tree)} lack {', '.join(missing)}")
+        raise ValueError(f"params {sorted(tree)} lack {', '.join(missing)}.")
     return build(type(like), (from_dict(value, tree.get(name)) for name, value in fields(like).items()))
 
 
@@ -56,12 +56,12 @@ def stack(each: list) -> DeepParams:
     Raises: ValueError for no levels, and where levels 2 to L differ in structure or shape.
     """
     if not each:
-        raise ValueError("each is empty: must be the params of one level or more")
+        raise ValueError("each is empty: must be the params of one level or more.")
     first, *rest = each
     shapes = lambda params: (
         jax.tree.structure(params),
         [jnp.shape(leaf) for leaf in jax.tree.leaves(params)],
     )
     if any(shapes(params) != shapes(rest[0]) for params in rest[1:]):
-        raise ValueError("levels 2 to L of a deep cell must agree in structure and shapes, H -> H each")
+        raise ValueError("levels 2 to L of a deep cell must agree in structure and shapes, H -> H each.")
     return DeepParams(first, jax.tree.map(lambda *leaves: jnp.stack(leaves), *rest) if rest else None)

@@ -26,7 +26,7 @@ def from_flax(cell: nn.RNNCellBase, variables: Mapping[str, Any]):
     a counterpart here.
     """
     if type(cell) not in (*(kind for kind, _ in FLAX_CELLS.values()), nn.LSTMCell):
-        raise ValueError(f"{type(cell).__name__} is none of Flax's cells that r3nn knows")
+        raise ValueError(f"{type(cell).__name__} is none of Flax's cells that r3nn knows.")
     convert.check_options(cell)
     return convert.from_flax(meta.unbox(variables["params"]), cell.activation_fn)
 

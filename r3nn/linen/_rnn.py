@@ -110,6 +110,6 @@ def _check_variables(cell: nn.RNNCellBase, carry, x) -> None:
     try:
         names = changed(step, mutable, carry, x)
     except errors.InvalidRngError as error:
-        raise ValueError(f"a step of {name} draws noise: {there.format('hand streams from')}") from error
+        raise ValueError(f"a step of {name} draws noise: {there.format('hand streams from')}.") from error
     if names:
-        raise ValueError(f"a step of {name} changes {', '.join(names)}: {there.format('carry that from')}")
+        raise ValueError(f"a step of {name} changes {', '.join(names)}: {there.format('carry that from')}.")

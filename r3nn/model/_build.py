@@ -108,7 +108,7 @@ def build(
     if feedback:
         check_choice("feedback", feedback, FEEDS)
         if predict == "counted":
-            why = "under feedback each step's prediction is part of the next input; it must be 'every'"
+            why = "under feedback each step's prediction is part of the next input; it must be 'every'."
             raise FieldError("predict", f"predict='counted': {why}")
     readout = Readout(out_size, feedback or "values", predict_depths)
     how = chunk or None, memory or None, jnp.dtype(compute_dtype) if compute_dtype else None
@@ -165,10 +165,10 @@ def _depth(level, depth, tie, order, every, clock) -> Cell:
     levels = compose.deep(level, depth, tie=cycle, order=order)
     for name, value, usual in (("tie", tie, "none"), ("order", order, "auto")):
         if depth == 1 and value != usual:
-            what = f"acts over several levels, and depth is 1; it must be {usual!r}"
+            what = f"acts over several levels, and depth is 1; it must be {usual!r}."
             raise FieldError(name, f"{name}={value!r}: {what}")
     if isinstance(cycle, int) and cycle >= depth:
-        there = f"{depth - 1} of depth {depth}"
+        there = f"{depth - 1} of depth {depth}."
         what = f"a cycle is at most as long as the levels above the first, {there}"
         raise FieldError("tie", f"tie={tie!r}: {what}")
     if every:
@@ -195,14 +195,16 @@ def as_cell(cell: str | Cell, *, allow_code: bool = False) -> Cell:
 def _encoder(encoder, in_size, vocab, width, hidden_size):
     check_choice("encoder", encoder, ENCODERS)
     if (in_size is None) == (vocab is None):
-        raise ValueError(f"in_size={in_size}, vocab={vocab}: exactly one of the two must be given")
+        raise ValueError(f"in_size={in_size}, vocab={vocab}: exactly one of the two must be given.")
     if encoder == "auto":
         encoder = "none" if vocab is None else "one_hot"
     if (encoder in ("one_hot", "embedding")) == (vocab is None):
-        kind = "float features" if vocab is None else "integer ids"
+        kind = "float features." if vocab is None else "integer ids."
         raise FieldError("encoder", f"encoder={encoder!r} does not take {kind}")
     if width and encoder not in ("linear", "embedding"):
-        raise FieldError("width", f"width={width}: acts with encoder=linear or embedding alone; it must be 0")
+        raise FieldError(
+            "width", f"width={width}: acts with encoder=linear or embedding alone; it must be 0."
+        )
     width = width or hidden_size
     if vocab is not None:
         return OneHot(vocab) if encoder == "one_hot" else Embedding(vocab, width)

@@ -28,7 +28,7 @@ def checked(options: Mapping[str, Any] | None, cell: Cell) -> tuple[tuple[str, A
         elif known is not None and name not in known:
             raise FieldError(name, unknown("init option", name, known))
         elif known is not None and (wanted := _wanted(known[name], value)):
-            raise FieldError(name, f"{name} must be {wanted}, got {value!r}")
+            raise FieldError(name, f"{name} must be {wanted}, got {value!r}.")
     return tuple(sorted(options.items()))
 
 
@@ -70,5 +70,5 @@ def _floating(dtype):
     floating."""
     dtype = jnp.dtype(dtype)
     if not jnp.issubdtype(dtype, jnp.floating):
-        raise FieldError("dtype", f"init dtype={dtype}: must be a floating dtype, such as bfloat16")
+        raise FieldError("dtype", f"init dtype={dtype}: must be a floating dtype, such as bfloat16.")
     return dtype

@@ -172,7 +172,7 @@ class Model(Value):
         """
         if self.predict == "mean":
             raise ValueError(
-                "predict='mean' says one thing of a whole sequence: generate needs 'every' or 'last'"
+                "predict='mean' says one thing of a whole sequence: generate needs 'every' or 'last'."
             )
         first = _cast(first, params)
         ids = isinstance(self.encoder, OneHot | Embedding)

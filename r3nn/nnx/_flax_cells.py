@@ -22,7 +22,7 @@ def from_flax(cell: nnx.RNNCellBase):
     a counterpart here.
     """
     if type(cell) not in (*FLAX_CELLS.values(), nnx.LSTMCell):
-        raise ValueError(f"{type(cell).__name__} is none of Flax's cells that r3nn knows")
+        raise ValueError(f"{type(cell).__name__} is none of Flax's cells that r3nn knows.")
     convert.check_options(cell, promote_dtype=(dtypes.promote_dtype,))
     return convert.from_flax(nnx.to_pure_dict(nnx.state(cell, nnx.Param)), cell.activation_fn)
 
@@ -34,7 +34,7 @@ def to_flax(cell: CellValue, params) -> nnx.RNNCellBase:
     """
     name = convert.name_of(cell)
     if name not in FLAX_CELLS:
-        raise ValueError(f"flax.nnx has no counterpart of {name}, only of {', '.join(FLAX_CELLS)}")
+        raise ValueError(f"flax.nnx has no counterpart of {name}, only of {', '.join(FLAX_CELLS)}.")
     arrays = convert.to_flax(cell, params, cell.activation)
     if cell.biased_recurrence and params.recurrent_bias is None:
         del arrays["hn"]["bias"]
@@ -44,6 +44,6 @@ def to_flax(cell: CellValue, params) -> nnx.RNNCellBase:
     module = nnx.eval_shape(lambda: FLAX_CELLS[name](size, hidden, **options, rngs=nnx.Rngs(0)))
     wanted = nnx.to_pure_dict(nnx.state(module))
     if jax.tree.structure(wanted) != jax.tree.structure(arrays):
-        raise ValueError(f"{type(module).__name__} has no place for recurrent_bias: it must be None")
+        raise ValueError(f"{type(module).__name__} has no place for recurrent_bias: it must be None.")
     nnx.update(module, arrays)
     return module

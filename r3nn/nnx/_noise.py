@@ -13,7 +13,7 @@ class Noisy(Params):
     @property
     def noisy(self) -> bool:
         """Says whether the module's cells draw noise."""
-        raise NotImplementedError(f"{type(self).__name__}.noisy")
+        raise NotImplementedError(f"{type(self).__name__}.noisy must be given.")
 
     def _listen(self, rngs, deterministic: bool):
         """Forks the stream "dropout" of rngs: nnx.Rngs, a stream itself, or None."""
@@ -41,6 +41,6 @@ class Noisy(Params):
             name = type(self).__name__
             raise ValueError(
                 f"`deterministic` is False, but no `rngs` argument was provided to {name}: make it with "
-                "rngs=nnx.Rngs(0, dropout=1), give key=, or set it to eval()"
+                "rngs=nnx.Rngs(0, dropout=1), give key=, or set it to eval()."
             )
         return draw_key(self.rngs) if key is None else key

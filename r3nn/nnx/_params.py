@@ -16,7 +16,9 @@ class Params(nnx.Module):
         parts = convert.fields(params)
         for name, value in parts.items():
             if hasattr(self, name):
-                raise ValueError(f"a parameter called {name!r} hides {type(self).__name__}.{name}: rename it")
+                raise ValueError(
+                    f"a parameter called {name!r} hides {type(self).__name__}.{name}: rename it."
+                )
             setattr(self, name, _held(value))
         self._kind, self._names = type(params), tuple(parts)
 
@@ -41,12 +43,12 @@ def _plain(held, name):
     if held is not None and not isinstance(held, nnx.Variable):
         # Flax's own cells would compute with it, and no optimizer would see it.
         how = f"{name}[...] = array, or {name} = nnx.Param(array)"
-        raise TypeError(f"{name} holds no nnx.Param but {type(held).__name__}: assign {how}, array by array")
+        raise TypeError(f"{name} holds no nnx.Param but {type(held).__name__}: assign {how}, array by array.")
     return None if held is None else held.get_value()
 
 
 def draw_key(rngs, stream: str = "params"):
     """Returns the next key of a stream of `nnx.Rngs`, or of a stream itself. Raises: ValueError for None."""
     if rngs is None:
-        raise ValueError(f"rngs is None: needed to draw {stream}, e.g. rngs=nnx.Rngs(0)")
+        raise ValueError(f"rngs is None: needed to draw {stream}, e.g. rngs=nnx.Rngs(0).")
     return rngs[stream]() if isinstance(rngs, nnx.Rngs) else rngs()

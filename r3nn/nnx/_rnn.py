@@ -103,5 +103,5 @@ def _check_variables(cell: nnx.RNNCellBase, carry, x) -> None:
     if names := changed(step, state, carry, x):
         raise ValueError(
             f"a step of {type(cell).__name__} changes {', '.join(names)}: "
-            "r3nn.nnx.RNN cannot carry that from step to step; flax.nnx.RNN can"
+            "r3nn.nnx.RNN cannot carry that from step to step; flax.nnx.RNN can."
         )

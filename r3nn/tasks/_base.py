@@ -165,7 +165,7 @@ class Task(Value):
         Block k of `block` steps comes from fold_in(key, k) and the state alone. at: int32 [], traced, a
         multiple of `block`, as the static `count` is. state: int32 [], before step 0 that of `automaton`.
         """
-        raise NotImplementedError(f"{type(self).__name__} draws whole sequences: its `block` is None")
+        raise NotImplementedError(f"{type(self).__name__} draws whole sequences: its `block` is None.")
 
     def own(self, length: Any) -> Any:
         """Returns the steps of a sequence drawn in pieces for `length`, an int or a traced one."""

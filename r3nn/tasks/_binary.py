@@ -35,7 +35,7 @@ class _Binary(Slots):
 
     def result(self, chance: random.Random, n: int) -> int:
         """Draws a word of n symbols, and returns the number that is its answer."""
-        raise NotImplementedError(f"{type(self).__name__}.result")
+        raise NotImplementedError(f"{type(self).__name__}.result must be given.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ class _TwoNumbers(_Binary):
 
     def columns(self, first: jax.Array, second: jax.Array) -> jax.Array:
         """Returns what each bit of the result has to add up, before carries, int32 [N]."""
-        raise NotImplementedError(f"{type(self).__name__}.columns")
+        raise NotImplementedError(f"{type(self).__name__}.columns must be given.")
 
     def result(self, chance, n):
         """Does what `_Binary.result` says."""

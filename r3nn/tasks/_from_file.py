@@ -109,7 +109,7 @@ class FromFile(Tracking):
     def piece(self, key, state, at, count, length):
         """Does what `Task.piece` says. Raises: NotImplementedError for an acceptor."""
         if self.accepts:
-            raise NotImplementedError("an acceptor draws whole words: its `block` is None")
+            raise NotImplementedError("an acceptor draws whole words: its `block` is None.")
         return super().piece(key, state, at, count, length)
 
     def example(self, key, length, max_length):

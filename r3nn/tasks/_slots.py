@@ -27,16 +27,16 @@ class Slots(Classification):
 
     def size(self, length: Any) -> Any:
         """Returns the greatest n whose `steps` are at most `length`, an int or a traced one."""
-        raise NotImplementedError(f"{type(self).__name__}.size")
+        raise NotImplementedError(f"{type(self).__name__}.size must be given.")
 
     def symbols(self, key: jax.Array, n: jax.Array, count: int) -> jax.Array:
         """Draws a word of n symbols, int32 [count]; behind them anything may stand."""
-        raise NotImplementedError(f"{type(self).__name__}.symbols")
+        raise NotImplementedError(f"{type(self).__name__}.symbols must be given.")
 
     def answer(self, symbols: jax.Array, n: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
         """Returns (the answer to the first n of the symbols, int32 [count], of which as many count as the
         second number says, int32 [])."""
-        raise NotImplementedError(f"{type(self).__name__}.answer")
+        raise NotImplementedError(f"{type(self).__name__}.answer must be given.")
 
     def counted(self, max_length: int) -> int:
         """Bounds the steps that count by the slots of the longest word."""

@@ -30,7 +30,7 @@ class Machine(Classification):
 
     def automaton(self) -> Automaton:
         """Returns the machine."""
-        raise NotImplementedError(f"{type(self).__name__}.automaton")
+        raise NotImplementedError(f"{type(self).__name__}.automaton must be given.")
 
     def chances(self) -> np.ndarray:
         """Returns how likely each token comes next in a state, float64 [S, V], rows that sum to 1 or, where

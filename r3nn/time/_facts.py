@@ -67,20 +67,22 @@ def _check_recurrence(cell, params, state, u):
     name = type(cell).__name__
     if cell.recurrence not in RECURRENCES:
         allowed = ", ".join(RECURRENCES)
-        raise CellError(cell, f"{name}.recurrence is {cell.recurrence!r}: must be one of {allowed}")
+        raise CellError(cell, f"{name}.recurrence is {cell.recurrence!r}: must be one of {allowed}.")
     if cell.recurrence == "opaque":
         return
     if type(cell).step is not Cell.step:
-        what = "but it has a step of its own: give it recur and core, or say recurrence = 'opaque'"
+        what = "but it has a step of its own: give it recur and core, or say recurrence = 'opaque'."
         raise CellError(cell, f"{name}.recurrence is {cell.recurrence!r}, {what}")
     try:
         r = recur_of(cell, params, state, u)
         elementwise_dependence(partial(core_of, cell), params, state, u, r)
     except ValueError as error:
-        raise CellError(cell, f"{name}.recurrence is {cell.recurrence!r}: {error}") from error
+        raise CellError(
+            cell, f"{name}.recurrence is {cell.recurrence!r}: {str(error).rstrip('.')}."
+        ) from error
     packed, _ = packed_step(products(cell, params), cell, params, state, u)
     if not _close(packed, cell.step(params, state, u)):
-        what = f"{name}.recurrence is {cell.recurrence!r}, but its recur gives other numbers than that says"
+        what = f"{name}.recurrence is {cell.recurrence!r}, but its recur gives other numbers than that says."
         raise CellError(cell, what)
 
 
@@ -99,7 +101,7 @@ def _check_around(cell, params, state, u):
         elementwise_dependence(lambda *leaves: around(list(leaves), u), *both)
         check_affine(cell, around, both, u)
     except ValueError as error:
-        what = f"what {name}.step does around its cell must be elementwise and affine in the state"
+        what = f"what {name}.step does around its cell must be elementwise and affine in the state."
         raise CellError(cell, f"{name}.elementwise is True, but {what}") from error
 
 
@@ -115,7 +117,7 @@ def _check_affine(cell, params, state, u):
     between = [0.25 * a + 0.75 * b for a, b in zip(leaves, other, strict=True)]
     mean = [0.25 * a + 0.75 * b for a, b in zip(step(leaves, u), step(other, u), strict=True)]
     if not _close(step(between, u), mean):
-        what = "but a step from a mean of two states is not the mean of the steps: say affine = False"
+        what = "but a step from a mean of two states is not the mean of the steps: say affine = False."
         raise CellError(cell, f"{type(cell).__name__}.affine is True, {what}")
 
 
@@ -125,7 +127,7 @@ def _check_bounds(cell, params, state, u):
         slack = 1e-5 * max(1.0, high - low)
         least, most = float(leaf.min()), float(leaf.max())
         if not (low - slack <= least and most <= high + slack):
-            what = f"a step from states within them gives one from {least:.3g} to {most:.3g}"
+            what = f"a step from states within them gives one from {least:.3g} to {most:.3g}."
             raise CellError(cell, f"{type(cell).__name__}.bounds are {cell.bounds}, but {what}")
 
 

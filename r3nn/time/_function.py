@@ -38,9 +38,9 @@ def as_cell(function, params, state, xs, mask, reset, length, compute):
     rather than merged into the batch: it need not broadcast over any axis.
     """
     if compute is not None:
-        raise ValueError("compute_dtype: the products of a bare function are its own; make it a Cell")
+        raise ValueError("compute_dtype: the products of a bare function are its own; make it a Cell.")
     if reset is not None:
-        raise ValueError("reset: a bare function has no initial_state to go back to; make it a Cell")
+        raise ValueError("reset: a bare function has no initial_state to go back to; make it a Cell.")
     if not jax.tree.leaves(xs):
         check_int("length (with xs=None)", length, 0)
         given, nothing, xs = function, xs, jnp.zeros((length, 0))
@@ -48,7 +48,7 @@ def as_cell(function, params, state, xs, mask, reset, length, compute):
     state, xs = jax.tree.map(jnp.asarray, (state, xs))
     steps = length_of(xs)
     if length not in (None, steps):
-        raise ValueError(f"length={length}: xs has {steps} steps")
+        raise ValueError(f"length={length}: xs has {steps} steps.")
     flags = check_flags(mask, None, (steps, *(() if mask is None else jnp.shape(mask)[1:])))
     if flags.mask is not None:
         xs = zero_masked(xs, flags.mask)

@@ -24,14 +24,14 @@ def checked(cell, params, state, xs, mask, reset, reverse, axis_name=None, lengt
     try:
         state, xs = check_inputs(cell, params, state, xs, length, compute)
     except AttributeError as error:
-        raise TypeError(f"params or state are not those of {cell}: {error}") from error
+        raise TypeError(f"params or state are not those of {cell}: {str(error).rstrip('.')}.") from error
     flags = in_scan_order(check_flags(mask, reset, xs.shape[:-1]), reverse)
     masked = flags.mask is not None and xs.shape[0] != 0
     reads_x = masked and output_reads_x(cell, params, state, xs)
     if axis_name is not None and (reads_x or (reset is not None and reverse)):
         raise ValueError(
             f"axis_name={axis_name!r}: time over devices takes no mask for a cell whose output reads x, and "
-            "no reset with reverse"
+            "no reset with reverse."
         )
     if axis_name is not None:
         check_axis(axis_name)
@@ -49,25 +49,25 @@ def check_inputs(cell, params, state, xs, length, compute=None):
         xs = jnp.zeros((length, *batch, 0), single.dtype)
     xs = _array("xs", xs, "floats [T, *batch, D]")
     if not jnp.issubdtype(xs.dtype, jnp.floating) or xs.ndim < 2:
-        raise TypeError(f"xs is {jax.typeof(xs)}: a cell takes floats [T, *batch, D] (embed ids first)")
+        raise TypeError(f"xs is {jax.typeof(xs)}: a cell takes floats [T, *batch, D] (embed ids first).")
     if length is not None and length != xs.shape[0]:
-        raise ValueError(f"length={length}: xs has {xs.shape[0]} steps")
+        raise ValueError(f"length={length}: xs has {xs.shape[0]} steps.")
     if xs.shape[-1] != (in_size := _in_size(cell, params, xs.shape[-1])):
-        raise ValueError(f"xs {xs.shape} has {xs.shape[-1]} features: these params take {in_size}")
+        raise ValueError(f"xs {xs.shape} has {xs.shape[-1]} features: these params take {in_size}.")
     expected = jax.eval_shape(lambda p: cell.initial_state(p, xs.shape[1:-1]), params)
     if state is None:
         state = cell.initial_state(params, xs.shape[1:-1])
     shapes = lambda tree: jax.tree.map(jnp.shape, tree)
     if shapes(state) != shapes(expected) or jax.tree.structure(state) != jax.tree.structure(expected):
-        raise ValueError(f"state has shapes {shapes(state)}: xs {xs.shape} need {shapes(expected)}")
+        raise ValueError(f"state has shapes {shapes(state)}: xs {xs.shape} need {shapes(expected)}.")
     x = jax.ShapeDtypeStruct(xs.shape[1:], xs.dtype)
     dtypes = lambda tree: jax.tree.map(jnp.result_type, tree)
     after = jax.eval_shape(partial(_step, cell, compute), params, state, x)
     if dtypes(state) != dtypes(after):
         given = f"a state of {dtypes(state)} on xs of {xs.dtype}"
-        raise TypeError(f"a step from {given} gives {dtypes(after)}: cast one")
+        raise TypeError(f"a step from {given} gives {dtypes(after)}: cast one.")
     if shapes(state) != shapes(after):
-        raise TypeError(f"a step from a state of shapes {shapes(state)} gives {shapes(after)}")
+        raise TypeError(f"a step from a state of shapes {shapes(state)} gives {shapes(after)}.")
     return state, xs
 
 
@@ -98,7 +98,7 @@ def _array(name, value, wanted):
     try:
         return jnp.asarray(value)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} is a {type(value).__name__}: must be {wanted}") from error
+        raise TypeError(f"{name} is a {type(value).__name__}: must be {wanted}.") from error
 
 
 def check_flags(mask, reset, shape) -> Flags:
@@ -108,7 +108,7 @@ def check_flags(mask, reset, shape) -> Flags:
     flags = {name: flag if flag is None else _array(name, flag, wanted) for name, flag in flags.items()}
     for name, flag in flags.items():
         if flag is not None and (flag.shape != shape or flag.dtype != jnp.bool_):
-            raise ValueError(f"{name} is {jax.typeof(flag)}: must be {wanted}")
+            raise ValueError(f"{name} is {jax.typeof(flag)}: must be {wanted}.")
     return Flags(**flags)
 
 

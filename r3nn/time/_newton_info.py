@@ -22,12 +22,12 @@ def newton(cell, params, state, xs, *, mask=None, reset=None, reverse=False, opt
     check_cell(cell)
     options = options or Newton()
     if not isinstance(options, Newton) or "newton" not in modes_of(cell):
-        raise ValueError(f"cell={cell!r}, options={options!r}: must be a cell for newton, and a Newton(...)")
+        raise ValueError(f"cell={cell!r}, options={options!r}: must be a cell for newton, and a Newton(...).")
     with blame(cell, lambda: sizes(cell, params, state, xs)):
         given = (cell, params, state, xs, mask, reset, reverse, options.axis_name)
         state, xs, flags, without_masked = checked(*given)
     if xs.shape[0] == 0:
-        raise ValueError(f"xs is {jax.typeof(xs)}: there is no step to solve for")
+        raise ValueError(f"xs is {jax.typeof(xs)}: there is no step to solve for.")
     xs = without_masked(xs)
     axes, batch = batch_axes(cell, params), xs.shape[1:-1]
     initial = None if flags.reset is None else cell.initial_state(params, batch)

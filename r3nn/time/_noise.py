@@ -58,7 +58,7 @@ def keyed(key, xs, reset=None, axis_name=None) -> Keyed:
     noise = key if isinstance(key, Noise) else Noise(key)
     if axis_name is not None:
         if reset is not None:
-            raise ValueError(f"axis_name={axis_name!r}: time over devices takes no reset with noise (key)")
+            raise ValueError(f"axis_name={axis_name!r}: time over devices takes no reset with noise (key).")
         noise = noise.after(lax.axis_index(axis_name) * xs.shape[0])
     shape = xs.shape[:-1]
     of_sequence = _per_sequence(noise.key, shape[1:])
@@ -80,9 +80,9 @@ def _starts(noise, reset):
 
 def _per_sequence(key, batch):
     if not jnp.issubdtype(jnp.result_type(key), jax.dtypes.prng_key):
-        raise TypeError(f"key is {jax.typeof(key)}: must be jax.random.key(seed), or one per sequence")
+        raise TypeError(f"key is {jax.typeof(key)}: must be jax.random.key(seed), or one per sequence.")
     if key.shape not in ((), batch):
-        raise ValueError(f"key has shape {key.shape}: must be one key, or one per sequence, {batch}")
+        raise ValueError(f"key has shape {key.shape}: must be one key, or one per sequence, {batch}.")
     return key if key.shape == batch else fold(key, jnp.arange(math.prod(batch)).reshape(batch))
 
 
@@ -124,7 +124,7 @@ def bernoulli(keys, probability: float, size: int, dtype):
     if keys is None:
         raise ValueError(
             "noise that is drawn once a sequence (variational_dropout) cannot be drawn step by step: take "
-            "r3nn's RNN in place of Flax's, or give step t key=Noise(key, t)"
+            "r3nn's RNN in place of Flax's, or give step t key=Noise(key, t)."
         )
     return (_drawn(jax.random.uniform, keys, (size,)) < probability).astype(dtype)
 

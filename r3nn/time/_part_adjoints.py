@@ -144,5 +144,5 @@ def _in_turn(cell):
         yield
     except jax.errors.UnexpectedTracerError as error:
         raise TypeError(
-            f"{cell}: adjoint cannot follow a part that runs in a branch or under vmap"
+            f"{cell}: adjoint cannot follow a part that runs in a branch or under vmap."
         ) from error

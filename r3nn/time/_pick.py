@@ -61,16 +61,16 @@ def check_how(cell, mode, chunk, memory, compute) -> None:
         if size is not None:
             check_int(name, size, 1)
     if chunk is not None and memory is not None:
-        raise FieldError("chunk", f"chunk={chunk}, memory={memory}: give the steps or the bytes, not both")
+        raise FieldError("chunk", f"chunk={chunk}, memory={memory}: give the steps or the bytes, not both.")
     if chunk is not None and _at_once(cell, mode):
-        what = f"chunk={chunk}: mode={mode!r} has no blocks of steps; scan and chunked do"
+        what = f"chunk={chunk}: mode={mode!r} has no blocks of steps; scan and chunked do."
         raise FieldError("chunk", what)
     if memory is not None and mode not in ("auto", "scan", "chunked"):
-        what = f"memory={memory}: mode={mode!r} takes none; auto, scan and chunked do"
+        what = f"memory={memory}: mode={mode!r} takes none; auto, scan and chunked do."
         raise FieldError("memory", what)
     if compute is not None and not _is_floating(compute):
         raise TypeError(
-            f"compute_dtype={compute!r}: must be a floating dtype, such as jnp.bfloat16 (float64: with x64)"
+            f"compute_dtype={compute!r}: must be a floating dtype, such as jnp.bfloat16 (float64: with x64)."
         )
 
 
@@ -120,10 +120,10 @@ def pick(cell: Cell, arrays, mode, chunk, memory, predicting: bool = True, keep:
     asked = mode in ("scan", "chunked") and (predicting or memory is not None) and _sized(arrays)
     predicted = predict(cell, arrays, mode, chunk, keep) if asked else None
     if memory is not None and not _sized(arrays):
-        what = f"memory={memory}: nothing is predicted for symbolic sizes; give chunk instead"
+        what = f"memory={memory}: nothing is predicted for symbolic sizes; give chunk instead."
         raise FieldError("memory", what)
     if predicted is not None and memory is not None and predicted > memory:
-        raise FieldError("memory", f"memory={memory}: mode={mode!r} needs about {predicted} bytes")
+        raise FieldError("memory", f"memory={memory}: mode={mode!r} needs about {predicted} bytes.")
     return Pick(cell, mode, options, chunk, keep, predicted, reason)
 
 
@@ -152,7 +152,7 @@ def _mode(cell, arrays, mode, memory):
     if mode != "auto":
         if mode not in (can := modes_of(cell)):
             check_choice("mode (or a Linear(...), a Newton(...))", mode, MODES)
-            raise FieldError("mode", f"mode={mode!r}: {type(cell).__name__} runs in {', '.join(can)}")
+            raise FieldError("mode", f"mode={mode!r}: {type(cell).__name__} runs in {', '.join(can)}.")
         return mode, "asked for"
     states = length_of(arrays.xs) * _bytes(arrays.state)
     if cell.affine and memory is None:

@@ -68,7 +68,7 @@ def _probe(cell: Cell, of: Sizes, options, cause: Exception) -> None:
                 raise
             raise CellError(cell, _sentence(cell, name, error)) from cause
         if given is None and name in ("initial_state", "step", "core", "output"):
-            raise CellError(cell, f"{type(cell).__name__}.{name} returned None") from cause
+            raise CellError(cell, f"{type(cell).__name__}.{name} returned None.") from cause
         return given
 
     in_size, hidden_size, batch = of
@@ -83,7 +83,7 @@ def _probe(cell: Cell, of: Sizes, options, cause: Exception) -> None:
     state, single = (call("initial_state", params, batch_shape=shape) for shape in (batch, ()))
     ranks = lambda tree: [leaf.ndim for leaf in jax.tree.leaves(tree)]
     if ranks(state) != [rank + len(batch) for rank in ranks(single)]:
-        sentence = f"{type(cell).__name__}.initial_state gives {_types(state)} for a batch of {batch}"
+        sentence = f"{type(cell).__name__}.initial_state gives {_types(state)} for a batch of {batch}."
         raise CellError(cell, sentence) from cause
     dtype = next((leaf.dtype for leaf in jax.tree.leaves(state)), jnp.float32)
     x = jax.ShapeDtypeStruct((*batch, in_size), dtype)
@@ -94,7 +94,7 @@ def _probe(cell: Cell, of: Sizes, options, cause: Exception) -> None:
         last, inputs = "core", (u, call("recur", prepared, state, u))
     new = call(last, prepared, state, *inputs)
     if _types(new) != _types(state):
-        sentence = f"{type(cell).__name__}.{last} gives {_types(new)} for a state {_types(state)}"
+        sentence = f"{type(cell).__name__}.{last} gives {_types(new)} for a state {_types(state)}."
         raise CellError(cell, sentence) from cause
     call("output", prepared, new, x)
 
@@ -109,14 +109,14 @@ def _sentence(cell: Cell, method: str, error: Exception) -> str:
     """Writes what a method of a cell has raised, on one line."""
     name, of = type(cell).__name__, getattr(error, "obj", None)
     if isinstance(error, NotImplementedError):
-        return f"{name}.{method} is not written"
+        return f"{name}.{method} is not written."
     if isinstance(error, AttributeError) and hasattr(of, "_fields"):
         fields = ", ".join(of._fields)
         if type(of) is getattr(cell, "gates", None):
-            return f"{name}.{method} asks for gate {error.name!r}; its gates are {fields}"
-        return f"{name}.{method} asks for {error.name!r} of {type(of).__name__}, which has {fields}"
+            return f"{name}.{method} asks for gate {error.name!r}; its gates are {fields}."
+        return f"{name}.{method} asks for {error.name!r} of {type(of).__name__}, which has {fields}."
     text = str(error).strip().split("\n")[0].rstrip(".")
     if text.startswith(name):
-        return text
+        return f"{text}."
     kind = "" if isinstance(error, (TypeError, ValueError)) else f"{type(error).__name__}: "
-    return f"{name}.{method}: {kind}{text}"
+    return f"{name}.{method}: {kind}{text}."

@@ -127,7 +127,7 @@ def _unroll(cell, params, state, xs, mask, reset, length, how, key=None):
     check_how(cell, *(how[name] for name in ("mode", "chunk", "memory", "compute")))
     if not isinstance(cell, Cell):
         if key is not None:
-            raise ValueError("key: a bare function draws no noise; make it a Cell")
+            raise ValueError("key: a bare function draws no noise; make it a Cell.")
         function = as_cell(cell, params, state, xs, mask, reset, length, how["compute"])
         (state, _), ys = _name_plain(
             lambda: Run(function[1].flags, **how).in_mode(*function, rank=0, vectorized=False)
@@ -153,7 +153,7 @@ def _name_plain(run):
         if "forward-mode" not in str(error):
             raise
         raise TypeError(
-            "forward-mode derivatives (jvp, jacfwd) need unroll(..., mode='plain') and no compute_dtype"
+            "forward-mode derivatives (jvp, jacfwd) need unroll(..., mode='plain') and no compute_dtype."
         ) from error
 
 

@@ -57,7 +57,7 @@ class Learner(Value):
 
     def init(self, key: Array) -> Any:
         """Draws fresh parameters, a tree of arrays."""
-        raise NotImplementedError(f"{type(self).__name__}.init")
+        raise NotImplementedError(f"{type(self).__name__}.init must be given.")
 
     def start(self, params: Any, seed: Array, rows: Array) -> Carry:
         """Returns what is carried before the first update. seed: uint32 []. rows: int32 [b], numbers of the
@@ -72,21 +72,21 @@ class Learner(Value):
         rows, so that any number of devices draws the same data.
         at: int32 [], updates completed; 0 for the splits that are measured. arrays: those of `arrays`.
         """
-        raise NotImplementedError(f"{type(self).__name__}.draw")
+        raise NotImplementedError(f"{type(self).__name__}.draw must be given.")
 
     def loss(self, own: Any, params: Any, carry: Carry, batch: Any) -> tuple[dict[str, Term], Any, Any]:
         """Computes (terms, tally, carry.rows behind the batch) of these rows. own: traced, as `own`. tally:
         leaves [b, ...]."""
-        raise NotImplementedError(f"{type(self).__name__}.loss")
+        raise NotImplementedError(f"{type(self).__name__}.loss must be given.")
 
     def measure(self, params: Any, carry: Carry, batch: Any) -> tuple[Any, Any]:
         """Measures held-out and test data, free-running and without noise -> (tally, carry.rows behind
         them)."""
-        raise NotImplementedError(f"{type(self).__name__}.measure")
+        raise NotImplementedError(f"{type(self).__name__}.measure must be given.")
 
     def metrics(self, tally: Any) -> dict[str, Array]:
         """Computes floating scalars by name, from a tally of leaves [N, ...] of any N rows."""
-        raise NotImplementedError(f"{type(self).__name__}.metrics")
+        raise NotImplementedError(f"{type(self).__name__}.metrics must be given.")
 
     def arrays(self) -> Any:
         """Returns finite data, a tree of NumPy arrays: read once on the host of each process, an operand of
@@ -190,7 +190,7 @@ class Streamed(Value):
         A sequence follows from key, its number and the length alone; nothing counts from `length` on.
         arrays: those of `Learner.arrays`.
         """
-        raise NotImplementedError(f"{type(self).__name__}.draw")
+        raise NotImplementedError(f"{type(self).__name__}.draw must be given.")
 
     @property
     def block(self) -> int | None:
@@ -200,7 +200,7 @@ class Streamed(Value):
 
     def before(self, rows: Array) -> Any:
         """Returns what drawing carries before step 0 of these sequences, where it goes piece by piece."""
-        raise NotImplementedError(f"{type(self).__name__}.before")
+        raise NotImplementedError(f"{type(self).__name__}.before must be given.")
 
     def piece(
         self, arrays: Any, key: Array, rows: Array, length: Array, at: Array, count: int, drawn: Any
@@ -210,16 +210,16 @@ class Streamed(Value):
 
         at: int32 [], a multiple of `block`, as the static `count` is. drawn: what drawing carries so far.
         """
-        raise NotImplementedError(f"{type(self).__name__}.piece")
+        raise NotImplementedError(f"{type(self).__name__}.piece must be given.")
 
     def start(self, params: Any, shared: Any, size: int) -> Any:
         """Returns what is carried before the first piece of `size` sequences. shared: `Carry.shared` of the
         run."""
-        raise NotImplementedError(f"{type(self).__name__}.start")
+        raise NotImplementedError(f"{type(self).__name__}.start must be given.")
 
     def measure(self, params: Any, carry: Any, piece: Any) -> tuple[Any, Any]:
         """Measures a piece -> (tally of leaves [B, ...], what is then carried); tallies of pieces add up."""
-        raise NotImplementedError(f"{type(self).__name__}.measure")
+        raise NotImplementedError(f"{type(self).__name__}.measure must be given.")
 
     def measure_last(self, params: Any, carry: Any, piece: Any) -> tuple[Any, Any, Any]:
         """Measures a piece as `measure` does -> (tally, its last counted step, what is then carried).

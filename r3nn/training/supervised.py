@@ -96,7 +96,7 @@ class Supervised(Learner):
         check_int("batch", self.batch, 1 if self.min_length else 0)
         check_int("tbptt", self.tbptt, 0)
         if self._at_counted and self.task.counted(self.length) is None:
-            why = f"{type(self.task).__name__} does not say how many steps count at most; it must be 'every'"
+            why = f"{type(self.task).__name__} does not say how many steps count at most; it must be 'every'."
             raise FieldError("predict", f"predict='counted': {why}")
         if self.task.finite:
             self._check_rows()

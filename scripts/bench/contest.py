@@ -138,11 +138,11 @@ def check(title, contenders, results, tolerance: float) -> None:
     for contender, result in zip(contenders[1:], results, strict=True):
         theirs = flat(result)
         if [leaf.shape for leaf in first] != [leaf.shape for leaf in theirs]:
-            raise AssertionError(f"{title}: {contender.name} returns other shapes")
+            raise AssertionError(f"{title}: {contender.name} returns other shapes.")
         for mine, leaf in zip(first, theirs, strict=True):
             apart = np.max(np.abs(mine - leaf), initial=0) / max(np.max(np.abs(leaf), initial=0), 1e-6)
             if not apart <= tolerance:
-                message = f"computes something else ({apart:.1e} apart, {tolerance:.0e} allowed)"
+                message = f"computes something else ({apart:.1e} apart, {tolerance:.0e} allowed)."
                 raise AssertionError(f"{title}: {contender.name} {message}")
 
 

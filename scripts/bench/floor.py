@@ -65,7 +65,7 @@ def _ready(program, arguments, devices) -> tuple[float, Callable]:
     compiled = jax.jit(each).lower(*arguments).compile()
     call = lambda: jax.block_until_ready(compiled(*arguments))
     if not np.isfinite(call()).all():
-        raise AssertionError("a product of the matmul floor is not finite")
+        raise AssertionError("a product of the matmul floor is not finite.")
     return timeit.timeit(call, number=1), call
 
 

@@ -68,5 +68,5 @@ def gradient_time(steps: int, in_size: int, hidden: int):
         value, grads = jax.block_until_ready(step(params, xs))
         times.append(time.perf_counter() - start)
     if not all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((value, grads))):
-        raise AssertionError(f"the gradient over {steps} steps is not finite")
+        raise AssertionError(f"the gradient over {steps} steps is not finite.")
     return statistics.median(times[1:] or times), *sizes

@@ -75,7 +75,7 @@ def ways(kind: str, rows: int, setup) -> dict[str, tuple[float, Callable]]:
     runs = {LOOPED: (many * work, looped), ALONE: (count * work, alone)}
     runs = {way: (work, functools.partial(finish, run, *operands)) for way, (work, run) in runs.items()}
     if not all(jnp.isfinite(call()).all() for _, call in runs.values()):
-        raise AssertionError(f"products of {rows} rows in {kind} are not finite")
+        raise AssertionError(f"products of {rows} rows in {kind} are not finite.")
     return runs
 
 

@@ -28,14 +28,14 @@ def newton(setup):
         scan = jax.jit(functools.partial(r3nn.unroll, cell, mode="scan"))
         apart = float(jnp.max(jnp.abs(ys - scan(params, None, xs)[1])))
         if not apart <= 1e-5:
-            raise AssertionError(f"std {spread}: in f32 newton and scan are {apart:.1e} apart")
+            raise AssertionError(f"std {spread}: in f32 newton and scan are {apart:.1e} apart.")
         options = Newton(tolerance=TOLERANCE, window=steps if window == "all" else window)
         with jax.enable_x64(True):
             wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), (params, xs))
             _, double = solve(cell, options, *wide)
         residual = np.max(np.asarray(double.residual))
         if not residual <= TOLERANCE:
-            raise AssertionError(f"std {spread}: in x64 the residual is {residual:.1e}, not {TOLERANCE:.0e}")
+            raise AssertionError(f"std {spread}: in x64 the residual is {residual:.1e}, not {TOLERANCE:.0e}.")
         counts = np.asarray(double.iterations, np.float64)
         figures = {"mean": counts.mean(), "most": counts.max()}
         more = {

@@ -49,7 +49,7 @@ def elsewhere(name: str, setup: Setup, failures: dict[str, str]) -> list[Row]:
         environment = os.environ | {"PYTHONPATH": str(PROGRAM.parent.parent)}
         status = subprocess.run([sys.executable, PROGRAM, *given], env=environment).returncode
         if not file.exists():
-            raise RuntimeError(f"its process ended with status {status}")
+            raise RuntimeError(f"its process ended with status {status}.")
         content = json.loads(file.read_text())
     failures |= content["failures"]
     return [Row(**row) for row in content["cases"][name]]

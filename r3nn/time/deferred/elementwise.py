@@ -62,7 +62,7 @@ def _check_elementwise(jaxpr):
         if name.startswith(MIXING) and name != "reduce_precision":
             raise ValueError(
                 f"core must be elementwise over batch and units, but uses {name}: give the cell `step` "
-                "instead and recurrence = 'opaque', or run it with mode='plain'"
+                "instead and recurrence = 'opaque', or run it with mode='plain'."
             )
         for inner in inner_jaxprs(equation):
             _check_elementwise(inner)

@@ -88,9 +88,9 @@ def exact_by_unit(cell, jacobian) -> bool:
 def kind_of(cell, jacobian, axis_name=None) -> str:
     """Returns "full" or "diagonal". Raises: ValueError where the cell has no such Jacobian."""
     if axis_name is not None and not exact_by_unit(cell, jacobian):
-        raise ValueError(f"axis_name={axis_name!r}: newton over devices needs a recurrence in {ELEMENTWISE}")
+        raise ValueError(f"axis_name={axis_name!r}: newton over devices needs a recurrence in {ELEMENTWISE}.")
     if jacobian == "diagonal" and cell.recurrence == "opaque":
-        raise ValueError("jacobian='diagonal': nothing is known of an opaque cell's step; take 'full'")
+        raise ValueError("jacobian='diagonal': nothing is known of an opaque cell's step; take 'full'.")
     if jacobian == "auto":
         return "full" if cell.recurrence == "opaque" else "diagonal"
     return jacobian
@@ -100,7 +100,7 @@ def _check_state(cell, state):
     for leaf in jax.tree.leaves(state):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise TypeError(
-                f"mode='newton': {type(cell).__name__} has a state of {leaf.dtype}, not of floats"
+                f"mode='newton': {type(cell).__name__} has a state of {leaf.dtype}, not of floats."
             )
 
 

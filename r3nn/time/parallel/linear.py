@@ -30,7 +30,7 @@ def solve_linear(plan, arrays, axes, options: Linear):
     """
     cell, reverse, axis_name = plan.cell, plan.reverse, options.axis_name
     if not cell.affine or any(jax.tree.leaves(axes)):
-        raise ValueError(f"mode='linear': {type(cell).__name__} is not affine in its state, unit by unit")
+        raise ValueError(f"mode='linear': {type(cell).__name__} is not affine in its state, unit by unit.")
     a, b = _coefficients(cell, arrays, plan.rank)
     a, b = _flagged(a, b, arrays)
     state, structure = jax.tree.flatten(arrays.state)
@@ -73,7 +73,7 @@ def check_affine(cell, step, state, u):
     if any(j < len(state) for inputs in reached for j in inputs):
         raise ValueError(
             f"{type(cell).__name__}.affine is True, but its step is not affine in the state: "
-            "say affine = False"
+            "say affine = False."
         )
 
 

@@ -56,13 +56,13 @@ def linear_scan(a, b, h0=None, *, reverse: bool = False, blocks: bool = False, a
 
 def _check(a, b, h0, blocks):
     if b.ndim < 1 + blocks or h0.shape != b.shape[1:]:
-        raise ValueError(f"h0 {h0.shape}: must have the shape of b {b.shape} behind its time axis")
+        raise ValueError(f"h0 {h0.shape}: must have the shape of b {b.shape} behind its time axis.")
     whole = (*b.shape, b.shape[-1]) if blocks else b.shape
     pairs = zip(reversed(a.shape), reversed(whole), strict=False)
     if a.ndim > len(whole) or any(n not in (1, m) for n, m in pairs) or blocks and a.shape[-2:] != whole[-2:]:
-        raise ValueError(f"a {a.shape}: must broadcast to {whole}, with b {b.shape} and blocks={blocks}")
+        raise ValueError(f"a {a.shape}: must broadcast to {whole}, with b {b.shape} and blocks={blocks}.")
     if not (a.dtype == b.dtype == h0.dtype and jnp.issubdtype(b.dtype, jnp.inexact)):
-        raise TypeError(f"a, b, h0 are {a.dtype}, {b.dtype}, {h0.dtype}: must be of one inexact dtype")
+        raise TypeError(f"a, b, h0 are {a.dtype}, {b.dtype}, {h0.dtype}: must be of one inexact dtype.")
 
 
 def solve(a, b, h0, reverse: bool = False, axis_name=None):
@@ -142,7 +142,7 @@ def _transposed_fwd(how, *arrays):
 
 def _transposed_bwd(how, arrays, cotangents):
     if how.axis_name is not None:
-        raise NotImplementedError("linear_scan(axis_name=...) has first derivatives only")
+        raise NotImplementedError("linear_scan(axis_name=...) has first derivatives only.")
     return jax.vjp(functools.partial(_cotangents, how), *arrays)[1](cotangents)
 
 
@@ -172,7 +172,7 @@ def _given_transposed(how, a, h0, g):
 
 
 def _given_again(how, *_):
-    raise NotImplementedError("newton has first derivatives only: for more, mode='scan' or 'plain'")
+    raise NotImplementedError("newton has first derivatives only: for more, mode='scan' or 'plain'.")
 
 
 _given_transposed.defvjp(lambda how, *arrays: (_given_transposed(how, *arrays), None), _given_again)

@@ -59,9 +59,9 @@ class Newton(Value):
                 check_int(name, getattr(self, name), 1)
         positive = isinstance(self.tolerance, numbers.Real) and self.tolerance > 0
         if self.tolerance is not None and not positive:
-            raise ValueError(f"tolerance={self.tolerance!r}: must be a number above 0")
+            raise ValueError(f"tolerance={self.tolerance!r}: must be a number above 0.")
         if self.window is not None and self.axis_name is not None:
-            raise ValueError(f"window={self.window}: with axis_name, all steps are one window")
+            raise ValueError(f"window={self.window}: with axis_name, all steps are one window.")
 
 
 @serializable
@@ -266,7 +266,7 @@ class _Forward:
 
 
 def _no_more(*_):
-    raise NotImplementedError("newton has first derivatives only: for more, mode='scan' or 'plain'")
+    raise NotImplementedError("newton has first derivatives only: for more, mode='scan' or 'plain'.")
 
 
 def _parallel(plan, arrays, axes, options):

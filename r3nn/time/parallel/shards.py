@@ -11,7 +11,7 @@ def check_axis(axis_name) -> None:
         lax.axis_size(axis_name)
     except NameError as error:
         raise ValueError(
-            f"axis_name={axis_name!r}: no axis of that name is split here; call this inside jax.shard_map"
+            f"axis_name={axis_name!r}: no axis of that name is split here; call this inside jax.shard_map."
         ) from error
 
 

@@ -304,7 +304,7 @@ def test_sizes_below_one(sizes, named):
 )
 @pytest.mark.parametrize("key", [0, None, np.array(0)], ids=["int", "None", "an array of ints"])
 def test_what_is_no_key(cell, key):
-    with pytest.raises(TypeError, match=r"^key=.* is no PRNG key: must be jax.random.key\(seed\)$"):
+    with pytest.raises(TypeError, match=r"^key=.* is no PRNG key: must be jax.random.key\(seed\)\.$"):
         cell.init(key, D, H)
 
 
