@@ -34,27 +34,34 @@ FULL = (
         "automaton",
         "copy_memory",
         "cycle_navigation",
+        "denoise",
         "dyck",
         "even_pairs",
         "flip_flop",
     ),
     *(
+        "induction_heads",
         "listops",
         "majority",
         "modular_arithmetic",
         "modular_arithmetic_brackets",
+        "mqar",
         "parity",
-        "s3",
-        "s5",
-        "strings",
     ),
+    *("repeat_first", "repeat_previous", "s3", "s5", "selective_copying", "strings"),
+)
+#: of these no variant is the article's unit
+OWN = (
+    *("adding", "copy_memory", "denoise", "induction_heads", "mqar", "repeat_first", "repeat_previous"),
+    *("selective_copying", "strings"),
 )
 NAMES = [
     *(path.stem for path in FILES),
     *(f"{name}:{variant}" for name in FULL for variant in ("full", "smoke")),
     *(f"article:{variant}" for variant in ("lstm_gru", "lstm_lstm")),
     *("adding:lem", "adding:cornn", "r5nn:smoke", "parity:random", "s3:random", "strings:bucket_sort"),
-    *(f"{name}:ugrnn" for name in FULL if name not in ("adding", "copy_memory", "strings")),
+    "mqar:vector",
+    *(f"{name}:ugrnn" for name in FULL if name not in OWN),
 ]
 
 

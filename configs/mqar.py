@@ -1,0 +1,61 @@
+"""Does a network with a matrix for a state recall the values of four keys, and one with a vector?
+
+    scripts/run experiments/train.py --config=configs/mqar.py --workdir=runs/mqar
+    scripts/run experiments/train.py --config=configs/mqar.py:vector --workdir=runs/mqar_vector
+
+Time: not measured yet.
+Result: not measured yet (trivial baseline 0.008).
+
+    scripts/run experiments/train.py --config=configs/mqar.py:full --workdir=runs/mqar_full
+
+16 pairs of 8,192 symbols in 256 steps (Arora et al. 2023). Not run here yet: neither time nor result is
+measured.
+
+    scripts/run experiments/train.py --config=configs/mqar.py:smoke --workdir=runs/mqar_smoke
+
+One pair in 8 steps with 8 units: whether all of it runs, in seconds; nothing is learned.
+"""
+
+from configs import _variants, default
+
+
+def get_config(variant=""):
+    """Sets four pairs of 256 symbols in 64 steps, and a GRU below a matrix state."""
+    _variants.check(variant, "full", "smoke", "vector")
+    config = default.get_config()
+    config.task.name = "mqar"
+    config.model.cell = "gru"
+    config.model.depth = 2
+    config.model.depth_cell = "deltanet"
+    config.model.hidden_size = 64
+    config.model.encoder = "embedding"
+    config.model.predict = "counted"
+    config.train.batch = 128
+    config.train.length = 64
+    config.train.updates = 3000
+    config.optimizer.lr = 3e-3
+    return {"full": full, "smoke": smoke, "vector": vector}[variant](config) if variant else config
+
+
+def vector(config):
+    """Sets a state without a matrix: two levels of a GRU."""
+    config.model.depth_cell = ""
+    return config
+
+
+def full(config):
+    """Sets the second of the published sizes that a matrix state should reach."""
+    config.task.options.pairs = 16
+    config.task.options.symbols = 8192
+    config.train.length = 256
+    config.train.updates = 20_000
+    config.train.log_every = 100
+    config.train.eval_every = 500
+    return config
+
+
+def smoke(config):
+    """Shortens the run to a few updates of a tiny model."""
+    config.task.options.pairs = 1
+    config.task.options.symbols = 16
+    return _variants.smoke(config)

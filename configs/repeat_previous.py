@@ -1,0 +1,56 @@
+"""Does a network repeat at every step the symbol of 32 steps ago, of four kinds?
+
+    scripts/run experiments/train.py --config=configs/repeat_previous.py --workdir=runs/repeat_previous
+    scripts/run experiments/evaluate.py --workdir=runs/repeat_previous --lengths=52,104,208
+
+Time: not measured yet.
+Result: not measured yet (trivial baseline 0.25).
+
+    scripts/run experiments/train.py --config=configs/repeat_previous.py:full \
+        --workdir=runs/repeat_previous_full
+
+The hardest of the published sizes (Morad et al. 2023), 64 steps ago, of 156. Not run here yet: neither time
+nor result is measured.
+
+    scripts/run experiments/train.py --config=configs/repeat_previous.py:smoke \
+        --workdir=runs/repeat_previous_smoke
+
+The symbol of two steps ago, with 8 units: whether all of it runs, in seconds; nothing is learned.
+"""
+
+from configs import _variants, default
+
+
+def get_config(variant=""):
+    """Sets the middle of the published sizes: 32 steps ago, of 104."""
+    _variants.check(variant, "full", "smoke")
+    config = default.get_config()
+    config.task.name = "repeat_previous"
+    config.task.options.delay = 32
+    config.model.cell = "lru"
+    config.model.init.r_min = 0.9
+    config.model.hidden_size = 128
+    config.train.batch = 64
+    config.train.length = 104
+    config.train.updates = 1500
+    config.train.target = 0.9999
+    config.optimizer.lr = 3e-3
+    config.optimizer.schedule = "cosine"
+    config.optimizer.end_fraction = 0.03
+    return {"full": full, "smoke": smoke}[variant](config) if variant else config
+
+
+def full(config):
+    """Sets the hardest of the published sizes."""
+    config.task.options.delay = 64
+    config.train.length = 156
+    config.train.updates = 10_000
+    config.train.log_every = 100
+    config.train.eval_every = 500
+    return config
+
+
+def smoke(config):
+    """Shortens the run to a few updates of a tiny model."""
+    config.task.options.delay = 2
+    return _variants.smoke(config)
