@@ -16,7 +16,8 @@ rare ones, which random sequences never are, and those that a beam search finds.
 
 With --generate, a model whose task continues its sequences (each target is the next input) goes on by itself
 behind test sequences of the trained length: text is printed beside the true one, a signal stands beside the
-true one in generation.png; generation.json has the numbers. Classes are drawn from softmax(y), by --seed.
+true one in generation.png; generation.json has the numbers. Classes are drawn from softmax(y), by --seed. Of
+a chaotic signal a hundred free runs are judged: how long they follow the true one, and how chaotic they are.
 """
 
 import contextlib

@@ -2,6 +2,9 @@
 
 That makes sense where a task continues its sequences: where each target is the input of the next step. No
 task has to say so: the sizes must fit (of ids, as many classes as ids; of values, O = D), and the data must.
+
+Of a chaotic signal, one with a Lyapunov exponent, many free runs are judged: by how long they follow the true
+signal, and by how fast nearby ones part.
 """
 
 import dataclasses
@@ -18,9 +21,11 @@ from experiments.errors import BadInput
 from experiments.program import plots
 from experiments.saved.learned import Learned
 from r3nn import training
+from r3nn.analysis import largest_exponent, running_free, valid_steps
 from r3nn.tasks import Task
 
-SEQUENCES = 3
+SEQUENCES = 3  # shown
+CHAOTIC = 100  # free runs of a chaotic signal
 NOT = "--generate: the run's task does not continue its sequences: "
 
 
@@ -48,7 +53,7 @@ def prompts(learned: Learned, count: int, seed: int) -> Prompts:
     if not able or getattr(model, "predict", "every") == "mean":
         raise BadInput("--generate: there is no model that generates: one on a task, not of predict=mean.")
     _check_sizes(learner.task)
-    rows = np.arange(SEQUENCES, dtype=np.int32)
+    rows = np.arange(SEQUENCES if learner.task.lyapunov is None else CHAOTIC, dtype=np.int32)
     draw = lambda long: long.draw("test", seed, 0, rows, training.Carry(), arrays).batch
     try:
         batch, known = draw(dataclasses.replace(learner, length=learner.length + count)), count
@@ -83,7 +88,7 @@ def free(model, params, inputs, lengths, key, count: int):
 
 def run(learned: Learned, given: Prompts, count: int, seed: int) -> tuple[dict[str, Any], Figure | None]:
     """Returns (what was generated, for JSON; of values also a figure), and prints the ids, or the error of
-    the values."""
+    the values, and what the free runs of a chaotic signal are like."""
     task, model = learned.experiment.learner.task, learned.experiment.learner.model
     key = training.stream(seed, training.NOISE)
     found = np.asarray(free(model, learned.params, given.inputs, given.lengths, key, count))
@@ -91,15 +96,45 @@ def run(learned: Learned, given: Prompts, count: int, seed: int) -> tuple[dict[s
     parts = {"prompt": prompt, "generated": found, "true": given.true}
     if given.true is None:
         del parts["true"]
-    report = {name: [_listed(row) for row in rows] for name, rows in parts.items()}
+    report = {name: [_listed(row) for row in rows[:SEQUENCES]] for name, rows in parts.items()}
     if task.vocab is None:
         if given.true is not None:
             report["mse"] = _listed(np.square(np.float64(found) - given.true).mean())
             print(f"mse of the {count:,} steps behind each prompt: {report['mse']}")
+        if task.lyapunov is not None:
+            report |= _chaos(learned, given, found)
         return report, _figure(given, found)
     for row, (name, rows) in itertools.product(range(SEQUENCES), parts.items()):
         print(f"\n{name} {row + 1}:\n{task.decode(rows[row])}")
     return report, None
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def exponents(model, params, inputs, count: int):
+    """Measures the largest exponent of free runs of so many steps behind prompts of one length, [B]; a fifth
+    more go before."""
+    one = lambda xs: largest_exponent(*running_free(model, params, xs), count, count // 5)
+    return jax.vmap(one)(inputs)
+
+
+def _chaos(learned: Learned, given: Prompts, found: np.ndarray) -> dict[str, Any]:
+    """Judges free runs of a chaotic signal, prints what they are like, and returns it for JSON."""
+    task, model = learned.experiment.learner.task, learned.experiment.learner.model
+    inputs = given.inputs[:, : given.lengths[0]]
+    exponent = np.asarray(exponents(model, learned.params, inputs, found.shape[1])).mean()
+    print(
+        f"largest Lyapunov exponent of the free runs, nats a step: {exponent:.5f}; true: {task.lyapunov:.5f}"
+    )
+    report = {"lyapunov": {"found": _listed(exponent), "true": task.lyapunov}}
+    if given.true is None:
+        return report
+    times = np.asarray(valid_steps(found, given.true)) * task.lyapunov
+    low, middle, high = np.quantile(times, (0.25, 0.5, 0.75))
+    print(
+        f"they follow the true signal for {middle:.2f} Lyapunov times (median of {len(times)}; half of them "
+        f"{low:.2f} to {high:.2f})"
+    )
+    return {**report, "valid_time": {"median": middle, "quartiles": [low, high], "each": _listed(times)}}
 
 
 def _listed(numbers: np.ndarray):

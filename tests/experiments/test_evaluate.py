@@ -692,7 +692,7 @@ def test_how_a_word_is_written():
 
 # Generation.
 
-GOING_ON = '''"""Tasks whose targets are the next inputs: two waves at once; letters, few or many."""
+GOING_ON = '''"""Tasks whose targets are the next inputs: two waves at once, also called chaotic; letters."""
 
 import dataclasses
 
@@ -716,6 +716,11 @@ class Waves(Regression):
 
 
 @dataclasses.dataclass(frozen=True)
+class Wild(Waves):
+    lyapunov = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
 class Letters(Classification):
     vocab = out_size = 5
     longest: int = 1000
@@ -730,7 +735,7 @@ class Letters(Classification):
         return "".join("abcde"[i] for i in ids)
 
 
-waves, letters, short = Waves(), Letters(), Letters(longest=6)
+waves, wild, letters, short = Waves(), Wild(), Letters(), Letters(longest=6)
 '''
 
 
@@ -778,6 +783,25 @@ def test_a_signal_that_runs_free(going_on, capsys):
     ]
     assert run(capsys, *arguments)[0] == 0
     assert json.loads((folder / "generation.json").read_text())["prompt"] != report["prompt"]
+
+
+def test_a_chaotic_signal_that_runs_free(going_on, capsys, monkeypatch):
+    """Three sequences are shown; of all it is said how long they are followed, and how chaotic they are."""
+    monkeypatch.setattr(generation, "CHAOTIC", 5)
+    folder = going_on("wild")
+    status, out, err = run(capsys, f"--workdir={folder}", "--allow_code", "--generate=8")
+    assert (status, err) == (0, "")
+    report = json.loads((folder / "generation.json").read_text())
+    found, true = (np.array(report[name]) for name in ("generated", "true"))
+    assert found.shape == true.shape == (3, 8, 2)
+    far = np.linalg.norm(found - true, axis=-1) > 0.4  # the waves' own size is 1
+    steps = np.where(far.any(1), far.argmax(1), 8)
+    times = report["valid_time"]["each"]
+    assert len(times) == 5 and report["valid_time"]["median"] == pytest.approx(np.median(times))
+    np.testing.assert_allclose(times[:3], 0.1 * steps, atol=1e-6)
+    assert report["lyapunov"]["true"] == 0.1 and report["lyapunov"]["found"] < 0
+    assert f"{report['lyapunov']['found']:.5f}; true: 0.10000" in out
+    assert f"{np.median(times):.2f} Lyapunov times (median of 5;" in out
 
 
 def test_text_that_runs_free(going_on, capsys):
