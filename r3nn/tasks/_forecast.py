@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from r3nn import losses
+from r3nn._lookup import check_int
 from r3nn.tasks._base import Batch
 from r3nn.tasks._kinds import Regression
 
@@ -28,10 +29,29 @@ class ForecastTally(NamedTuple):
 class Forecast(Regression):
     """A forecast is a regression whose headline is nrmse, the root of squared errors over squared targets.
 
-    The signals have a mean of 0 in the long run, so that a guess of it scores 1.
+    The signals have a mean of 0 in the long run, so that a guess of it scores 1. The loss counts from step
+    `after` on: a network that has seen little of a signal cannot know what comes, however good it is.
     """
 
+    after: int = 0
+
     metric = "nrmse"
+
+    def __post_init__(self) -> None:
+        check_int("after", self.after, 0)
+
+    @property
+    def min_length(self) -> int:
+        """Returns the length of which one step counts."""
+        return self.after + 1
+
+    def counted(self, max_length: int) -> int:
+        """Counts the steps from `after` on."""
+        return max_length - self.after
+
+    def counts(self, max_length: int) -> jax.Array:
+        """Says which of so many steps count, bool [max_length]."""
+        return jnp.arange(max_length, dtype=jnp.int32) >= self.after
 
     def tally(self, predictions: jax.Array, batch: Batch) -> ForecastTally:
         """Does what `Task.tally` says."""

@@ -22,7 +22,8 @@ class Lorenz(Forecast):
         y[t]  = x[t + 1]
 
     By the method of Runge and Kutta, from a start drawn at random and run until it is on the attractor. Mean
-    and std are those of the three in the long run. Inputs and targets float32 [B, T, 3].
+    and std are those of the three in the long run. Inputs and targets float32 [B, T, 3]. The loss counts from
+    step `after` on.
 
     As each target is the next input, a trained network goes on by itself, and `lyapunov`, how fast nearby
     states part, is what its free run is judged by.
@@ -53,11 +54,7 @@ class Lorenz(Forecast):
             return state, (state - _MEAN) / _STD
 
         _, states = lax.scan(step, start, None, _WARM_UP + max_length + 1)
-        return states[_WARM_UP:-1], states[_WARM_UP + 1 :], jnp.ones(max_length, bool)
-
-    def counted(self, max_length: int) -> int:
-        """Counts every step."""
-        return max_length
+        return states[_WARM_UP:-1], states[_WARM_UP + 1 :], self.counts(max_length)
 
     def baseline(self, length: int) -> dict[str, float]:
         """Guesses 0, the mean, whatever the length; see the class."""

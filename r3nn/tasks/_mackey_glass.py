@@ -24,8 +24,8 @@ class MackeyGlass(Forecast):
         x[t]  = s[t],  y[t] = s[t + ahead]
 
     Each sequence is a series of its own, by Euler's method with ten steps in one of the series, from a past
-    x(t) ~ U[1.1, 1.3) of its own at t <= 0. The loss counts from step `after` on: a network that has not seen
-    17 steps yet cannot know what comes. Inputs and targets float32 [B, T, 1].
+    x(t) ~ U[1.1, 1.3) of its own at t <= 0. Inputs and targets float32 [B, T, 1]. The loss counts from step
+    `after` on: what comes depends on 17 steps and more of the past.
 
     Example, length 4, ahead = 2, where the series is s = .1 .2 .4 .3 .0 -.2 ..:
 
@@ -43,20 +43,14 @@ class MackeyGlass(Forecast):
 
     ahead: int = 15
     washout: int = 100
-    after: int = 0
 
     in_size = 1
     out_size = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_int("ahead", self.ahead, 1)
         check_int("washout", self.washout, 0)
-        check_int("after", self.after, 0)
-
-    @property
-    def min_length(self) -> int:
-        """Returns the length of which one step counts."""
-        return self.after + 1
 
     def past(self, key: jax.Array) -> jax.Array:
         """Draws x before the first of Euler's steps, oldest first, the present last: float32 [171]."""
@@ -69,12 +63,7 @@ class MackeyGlass(Forecast):
         past, count = self.past(key), self.washout + max_length + self.ahead
         _, x = lax.scan(_delay_of_steps, past, None, -(-count // _DELAY))
         signal = jnp.tanh(x.reshape(-1)[_PARTS - 1 :: _PARTS][self.washout : count] - 1) - _MEAN
-        t = jnp.arange(max_length, dtype=jnp.int32)
-        return signal[:max_length, None], signal[self.ahead :, None], t >= self.after
-
-    def counted(self, max_length: int) -> int:
-        """Counts the steps from `after` on."""
-        return max_length - self.after
+        return signal[:max_length, None], signal[self.ahead :, None], self.counts(max_length)
 
     def baseline(self, length: int) -> dict[str, float]:
         """Guesses the mean over series at each step; see the class."""
