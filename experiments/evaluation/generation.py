@@ -21,7 +21,7 @@ from experiments.errors import BadInput
 from experiments.program import plots
 from experiments.saved.learned import Learned
 from r3nn import training
-from r3nn.analysis import largest_exponent, running_free, valid_steps
+from r3nn.analysis import lyapunov_exponents, running_free, valid_steps
 from r3nn.tasks import Task
 
 SEQUENCES = 3  # shown
@@ -113,7 +113,13 @@ def run(learned: Learned, given: Prompts, count: int, seed: int) -> tuple[dict[s
 def exponents(model, params, inputs, count: int):
     """Measures the largest exponent of free runs of so many steps behind prompts of one length, [B]; a fifth
     more go before."""
-    one = lambda xs: largest_exponent(*running_free(model, params, xs), count, count // 5)
+
+    def one(xs):
+        step, state = running_free(model, params, xs)
+        return lyapunov_exponents(
+            lambda state, _: step(state), state, count + count // 5, 1, warmup=count // 5
+        )[0]
+
     return jax.vmap(one)(inputs)
 
 

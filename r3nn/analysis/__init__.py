@@ -3,7 +3,7 @@
 from r3nn.analysis.attractors import Attractors, attractors, fixed_points
 from r3nn.analysis.cost import matmul_flops
 from r3nn.analysis.failing_words import Answers, FailingWords, Failure, Family, failing_words
-from r3nn.analysis.free_run import largest_exponent, running_free, valid_steps
+from r3nn.analysis.free_run import running_free, valid_steps
 from r3nn.analysis.gates import Gates, gates
 from r3nn.analysis.gradient_flow import Decay, Flow, decay, gradient_flow
 from r3nn.analysis.lyapunov import Exponents, cell_exponents, lyapunov_exponents
@@ -26,7 +26,6 @@ __all__ = [
     "fixed_points",
     "gates",
     "gradient_flow",
-    "largest_exponent",
     "live_bytes",
     "lyapunov_exponents",
     "matmul_flops",

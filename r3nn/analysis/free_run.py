@@ -1,4 +1,4 @@
-"""Judges a model that runs free: how long it follows the true signal, and how chaotic it is by itself."""
+"""Judges a model that runs free by how long it follows the true signal."""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from r3nn.model import Model, ModelParams
 
@@ -17,7 +16,8 @@ def running_free(model: Model, params: ModelParams, xs: Array) -> tuple[Callable
     """Drives a model by a true signal -> (step, state): from there on, step(state) is a step of its free run.
 
     In a step the model is fed its own last output, and the state holds that and its carry. A step can be
-    differentiated in any way, as the model goes over time by JAX's own rules.
+    differentiated in any way, as the model goes over time by JAX's own rules: `lyapunov_exponents` says how
+    chaotic the model is by itself.
 
     Args:
       xs: the signal, time-major values [T, *batch, D] with D = O, at least one step. Its last step is the
@@ -46,45 +46,3 @@ def valid_steps(found: Array, true: Array, threshold: float = 0.4) -> Array:
     size = lambda x: jnp.linalg.norm(x, axis=-1)
     left = ~(size(found - true) <= threshold * jnp.sqrt(jnp.square(size(true)).mean()))
     return jnp.where(left.any(axis=1), left.argmax(axis=1), left.shape[1]).astype(jnp.int32)
-
-
-def largest_exponent(step: Callable[[Any], Any], state: Any, steps: int, skip: int = 0) -> Array:
-    """Measures how fast nearby states part under a map: its largest Lyapunov exponent, in nats a step.
-
-    A random direction goes through the derivative of each step; behind `skip` steps it points to where
-    states part fastest, and the mean logarithm of its growth over `steps` more is the result, floating [].
-    Negative: states come together. In a NaN or infinite state it is NaN.
-
-    Args:
-      step: state -> state, differentiable forwards; the state is any tree of arrays, of which the floating
-        ones count.
-    """
-    leaves, structure = jax.tree.flatten(state)
-    floating = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
-
-    def moved(values, others):
-        values, others = iter(values), iter(others)
-        before = structure.unflatten([next(values if is_float else others) for is_float in floating])
-        return divided(jax.tree.leaves(step(before)))
-
-    def divided(leaves):
-        pairs = [*zip(leaves, floating, strict=True)]
-        return [leaf for leaf, is_float in pairs if is_float], [
-            leaf for leaf, is_float in pairs if not is_float
-        ]
-
-    def grow(now, _):
-        (values, others), direction = now
-        values, direction, others = jax.jvp(
-            lambda values: moved(values, others), (values,), (direction,), has_aux=True
-        )
-        size = jnp.sqrt(sum(jnp.square(leaf).sum() for leaf in direction))
-        return ((values, others), [leaf / jnp.where(size == 0, 1, size) for leaf in direction]), jnp.log(size)
-
-    values, others = divided(leaves)
-    keys = jax.random.split(jax.random.key(0), len(values))
-    direction = [
-        jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, values, strict=True)
-    ]
-    _, growth = lax.scan(grow, ((values, others), direction), None, skip + steps)
-    return growth[skip:].mean()

@@ -40,47 +40,45 @@ def lyapunov_exponents(
     Args:
       step: (state, x) -> state, of one sequence: no batch.
       state: a tree of arrays, the state before the first step; leaves that are no numbers are carried along.
-      xs: a tree of leaves [T, ...]: what drives it. An autonomous map takes jnp.zeros((T, 0)) and ignores x.
+      xs: a tree of leaves [T, ...]: what drives it; or the number of steps of a map that nothing drives,
+        whose x is None.
       k: how many exponents; None: all.
-      warmup: steps before the tangents start.
+      warmup: the first steps, which turn the tangents to where they grow and do not count.
       every: steps from one QR to the next. With many, tangents grow apart by more than floats hold.
 
     Returns:
-      [k], per step, in nats; the largest first, up to what QR has not yet sorted.
+      [k], per step, in nats; the largest first, up to what QR has not yet sorted. NaN where a state is no
+      number or infinite.
 
     Source: Benettin et al. 1980; Vogt et al. 2022, "On Lyapunov Exponents for RNNs".
     """
     numbers, others = split(state)
     start, back = ravel_pytree(numbers)
     k = start.size if k is None else min(k, start.size)
-    blocks = (jax.tree.leaves(xs)[0].shape[0] - warmup) // every
-    if blocks < 1:
-        raise ValueError(f"xs must have more steps than warmup={warmup}, got {blocks * every + warmup}.")
-    cut = lambda leaf: leaf[warmup : warmup + blocks * every].reshape(blocks, every, *leaf.shape[1:])
+    xs, steps = (None, xs) if isinstance(xs, int) else (xs, jax.tree.leaves(xs)[0].shape[0])
+    blocks, skipped = steps // every, -(-warmup // every)
+    if blocks <= skipped:
+        raise ValueError(f"xs must have at least {every} steps more than warmup={warmup}, got {steps}.")
+    cut = lambda leaf: leaf[: blocks * every].reshape(blocks, every, *leaf.shape[1:])
 
     def advance(flat, others, x):
         numbers, others = split(step(join(back(flat), others), x))
         return ravel_pytree(numbers)[0], others
 
-    def settle(carry, x):
-        return advance(*carry, x), None
-
     def move(carry, x):
         flat, others, tangents = carry
-        moved = lambda flat: advance(flat, others, x)
-        flat, along, others = jax.linearize(moved, flat, has_aux=True)
+        flat, along, others = jax.linearize(lambda flat: advance(flat, others, x), flat, has_aux=True)
         return (flat, others, jax.vmap(along, 1, 1)(tangents)), None
 
     def block(carry, xs):
-        (flat, others, tangents), _ = lax.scan(move, carry, xs)
+        (flat, others, tangents), _ = lax.scan(move, carry, xs, every)
         tangents, r = jnp.linalg.qr(tangents)
         grown = jnp.maximum(jnp.abs(jnp.diagonal(r)), jnp.finfo(flat.dtype).tiny)
         return (flat, others, tangents), jnp.log(grown)
 
-    (flat, others), _ = lax.scan(settle, (start, others), jax.tree.map(lambda leaf: leaf[:warmup], xs))
     tangents = jnp.linalg.qr(jax.random.normal(jax.random.key(0), (start.size, k), start.dtype))[0]
-    _, logs = lax.scan(block, (flat, others, tangents), jax.tree.map(cut, xs))
-    return logs.sum(axis=0) / (blocks * every)
+    _, logs = lax.scan(block, (start, others, tangents), jax.tree.map(cut, xs), blocks)
+    return logs[skipped:].sum(axis=0) / ((blocks - skipped) * every)
 
 
 def cell_exponents(

@@ -8,10 +8,11 @@ import pytest
 from r3nn.analysis import cell_exponents, lyapunov_exponents
 from r3nn.cells import gru
 from r3nn.compose import slow
+from r3nn.tasks._lorenz import lorenz_step
 
 
 def of_map(step, state, steps, k=None, **options):
-    found = lyapunov_exponents(lambda s, x: step(s), state, jnp.zeros((steps, 0)), k, **options)
+    found = lyapunov_exponents(lambda s, _: step(s), state, steps, k, **options)
     return np.asarray(found)
 
 
@@ -31,20 +32,9 @@ def test_a_linear_map(x64):
         np.testing.assert_allclose(found, np.log([1, 0.9, 0.5]), atol=2e-3)
 
 
-def lorenz(s, dt=0.01):
-    def slope(s):
-        x, y, z = s
-        return jnp.stack([10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z])
-
-    a = slope(s)
-    b = slope(s + dt / 2 * a)
-    c = slope(s + dt / 2 * b)
-    return s + dt / 6 * (a + 2 * b + 2 * c + slope(s + dt * c))
-
-
 @pytest.mark.slow
 def test_lorenz(x64):
-    found = of_map(lorenz, jnp.ones(3), 200_000, warmup=5000, every=5) / 0.01
+    found = of_map(lambda s: lorenz_step(s, 0.01), jnp.ones(3), 200_000, warmup=5000, every=5) / 0.01
     assert found[0] == pytest.approx(0.9056, rel=0.02) and abs(found[1]) < 0.005
     assert found[2] == pytest.approx(-14.57, rel=0.01)
 
@@ -84,5 +74,5 @@ def test_states_with_counters():
 
 
 def test_too_few_steps():
-    with pytest.raises(ValueError, match="xs must have more steps than warmup=5, got 5"):
+    with pytest.raises(ValueError, match="xs must have at least 1 steps more than warmup=5, got 5"):
         of_map(lambda s: s, jnp.ones(2), 5, warmup=5)
