@@ -81,7 +81,7 @@ UNREAD = 141  # as of a program that SIGPIPE ends
 def ending(program: Callable[[], None]) -> int:
     """Runs a program -> its exit status; an `Ending` becomes its sentence on stderr."""
     try:
-        with _in_words():
+        with memory_in_words():
             program()
             sys.stdout.flush()
     except BrokenPipeError:
@@ -101,8 +101,8 @@ def ending(program: Callable[[], None]) -> int:
 
 
 @contextlib.contextmanager
-def _in_words() -> Iterator[None]:
-    """Wraps a program: where memory is refused it raises NoMemory, and any other error is as it was."""
+def memory_in_words() -> Iterator[None]:
+    """Raises NoMemory where memory is refused within its block; any other error is as it was."""
     try:
         yield
     except Exception as error:

@@ -59,6 +59,11 @@ class Signals:
         self._saying.cancel()
         Signals._outermost = None
 
+    def send(self) -> None:
+        """Asks this process to stop, as a SIGTERM does, unless it is stopping already."""
+        if not self.received:
+            os.kill(os.getpid(), signal.SIGTERM)
+
     def _receive(self, number: int, _frame=None) -> None:
         self.received = self.received or signal.Signals(number)
 

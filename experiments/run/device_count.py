@@ -16,8 +16,9 @@ FORCED = "xla_force_host_platform_device_count"  # of XLA_FLAGS; JAX does not ta
 SHARE = 512
 
 
-def choose(config: ConfigDict, width: int | None, recorded: int = 0) -> int:
-    """Chooses the number of devices, of those that `make_all` made. width: `Learner.width`.
+def choose(config: ConfigDict, width: int | None, recorded: int = 0, cores: int = 0) -> int:
+    """Chooses the number of devices, of those that `make_all` made. width: `Learner.width`. cores: that this
+    process may use; 0: as many as there are.
 
     It is config.devices; or else `recorded`, the number of the run so far, where there are so many; or else
     the largest divisor of the batch that is at most the number of usable devices. All GPUs and TPUs are
@@ -33,7 +34,8 @@ def choose(config: ConfigDict, width: int | None, recorded: int = 0) -> int:
         raise BadInput(f"--processes={processes}: must divide config.train.batch={batch}.")
     if wanted % processes:
         raise BadInput(f"config.devices={wanted}: must be a multiple of {processes}, the processes; or 0.")
-    there, cores = agreement.least(jax.local_device_count()), agreement.least(_cores(), shared=True)
+    there = agreement.least(jax.local_device_count())
+    cores = agreement.least(cores or usable_cores(), shared=True)
     if wanted > there * processes:
         what = "cores" if jax.default_backend() == "cpu" else "devices"
         raise BadInput(
@@ -51,14 +53,15 @@ def _of(processes: int) -> str:
     return "of this host" if processes == 1 else f"of {processes} processes like this one"
 
 
-def make_all(wanted: int = 0) -> int:
+def make_all(wanted: int = 0, cores: int = 0) -> int:
     """Makes the devices of this host, of a CPU one for each core that this process may use -> how many they
     are.
 
     It is called before any array exists: a process whose backend has started keeps the devices that it has.
-    Processes of one host share its cores, unless more are wanted of all.
+    Processes of one host share its cores, unless more are wanted of all. cores: as of `choose`.
     """
-    own, shared = agreement.least(_cores()), agreement.least(_cores(), shared=True)
+    cores = cores or usable_cores()
+    own, shared = agreement.least(cores), agreement.least(cores, shared=True)
     count = max(shared, min(own, wanted // membership.count()))
     if FORCED not in os.environ.get("XLA_FLAGS", "") and jax.config.jax_num_cpu_devices <= 0:
         with contextlib.suppress(RuntimeError):
@@ -81,6 +84,6 @@ def describe(count: int) -> str:
     return f"{count} {kind}" if count == there else f"{count} of {there} {kind}"
 
 
-def _cores() -> int:
+def usable_cores() -> int:
     """Counts the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

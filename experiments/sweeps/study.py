@@ -100,26 +100,8 @@ def database(storage: str, file: Path) -> Database:
     return Database(asked, secrets.shown(asked), said)
 
 
-@contextlib.contextmanager
-def connected(database: Database) -> Iterator[optuna.storages.RDBStorage]:
-    """Opens the storage, and makes its tables where there are none.
-
-    Raises: BadInput where nobody answers, Away where it fails later; no exception says a secret of the URL.
-    """
-    storage = _connect(database)
-    try:
-        yield storage
-    except Away as away:
-        raise Away(_told(database, away, KEPT)) from away
-    except Exception as error:
-        secrets.clean(error, database.url)
-        raise
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
-
-
-def _connect(database: Database) -> optuna.storages.RDBStorage:
+def connect(database: Database) -> optuna.storages.RDBStorage:
+    """Opens the storage. Raises: BadInput where nobody answers."""
     # SQLite: wait for others who write. Servers: notice a connection that has gone.
     options = {"connect_args": {"timeout": 60}} if database.file else {"pool_pre_ping": True}
 
@@ -142,6 +124,27 @@ def _connect(database: Database) -> optuna.storages.RDBStorage:
         return patiently(make, tries=4)
     except Exception as error:
         raise BadInput(_told(database, error, AGAIN)) from error
+
+
+@contextlib.contextmanager
+def connected(
+    database: Database, connect: Callable[[Database], optuna.storages.RDBStorage] = connect
+) -> Iterator[optuna.storages.RDBStorage]:
+    """Opens the storage, by `connect`, and makes its tables where there are none.
+
+    Raises: BadInput where nobody answers, Away where it fails later; no exception says a secret of the URL.
+    """
+    storage = connect(database)
+    try:
+        yield storage
+    except Away as away:
+        raise Away(_told(database, away, KEPT)) from away
+    except Exception as error:
+        secrets.clean(error, database.url)
+        raise
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 KEPT = (

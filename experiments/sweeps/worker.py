@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import optuna
 
-from experiments.errors import Interrupted, ending
+from experiments.errors import Interrupted, ending, memory_in_words
 from experiments.program.files import append
 from experiments.program.locks import locked
 from experiments.program.signals import Signals
@@ -78,17 +78,11 @@ def until_alone(stop: threading.Event, signals: Signals, parent: int) -> None:
     while os.read(0, 4096):
         pass
     stop.set()
-    _stop(signals)
+    signals.send()
     while os.getppid() == parent:
         time.sleep(IDLE)
     time.sleep(ALONE)
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _stop(signals: Signals) -> None:
-    """Asks this process to stop, as a signal does."""
-    if not signals.received:  # or else it is stopping: a second one kills
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _main(job: Job, trainer: Trainer, stop: threading.Event, signals: Signals) -> None:
@@ -164,14 +158,15 @@ def run(post: Post, group: list[Claim]) -> None:
             del left[number]  # only now: what the storage did not take is tried again
         except Away as error:
             away.append(error)
-            _stop(post.signals)  # saves the others
+            post.signals.send()  # saves the others
 
     try:
         members = [member(post, claim) for claim in group]
-        if len(members) == 1:
-            done(0, post.sweep.trainer.run(**members[0]))
-        else:
-            post.sweep.trainer.run_members(members, done)
+        with memory_in_words():
+            if len(members) == 1:
+                done(0, post.sweep.trainer.run(**members[0]))
+            else:
+                post.sweep.trainer.run_members(members, done)
     except Away:
         raise
     except Interrupted as stopped:

@@ -129,7 +129,7 @@ def pick(cell: Cell, arrays, mode, chunk, memory, predicting: bool = True, keep:
 
 def _sized(arrays) -> bool:
     """Says whether all sizes are known numbers, none of them symbolic."""
-    return known(length_of(arrays.xs) * _bytes(arrays.state))
+    return known(length_of(arrays.xs) * tree_bytes(arrays.state))
 
 
 def _block(cell, arrays, mode, chunk, memory):
@@ -140,11 +140,11 @@ def _block(cell, arrays, mode, chunk, memory):
         return chunk if chunk and steps % chunk == 0 else steps
     if chunk is None and mode == "chunked" and _sized(arrays):
         chunk = _block_within(cell, arrays, memory)
-    states = steps * _bytes(arrays.state)
+    states = steps * tree_bytes(arrays.state)
     free = chunk is None and memory is None and jax.default_backend() == "cpu"
     if free and known(states) and states < SMALL:
         return max(steps, 1)
-    return min(chunk or block_size(max(steps, 1), _bytes(arrays.state)), max(steps, 1))
+    return min(chunk or block_size(max(steps, 1), tree_bytes(arrays.state)), max(steps, 1))
 
 
 def _mode(cell, arrays, mode, memory):
@@ -154,7 +154,7 @@ def _mode(cell, arrays, mode, memory):
             check_choice("mode (or a Linear(...), a Newton(...))", mode, MODES)
             raise FieldError("mode", f"mode={mode!r}: {type(cell).__name__} runs in {', '.join(can)}.")
         return mode, "asked for"
-    states = length_of(arrays.xs) * _bytes(arrays.state)
+    states = length_of(arrays.xs) * tree_bytes(arrays.state)
     if cell.affine and memory is None:
         return "linear", "affine in its state: a prefix scan over time"
     if memory is not None or (known(states) and states > LARGE):
@@ -210,7 +210,8 @@ def _keep(cell, arrays) -> bool:
     return jax.tree.leaves(arrays.state)[0].shape[-1] >= 96
 
 
-def _bytes(tree) -> int:
+def tree_bytes(tree) -> int:
+    """Counts the bytes of all leaves, from their shapes alone."""
     shapes = jax.eval_shape(lambda tree: tree, tree)
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
 
@@ -242,16 +243,16 @@ class Sizes(NamedTuple):
 def sizes(cell: Cell, arrays) -> Sizes:
     """Computes what a step takes, from shapes alone."""
     first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), arrays.xs)
-    state, x, u = map(_bytes, (arrays.state, first, jax.eval_shape(cell.project, arrays.params, first)))
-    hidden = _bytes(jax.eval_shape(cell.hidden, arrays.state))
-    saved = _bytes(jax.eval_shape(partial(_saved, cell), arrays.params, arrays.state, first))
+    state, x, u = map(tree_bytes, (arrays.state, first, jax.eval_shape(cell.project, arrays.params, first)))
+    hidden = tree_bytes(jax.eval_shape(cell.hidden, arrays.state))
+    saved = tree_bytes(jax.eval_shape(partial(_saved, cell), arrays.params, arrays.state, first))
     working = x + 2 * u + 6 * state
     if cell.recurrence == "opaque" or isinstance(cell, Composition):
         read = lambda *step: residuals(cell, *step).varying
-        working += _bytes(jax.eval_shape(read, arrays.params, arrays.state, first))
+        working += tree_bytes(jax.eval_shape(read, arrays.params, arrays.state, first))
         if parted(cell):
             working -= 4 * state  # the notes of its parts are instead of it
-    return Sizes(state, hidden, u, saved, working, 3 * _bytes(arrays.params))
+    return Sizes(state, hidden, u, saved, working, 3 * tree_bytes(arrays.params))
 
 
 def _saved(cell, params, state, x):

@@ -469,11 +469,10 @@ def test_dry_run_creates_nothing(tmp_path, capsys):
         *((2, 3, 2, 0, 2), (32, 32, 64, 0, 2), (32, 32, 4, 1, 1)),
     ],
 )
-def test_devices_are_chosen_by_work_record_and_wish(batch, hidden, recorded, wanted, chosen, monkeypatch):
-    monkeypatch.setattr(device_count, "_cores", lambda: 4)
+def test_devices_are_chosen_by_work_record_and_wish(batch, hidden, recorded, wanted, chosen):
     config = default.get_config()
     config.train.batch, config.devices = batch, wanted
-    assert device_count.choose(config, hidden, recorded) == chosen
+    assert device_count.choose(config, hidden, recorded, cores=4) == chosen
 
 
 def test_more_devices_than_a_cpu_has_cores_are_refused():
@@ -481,11 +480,10 @@ def test_more_devices_than_a_cpu_has_cores_are_refused():
     code = """
 from configs import default
 from experiments.run import device_count
-device_count._cores = lambda: 3
 config = default.get_config()
 config.devices = 4
-device_count.make_all()
-device_count.choose(config, 64)
+device_count.make_all(cores=3)
+device_count.choose(config, 64, cores=3)
 """
     env = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)

@@ -15,15 +15,18 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from r3nn._lookup import check_int
 from r3nn.time.arrays.trees import before, length_of, match_varying_axes
-from r3nn.time.parallel.linear_loops import all_states, parallel, reduce, row
+from r3nn.time.parallel.linear_loops import all_states, reduce, row, usual_tile
 from r3nn.time.parallel.per_unit import add, outer, sum_to, times, transpose
 
 #: up to which K the K x K blocks are held as planes [T, ...] each, rather than as matrices [..., K, K]
 PLANES = 4
 
 
-def linear_scan(a, b, h0=None, *, reverse: bool = False, blocks: bool = False, axis_name=None):
+def linear_scan(
+    a, b, h0=None, *, reverse: bool = False, blocks: bool = False, axis_name=None, tile: int | None = None
+):
     """Solves s_t = a_t s_{t-1} + b_t, from s_0 = h0: all s [T, ...], in the shape of b.
 
     Differentiable in reverse mode, to any order (to the first order with axis_name).
@@ -37,21 +40,26 @@ def linear_scan(a, b, h0=None, *, reverse: bool = False, blocks: bool = False, a
       blocks: a are K x K matrices [..., K, K], which multiply the vectors b [T, ..., K].
       axis_name: inside `shard_map`, the mesh axis over which time is sharded, in order: a (unless
         constant), b and s are this shard's steps; h0 is the same on all shards.
+      tile: steps of a tile, where tiles run at once; 1: steps run one after the other. None: 32, and 1 on a
+        CPU.
 
     Raises: ValueError for shapes, TypeError for dtypes that do not fit together, in one sentence.
     """
     a, b = jnp.asarray(a), jnp.asarray(b)
     h0 = jnp.zeros_like(b, shape=b.shape[1:]) if h0 is None else jnp.asarray(h0)
     _check(a, b, h0, blocks)
+    if tile is not None:
+        check_int("tile", tile, 1)
+    how = How(reverse, axis_name, tile)
     a = a.reshape((1,) * (b.ndim + blocks - a.ndim) + a.shape)
     if not blocks:
-        return solve(((a,),), (b,), (h0,), reverse, axis_name)[0]
+        return solve(((a,),), (b,), (h0,), *how)[0]
     size = b.shape[-1]
     if size > PLANES:
-        return solve(a, b, h0, reverse, axis_name)
+        return solve(a, b, h0, *how)
     planes = tuple(tuple(a[..., i, j] for j in range(size)) for i in range(size))
     columns = lambda x: tuple(x[..., i] for i in range(size))
-    return jnp.stack(solve(planes, columns(b), columns(h0), reverse, axis_name), axis=-1)
+    return jnp.stack(solve(planes, columns(b), columns(h0), *how), axis=-1)
 
 
 def _check(a, b, h0, blocks):
@@ -65,7 +73,7 @@ def _check(a, b, h0, blocks):
         raise TypeError(f"a, b, h0 are {a.dtype}, {b.dtype}, {h0.dtype}: must be of one inexact dtype.")
 
 
-def solve(a, b, h0, reverse: bool = False, axis_name=None):
+def solve(a, b, h0, reverse: bool = False, axis_name=None, tile: int | None = None):
     """Does as `linear_scan`, on coefficients and vectors as `per_unit` has them -> all s, in the shape of b.
 
     Leaves of a have a time axis of length T, or of 1 where they are the same at every step.
@@ -74,7 +82,7 @@ def solve(a, b, h0, reverse: bool = False, axis_name=None):
         return b
     if axis_name is not None:
         a, b, h0, _ = match_varying_axes(a, b, h0, lax.axis_index(axis_name))
-    return _solve(How(reverse, axis_name), *match_varying_axes(a, b, h0))
+    return _solve(How(reverse, axis_name, tile), *match_varying_axes(a, b, h0))
 
 
 def run(a, b, h0, reverse: bool = False, axis_name=None):
@@ -82,7 +90,7 @@ def run(a, b, h0, reverse: bool = False, axis_name=None):
     return _solve_fwd(How(reverse, axis_name), a, b, h0)[0]
 
 
-def adjoint(a, g, last, reverse: bool = False):
+def adjoint(a, g, last, reverse: bool = False, tile: int | None = None):
     """Solves λ_t = g_t + a_{t+1}ᵀ λ_{t+1}, for the recurrence that `reverse` says, starting from `last`.
 
     a: blocks of the recurrence [T, ...]. g [T, ...]: what reaches each state from outside. last: what
@@ -90,7 +98,7 @@ def adjoint(a, g, last, reverse: bool = False):
     Returns: (all λ [T, ...], a_1ᵀ λ_1, which reaches the state before the first step).
     """
     a, g, last = match_varying_axes(a, g, last)
-    μ = solve(transpose(a), times(transpose(a), g), last, not reverse)
+    μ = solve(transpose(a), times(transpose(a), g), last, not reverse, tile=tile)
     return add(g, before(last, μ, not reverse)), row(μ, -1 if reverse else 0)
 
 
@@ -110,6 +118,17 @@ class How(NamedTuple):
 
     reverse: bool
     axis_name: str | None
+    tile: int | None = None
+
+    @property
+    def steps(self) -> int:
+        """Returns the steps of a tile."""
+        return self.tile or usual_tile()
+
+    @property
+    def adjoint(self):
+        """Returns the adjoint that differentiates once: in tiles, or step after step."""
+        return functools.partial(adjoint, tile=self.tile) if self.steps > 1 else _adjoint_in_turn
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -119,7 +138,7 @@ def _solve(how, a, b, h0):
 
 def _solve_fwd(how, a, b, h0):
     entry = _entry(how, a, b, h0)
-    s = all_states(a, b, entry, how.reverse)
+    s = all_states(a, b, entry, how.reverse, how.steps)
     return s, (a, s, entry)
 
 
@@ -133,7 +152,7 @@ _solve.defvjp(_solve_fwd, _solve_bwd)
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _transposed(how, a, s, entry, g):
     """Computes the cotangents of (a, b, h0) from g [T, ...], that of all s."""
-    return _cotangents(how, a, s, entry, g, adjoint if parallel() else _adjoint_in_turn)
+    return _cotangents(how, a, s, entry, g, how.adjoint)
 
 
 def _transposed_fwd(how, *arrays):
@@ -143,7 +162,8 @@ def _transposed_fwd(how, *arrays):
 def _transposed_bwd(how, arrays, cotangents):
     if how.axis_name is not None:
         raise NotImplementedError("linear_scan(axis_name=...) has first derivatives only.")
-    return jax.vjp(functools.partial(_cotangents, how), *arrays)[1](cotangents)
+    again = functools.partial(_cotangents, how, adjoint=functools.partial(adjoint, tile=how.tile))
+    return jax.vjp(again, *arrays)[1](cotangents)
 
 
 _transposed.defvjp(_transposed_fwd, _transposed_bwd)
@@ -168,7 +188,7 @@ _given.defvjp(_given_fwd, _given_bwd)
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _given_transposed(how, a, h0, g):
     zero = jax.tree.map(jnp.zeros_like, h0)
-    return _pull(how, a, g, zero, adjoint if parallel() else _adjoint_in_turn)
+    return _pull(how, a, g, zero, how.adjoint)
 
 
 def _given_again(how, *_):
@@ -178,7 +198,7 @@ def _given_again(how, *_):
 _given_transposed.defvjp(lambda how, *arrays: (_given_transposed(how, *arrays), None), _given_again)
 
 
-def _cotangents(how, a, s, entry, g, adjoint=adjoint):
+def _cotangents(how, a, s, entry, g, adjoint):
     """Computes all λ_t, then all λ_t s_{t-1}ᵀ -> cotangents of (a, b, h0)."""
     λ, first = _pull(how, a, g, jax.tree.map(jnp.zeros_like, entry), adjoint)
     return sum_to(outer(λ, before(entry, s, how.reverse), a), a), λ, first
@@ -188,7 +208,7 @@ def _pull(how, a, g, zero, adjoint):
     """Computes all λ_t, and what reaches h0: over shards, what reaches the entry of the leading one."""
     if how.axis_name is None:
         return adjoint(a, g, zero, how.reverse)
-    back = How(not how.reverse, how.axis_name)
+    back = How(not how.reverse, how.axis_name, how.tile)
     last = _entry(back, transpose(a), times(transpose(a), g), zero)
     λ, first = adjoint(a, g, last, how.reverse)
     leads = lax.axis_index(how.axis_name) == _shards(how)[0]
@@ -215,7 +235,7 @@ def _entry(how, a, b, h0):
     """Folds the shards before this one -> the state before this shard's first step, in the shape of h0."""
     if how.axis_name is None:
         return h0
-    products, lasts = lax.all_gather(reduce(a, b, how.reverse), how.axis_name)
+    products, lasts = lax.all_gather(reduce(a, b, how.reverse, how.steps), how.axis_name)
     here = lax.axis_index(how.axis_name)
     state = entry = h0
     shards = _shards(how)

@@ -374,8 +374,10 @@ def test_how_trials_end():
     watch(again)(10, 0.7)  # a resumed run evaluates again
 
 
-def post_of(there: optuna.Study, one: Sweep) -> Post:
-    return Post(there, one, Folder("nowhere"), worker("a"), None, None, threading.Event(), Signals())
+def post_of(there: optuna.Study, one: Sweep, signals: Signals | None = None) -> Post:
+    return Post(
+        there, one, Folder("nowhere"), worker("a"), None, None, threading.Event(), signals or Signals()
+    )
 
 
 def broken(*_):
@@ -392,12 +394,16 @@ def test_a_worker_whose_database_is_away_saves_and_ends(monkeypatch):
     monkeypatch.setattr(study.random, "uniform", lambda *_: 0)  # no pauses
     group = [claim(there, one, worker("a")) for _ in range(2)]
     asked = []
-    monkeypatch.setattr(working, "_stop", lambda signals: asked.append("to save"), raising=False)
+
+    class Recorded(Signals):
+        def send(self):
+            asked.append("to save")
+
     monkeypatch.setattr(services, "run_members", lambda members, done: done(0, outcome(0.5)))
     with monkeypatch.context() as patch:
         patch.setattr(there._storage, "set_trial_state_values", broken)
         with pytest.raises(NotSaved, match="the server has gone"):
-            run(post_of(there, one), group)
+            run(post_of(there, one, Recorded()), group)
     assert asked == ["to save"] and [t.state for t in there.trials] == [TrialState.RUNNING] * 2
     for held in group:
         assert give_back(there, held.trial._trial_id, "its worker died")
@@ -421,10 +427,15 @@ def test_a_run_whose_database_is_away_ends_with_a_sentence(monkeypatch):
     assert there.trials[0].state == TrialState.RUNNING
 
 
-def test_what_failed_because_of_its_folder_is_taken_up_again_by_the_same_command(monkeypatch):
-    one = tried(trials=1, axes={"seed": grid(0, 1)})
+def test_what_can_be_mended_is_taken_up_again_by_the_same_command(monkeypatch):
+    """A folder that is in the way, and memory that runs out; numbers that are not finite stay so."""
+    one = tried(trials=1, axes={"seed": grid(0, 1, 2)})
     there = in_memory(one)
-    ends = [BadInput("--workdir=trials/00000: holds 'x' but no config.json."), NotFinite("update 2: bad.")]
+    ends = [
+        BadInput("--workdir=trials/00000: holds 'x' but no config.json."),
+        NotFinite("update 2: bad."),
+        RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."),
+    ]
 
     def fail(**member):
         raise ends[len(there.trials) - 1]
@@ -435,14 +446,17 @@ def test_what_failed_because_of_its_folder_is_taken_up_again_by_the_same_command
     trials = trials_of(there)
     assert all_finished(trials, one.total) and claim(there, one, worker("a")) is None
     told = report.failures(outcomes.outcome(one, trials))
-    assert "holds 'x'" in told and "the same command tries 1 of them again" in told
+    assert "holds 'x'" in told and "the same command tries 2 of them again" in told
+    words = "memory ran out (Out of memory allocating 9 bytes): what was saved before is intact"
+    assert trials[2].user_attrs[slots.ENDING].startswith(words)
     slots.reopen(there, one)  # the command is repeated
     held = claim(there, one, worker("a"))
-    assert held.slot == 0 and claim(there, one, worker("a")) is None
+    assert held.slot == 0 and claim(there, one, worker("a")).slot == 2
+    assert claim(there, one, worker("a")) is None
     monkeypatch.setattr(services, "run", lambda **member: outcome(0.5))
     run(post_of(there, one), [held])
     states = [trial.state for trial in current(trials_of(there), one.total)]
-    assert states == [TrialState.COMPLETE, TrialState.FAIL]
+    assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.RUNNING]
 
 
 def test_watching():
@@ -806,17 +820,16 @@ def test_what_libraries_say_of_a_url_is_told_without_its_secrets(tmp_path, capsy
     def refuse(*_, **__):
         raise RuntimeError(words) from ValueError(words)
 
-    def ask():
-        with study.connected(there) as storage:
+    def ask(connect=study.connect):
+        with study.connected(there, connect) as storage:
             storage.create_new_study()
 
     with monkeypatch.context() as patch:
         patch.setattr(optuna.storages, "RDBStorage", refuse)
         assert errors.ending(ask) == 2
     patched = dict(remove_session=lambda self: None, engine=Engine, create_new_study=refuse)
-    monkeypatch.setattr(study, "_connect", lambda database: type("Storage", (), patched)())
     with pytest.raises(RuntimeError) as raised:
-        ask()
+        ask(lambda database: type("Storage", (), patched)())
     text = capsys.readouterr().err + "".join(traceback.format_exception(raised.value))
     assert text.count("***") > 4 and not any(secret in text for secret in ("hun%40", "hun@", "s3cret"))
 

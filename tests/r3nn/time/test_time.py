@@ -333,7 +333,7 @@ def test_a_program_of_any_length_and_batch(name, mode, x64):
 
 def test_plain_measures_nothing(monkeypatch):
     p = problem(gru, T, (B,), D, H)
-    monkeypatch.setattr(_pick, "_bytes", None)
+    monkeypatch.setattr(_pick, "tree_bytes", None)
     _, ys = jax.eval_shape(functools.partial(unroll, gru, mode="plain"), *p[:3])
     assert ys.shape == (T, B, H)
 

@@ -12,7 +12,6 @@ from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 from r3nn.cells import gru, lru, mingru
-from r3nn.time import parallel
 from r3nn.time._unroll import unroll
 from r3nn.time.arrays.flags import Flags
 from r3nn.time.deferred.scan import Arrays, Plan, sequential
@@ -71,11 +70,8 @@ def loop(a, b, h0, g, reverse, blocks):
 
 
 @pytest.mark.parametrize("way", ["in turn", "at once"])
-def test_values_and_gradients_of_every_kind(x64, monkeypatch, way):
+def test_values_and_gradients_of_every_kind(x64, way):
     """All kinds of coefficients, both directions, at a prime T and at T = 1."""
-    for module in (parallel.linear_scan, parallel.linear_loops):
-        monkeypatch.setattr(module, "parallel", lambda: way == "at once")
-    monkeypatch.setattr(parallel.linear_loops, "STEPS", 5)
     if way == "in turn":
         cases = [(kind, T, reverse) for kind in KINDS for T in (1, 23) for reverse in (False, True)]
     else:  # which compiles slowly, and in which the direction matters to each kind alike: it alternates
@@ -85,7 +81,8 @@ def test_values_and_gradients_of_every_kind(x64, monkeypatch, way):
     def ours(arguments):
         found = []
         for (a, b, h0, g), (kind, _, reverse) in zip(arguments, cases, strict=True):
-            run = functools.partial(linear_scan, reverse=reverse, blocks=KINDS[kind][-1])
+            options = {"tile": 5 if way == "at once" else 1, "blocks": KINDS[kind][-1]}
+            run = functools.partial(linear_scan, reverse=reverse, **options)
             s, pull = jax.vjp(run, a, b, h0)
             found.append((s, pull(g)))
         return found
@@ -96,11 +93,10 @@ def test_values_and_gradients_of_every_kind(x64, monkeypatch, way):
         close(values, loop(*args, case[2], KINDS[case[0]][-1]))
 
 
-def test_no_sequences(monkeypatch):
-    """An empty batch, with chunks at once as on accelerators."""
-    monkeypatch.setattr(parallel.linear_loops, "parallel", lambda: True)
-    b = np.zeros((2 * parallel.linear_loops.STEPS, 0, 3), np.float32)
-    assert linear_scan(b, b).shape == b.shape
+def test_no_sequences():
+    """An empty batch, with tiles at once as on accelerators."""
+    b = np.zeros((8, 0, 3), np.float32)
+    assert linear_scan(b, b, tile=4).shape == b.shape
 
 
 def test_adjoint_is_that_of_the_recurrence(x64):
