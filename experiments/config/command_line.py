@@ -9,11 +9,12 @@ from ml_collections import ConfigDict, config_flags
 from configs.default import FIELDS
 from experiments.config.fields import NAMES, check_names, explained, merge
 from experiments.config.loading import config_names, load
+from experiments.config.named_code import located
 from experiments.errors import BadInput
 from experiments.processes import cluster
 from experiments.processes.cluster import Cluster
 from experiments.program.absl_flags import bad, expanded
-from experiments.program.caller import check_strays
+from experiments.program.caller import check_strays, folder_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,7 @@ def parse(argv: list[str], usage: str) -> CommandLine:
         config = load(expanded("--config", values.config))
     except flags.Error as error:
         raise _bad(error, values) from error
-    config = overridden(config, rest[1:], values)
+    config = located(overridden(config, rest[1:], values), folder_of(values.config))
     if not (values.workdir or values.dry_run):
         raise BadInput("--workdir is missing: it must name the folder of the run, such as runs/first.")
     return CommandLine(config, values.workdir, values.dry_run, cluster.asked(values))

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from experiments.config.fields import fields, first_difference, merge
 from experiments.errors import BadInput
+from experiments.program.caller import absolute
 from r3nn._lookup import in_file, sha256
 
 #: the fields that may say "file.py:value"
@@ -26,6 +27,15 @@ def files(config: ConfigDict) -> dict[str, tuple[Path, str]]:
     """Lists, by field, the absolute path and the attribute of each name that is in a Python file."""
     values = dict(fields(config))
     return {field: found for field in NAMED if (found := in_file(values[field]))}
+
+
+def located(config: ConfigDict, folder: str) -> ConfigDict:
+    """Returns a config in which the Python files that it names have absolute paths, where they are in the
+    caller's folder or in this one, that of the config's own file. Raises: BadInput for one that is nowhere.
+    """
+    values = dict(fields(config))
+    names = {field: absolute(f"config.{field}", values[field], [folder]) for field in NAMED if values[field]}
+    return _with(config, {field: name for field, name in names.items() if name != values[field]})
 
 
 def data(config: ConfigDict) -> dict[str, Path]:

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from configs import _space
 from configs._space import Axis, Grid, Range
 from experiments.errors import BadInput
+from experiments.program.caller import absolute, folder_of
 from experiments.program.python_files import running
 from experiments.sweeps.trainer import Trainer
 
@@ -136,7 +137,8 @@ def word(value: Any) -> str:
 
 
 def space(name: str) -> dict[str, Axis]:
-    """Returns the axes that "FILE.py" or "FILE.py:VARIANT" declares, a file that is there.
+    """Returns the axes that "FILE.py" or "FILE.py:VARIANT" declares, a file that is there. The Python files
+    that they name are looked for as those of a config are.
 
     Raises: BadInput.
     """
@@ -155,7 +157,16 @@ def space(name: str) -> dict[str, Axis]:
             f"--config={name}: get_sweep() must return config fields with what configs/_space.py makes, such "
             f"as {{'seed': grid(range(5))}}, got {axes!r}."
         )
-    return axes
+    return {field: _located(field, axis, folder_of(path)) for field, axis in axes.items()}
+
+
+def _located(field: str, axis: Axis, folder: str) -> Axis:
+    """Returns an axis in which Python files have absolute paths, as `absolute` finds them."""
+    if isinstance(axis, Range):
+        return axis
+    find = lambda value: absolute(f"get_sweep()[{field!r}]", value, [folder])
+    values = (find(value) if isinstance(value, str) else value for value in axis.values)
+    return dataclasses.replace(axis, values=tuple(values))
 
 
 def edges(axis: Axis) -> tuple:

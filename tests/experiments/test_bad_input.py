@@ -6,6 +6,7 @@ sweeps/test_sweep.py and processes/test_processes.py have rows of their own: of 
 import contextlib
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from ml_collections import ConfigDict
 from configs import default
 from experiments import errors, evaluate, sweep, train
 from experiments.building.assembly import build
+from experiments.config.command_line import parse
 from experiments.config.fields import complete, fields
 from experiments.config.named_code import NAMED
 from experiments.errors import BadInput
@@ -25,6 +27,7 @@ from experiments.program.files import to_json, write
 from experiments.saved.checkpoints import Checkpoints, Counters
 from experiments.saved.metrics_log import read_lines
 from experiments.saved.workdir import Workdir
+from experiments.sweeps import plan
 from scripts import stress
 from tests.runs import ROOT, everything, tiny, train_line
 
@@ -660,8 +663,48 @@ def test_files_are_looked_for_in_the_callers_folder_first(tmp_path, monkeypatch)
     path = tmp_path.resolve() / "mine.py"
     there = ["train.py", f"--config={path}:big", "--config", f"{path}", f"--config.model.cell={path}:leaky"]
     assert located(argv, NAMED) == there
+    (tmp_path / "other").mkdir()
+    monkeypatch.setenv(CALLER, str(tmp_path / "other"))
+    named = f"--config.model.cell={path}:leaky"  # beside the config
+    assert located([*there[:2], "--config.model.cell=mine.py:leaky"], NAMED) == [*there[:2], named]
     ours = ["train.py", "--config=configs/quickstart.py", "--config.model.cell=gru", "--workdir=mine.py"]
     assert located(ours, NAMED) == ours
+
+
+OWN = """
+from configs import default
+from configs._space import grid
+
+
+def get_config(cell="mine.py:leaky"):
+    config = default.get_config()
+    config.model.cell = cell
+    return config
+
+
+def get_sweep():
+    return {"model.cell": grid("mine.py:leaky", "gru"), "seed": grid(0, 1)}
+"""
+
+
+def test_files_that_a_config_names(tmp_path, monkeypatch):
+    """In the caller's folder, or else beside the config; one that the command line replaces may be wrong."""
+    caller, beside = tmp_path / "caller", tmp_path / "beside"
+    for folder in (caller, beside):
+        folder.mkdir()
+        (folder / "mine.py").write_text("")
+    (beside / "own.py").write_text(OWN)
+    monkeypatch.setenv(CALLER, str(caller))
+    cell = lambda *words: parse(["train.py", *words, "--workdir=x"], "").config.model.cell
+    assert cell(f"--config={beside}/own.py") == f"{caller.resolve()}/mine.py:leaky"
+    (caller / "mine.py").unlink()
+    assert cell(f"--config={beside}/own.py") == f"{beside.resolve()}/mine.py:leaky"
+    there = (f"{beside.resolve()}/mine.py:leaky", "gru")
+    assert plan.space(f"{beside}/own.py")["model.cell"].values == there
+    assert cell(f"--config={beside}/own.py:no.py:leaky", "--config.model.cell=gru") == "gru"
+    where = f"config.model.cell=no.py:leaky: there is no file no.py in {caller}, {beside} or {os.getcwd()}."
+    with pytest.raises(BadInput, match=re.escape(where)):
+        cell(f"--config={beside}/own.py:no.py:leaky")
 
 
 @pytest.mark.parametrize("program", [train, sweep])
