@@ -44,6 +44,13 @@ class Field:
         return not isinstance(value, bool) and math.isfinite(value) and self.low <= value <= self.high
 
 
+def refused(declared: Mapping[str, Field], values: Mapping[str, Any]) -> str | None:
+    """Names the first of these values that its field does not allow; None where there is none."""
+    return next(
+        (name for name, x in values.items() if name in declared and not declared[name].allows(x)), None
+    )
+
+
 def count(usual: int, meaning: str, low: int = 0, high: float = INT32, **more) -> Field:
     """Makes a field of whole numbers from `low` to `high`, by default from 0 to the largest int32."""
     return Field(usual, meaning, low, high, **more)

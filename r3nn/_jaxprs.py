@@ -13,9 +13,10 @@ CALLS = frozenset(
 )
 
 
-def inner_jaxprs(equation: JaxprEqn) -> list[Jaxpr]:
-    """Lists the jaxprs that an operation calls, such as the body of a `jit` or a scan."""
-    return _among(equation.params.values())
+def equations(jaxpr: Jaxpr) -> list[tuple[JaxprEqn, list[Jaxpr]]]:
+    """Lists the operations of a jaxpr, each with the jaxprs that it calls, such as the body of a `jit` or a
+    scan."""
+    return [(equation, _among(equation.params.values())) for equation in jaxpr.eqns]
 
 
 def _among(values: Iterable) -> list[Jaxpr]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ml_collections import ConfigDict
 
 from configs import default
+from configs._fields import refused
 from configs.default import FIELDS
 from experiments.errors import BadInput
 from r3nn._lookup import FieldError
@@ -69,9 +70,10 @@ def merge(config: ConfigDict) -> ConfigDict:
 def complete(config: ConfigDict) -> ConfigDict:
     """Returns the whole config, checked field by field and locked. Raises: BadInput."""
     config = merge(config).copy_and_resolve_references()
-    for name, value in fields(config):
-        if name in NAMES and not FIELDS[name].allows(value):
-            raise BadInput(f"config.{name} must be {FIELDS[name].allowed}, got {value!r}.")
+    values = dict(fields(config))
+    if wrong := refused(FIELDS, values):
+        raise BadInput(f"config.{wrong} must be {FIELDS[wrong].allowed}, got {values[wrong]!r}.")
+    for name, value in values.items():
         if isinstance(value, int | float):
             check_float32(f"config.{name}", value)
         try:

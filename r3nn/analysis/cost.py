@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.extend.core import Jaxpr
+from jax.extend.core import Jaxpr, JaxprEqn
 
-from r3nn._jaxprs import inner_jaxprs
+from r3nn._jaxprs import equations
 
 
 def matmul_flops(function: Callable, *args: Any) -> int:
@@ -24,15 +24,15 @@ def matmul_flops(function: Callable, *args: Any) -> int:
 
 
 def _flops(jaxpr: Jaxpr) -> int:
-    return sum(map(_equation, jaxpr.eqns))
+    return sum(_equation(equation, inner) for equation, inner in equations(jaxpr))
 
 
-def _equation(equation) -> int:
+def _equation(equation: JaxprEqn, called: list[Jaxpr]) -> int:
     if equation.primitive.name == "dot_general":
         (contracted, _), _ = equation.params["dimension_numbers"]
         left, out = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
         return 2 * math.prod(out) * math.prod(left[axis] for axis in contracted)
-    inner = [_flops(jaxpr) for jaxpr in inner_jaxprs(equation)]
+    inner = [*map(_flops, called)]
     if equation.primitive.name == "cond":
         return max(inner)
     return sum(inner) * equation.params.get("length", 1) if equation.primitive.name == "scan" else sum(inner)

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 from jax.extend.core import Jaxpr, Literal, Var
 
-from r3nn._jaxprs import CALLS, inner_jaxprs
+from r3nn._jaxprs import CALLS, equations
 
 FUSED = frozenset(
     """
@@ -49,11 +49,11 @@ def _most(jaxpr: Jaxpr, results: Iterable[Var] | None = None) -> int:
     last = _last_reads(jaxpr, results)
     live = most = 0
     ending = collections.Counter()  # number of an equation -> bytes that no later one reads
-    for number, equation in enumerate(jaxpr.eqns):
+    for number, (equation, inner) in enumerate(equations(jaxpr)):
         used = [made for made in equation.outvars if made in last]
         if not used:
             continue
-        name, inner = equation.primitive.name, inner_jaxprs(equation)
+        name = equation.primitive.name
         kept = [made for made in used if name not in FUSED or (made in results and name not in VIEWS)]
         before, live = live, live + sum(map(_bytes, kept))
         if name in CALLS:

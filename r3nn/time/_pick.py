@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Literal
 
-from r3nn._jaxprs import inner_jaxprs
+from r3nn._jaxprs import equations
 from r3nn._literals import Mode
 from r3nn._lookup import FieldError, check_choice, check_int, did_you_mean
 from r3nn.cells import Cell
@@ -184,11 +184,11 @@ def _of_several(cell, arrays) -> bool:
     def longest(jaxpr):
         """Counts the longest row of products, each of which reads the result of the one before."""
         rows = {}
-        for equation in jaxpr.eqns:
+        for equation, inner in equations(jaxpr):
             name = equation.primitive.name
             if name in ("scan", "while", "cond"):
                 return float("inf")
-            within = max(map(longest, inner_jaxprs(equation)), default=name == "dot_general")
+            within = max(map(longest, inner), default=name == "dot_general")
             before = max((rows.get(v, 0) for v in equation.invars if not isinstance(v, Literal)), default=0)
             rows |= dict.fromkeys(equation.outvars, before + within)
         return max(rows.values(), default=0)

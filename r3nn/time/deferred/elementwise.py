@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Literal
 
-from r3nn._jaxprs import CALLS, inner_jaxprs
+from r3nn._jaxprs import CALLS, equations
 from r3nn.time.arrays.trees import join, split
 
 
@@ -57,14 +57,14 @@ MIXING += ("pad", "select_and", "slice", "sort", "split", "top_k", "transpose")
 
 
 def _check_elementwise(jaxpr):
-    for equation in jaxpr.eqns:
+    for equation, called in equations(jaxpr):
         name = equation.primitive.name
         if name.startswith(MIXING) and name != "reduce_precision":
             raise ValueError(
                 f"core must be elementwise over batch and units, but uses {name}: give the cell `step` "
                 "instead and recurrence = 'opaque', or run it with mode='plain'."
             )
-        for inner in inner_jaxprs(equation):
+        for inner in called:
             _check_elementwise(inner)
 
 
@@ -79,9 +79,8 @@ def dependence(jaxpr) -> list[set[int]]:
     """Lists, for each output of a jaxpr, the numbers of the inputs that it can depend on."""
     reached = {var: {j} for j, var in enumerate(jaxpr.invars)}
     look_up = lambda var: set() if isinstance(var, Literal) else reached.get(var, set())
-    for equation in jaxpr.eqns:
+    for equation, inner in equations(jaxpr):
         sources = list(map(look_up, equation.invars))
-        inner = inner_jaxprs(equation)
         if equation.primitive.name in CALLS and len(inner) == 1 and len(inner[0].invars) == len(sources):
             within = dependence(inner[0])
         else:
