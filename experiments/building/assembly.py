@@ -19,6 +19,8 @@ from r3nn import training
 from r3nn._lookup import lookup
 from r3nn.analysis import live_bytes
 
+_updates = jax.jit(training.updates, static_argnums=(0, 3))  # follows each spec once in a process
+
 
 def vary(experiment: Experiment, config: ConfigDict) -> Experiment:
     """Returns the same architecture under a config that differs in hyperparameters alone.
@@ -68,7 +70,7 @@ def _trace(experiment: Experiment) -> int:
     Raises: what these would, before anything is made; ValueError for a probe that gives no scalars.
     """
     spec, hparams = experiment.spec, experiment.hparams
-    updates = lambda state, arrays: training.updates(spec, hparams, state, spec.sync_every, arrays)
+    updates = lambda state, arrays: _updates(spec, hparams, state, spec.sync_every, arrays)
     state = jax.eval_shape(experiment.start)
     needed = live_bytes(updates, state, experiment.arrays)
     if spec.learner.probes:

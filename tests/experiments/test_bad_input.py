@@ -626,7 +626,6 @@ def test_stress(arguments, words, capsys):
     "program, arguments, words",
     [
         ("experiments/train.py", ["--config=configs/default.py", "--workdri=x"], ["workdri", "workdir"]),
-        ("experiments/train.py", ["--config=configs/default.py", "--workdir=README.md"], ["README.md"]),
         ("experiments/evaluate.py", ["--workdir=no/such/run", "--lengths=4"], ["no/such/run"]),
         ("experiments/sweep.py", ["--config=configs/quickstart.py", "--workdir=x", "--worker=2"], ["worker"]),
         ("scripts/bench.py", ["--cases=lstn"], ["'lstm'"]),

@@ -420,7 +420,10 @@ def test_a_result_that_is_not_whole_is_made_again(finished, tmp_path):
 def test_compiled_programs_are_kept(tmp_path):
     before = {name: getattr(jax.config, name) for name in CACHE}
     try:
-        assert main(tmp_path / "run", cache_dir=tmp_path / "cache", **{"train.batch": 3}) == 0
+        assert (
+            main(tmp_path / "run", cache_dir=tmp_path / "cache", **{"train.batch": 3, "train.updates": 4})
+            == 0
+        )
         assert any((tmp_path / "cache").iterdir())
     finally:
         for name, value in before.items():
@@ -432,7 +435,7 @@ XPROF = ".venv/bin/python -m pip install xprof && .venv/bin/xprof --logdir="
 
 
 def test_profile_leaves_a_trace_and_says_what_opens_it(tmp_path, capsys):
-    assert main(tmp_path / "run", profile=2) == 0
+    assert main(tmp_path / "run", profile=2, **{"train.updates": 4}) == 0
     place = Workdir(tmp_path / "run")
     assert list(place.profile.rglob("*.xplane.pb"))
     closing = capsys.readouterr().out.partition(f"In {place.path}:")[2]
@@ -529,7 +532,8 @@ def test_duration(seconds, text):
 
 def test_a_run_starts_with_the_parameters_of_another(finished, tmp_path, capsys):
     """With the best ones, whatever optimizer moved them; of another model they are refused."""
-    fields = {"train.init_from": str(finished), "optimizer.name": "sgd", "optimizer.b2": 0.999}
+    fields = {"train.init_from": str(finished), "train.updates": 8}
+    fields |= {"optimizer.name": "sgd", "optimizer.b2": 0.999}
     assert main(tmp_path / "run", **fields, **{"optimizer.lr": 1e-30, "train.target": 0.0}) == 0
     source, started = (experiments.load(folder)[1] for folder in (finished, tmp_path / "run"))
     jax.tree.map(np.testing.assert_array_equal, source, started)
@@ -559,7 +563,8 @@ def test_a_batch_in_parts_gives_the_same_numbers(tmp_path):
     lines = []
     for parts in (1, 2):
         folder = tmp_path / str(parts)
-        assert main(folder, **{"train.accumulate": parts, "train.batch": 4, "devices": 1}) == 0
+        fields = {"train.accumulate": parts, "train.batch": 4, "train.updates": 8, "devices": 1}
+        assert main(folder, **fields) == 0
         lines.append([json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()])
     for whole, other in zip(*lines, strict=True):
         for name in whole.keys() - {"kind", "seconds"}:
@@ -586,6 +591,6 @@ def test_an_optimizer_of_ones_own(tmp_path):
     file.write_text("import optax\ndef make(rate, h):\n    return optax.adam(rate, b1=h.b1, b2=h.b2)\n")
     values = []
     for number, name in enumerate(("adam", f"{file}:make")):
-        assert main(tmp_path / str(number), **{"optimizer.name": name}) == 0
+        assert main(tmp_path / str(number), **{"optimizer.name": name, "train.updates": 8}) == 0
         values.append(json.loads((tmp_path / str(number) / "result.json").read_text())["value"])
     assert values[0] == values[1]

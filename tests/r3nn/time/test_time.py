@@ -94,7 +94,7 @@ def name_row(row):
     return "-".join(f"{k}={v}" if isinstance(v, bool) else str(v) for k, v in row.items()).replace(" ", "")
 
 
-def check_modes(row):
+def check_modes(row, left_out=()):
     cell = CELLS[row["cell"]]
     p = problem(cell, row["T"], row["batch"], D, H)
     flags = {name: getattr(p, name) for name in ("mask", "reset") if row[name]}
@@ -109,7 +109,7 @@ def check_modes(row):
 
     # Newton on all of a dense Jacobian compiles for long: over more than one window, where units are apart.
     windows = row["T"] < 50 or cell.recurrence in ELEMENTWISE
-    modes = [mode for mode in modes_of(cell) if mode != "newton" or windows]
+    modes = [mode for mode in modes_of(cell) if (mode != "newton" or windows) and mode not in left_out]
     plain, *others = run(p.params, state, xs, flags)
     equals_the_loop(cell, plain[0], p.params, state, xs, reverse=row["reverse"], **flags)
     for mode, values in zip(modes[1:], others, strict=True):
@@ -118,7 +118,8 @@ def check_modes(row):
 
 @pytest.mark.parametrize("row", pairwise(meets, **AXES), ids=name_row)
 def test_modes_agree(row, x64):
-    check_modes(row)
+    """Newton compiles as long as all others: under a mask, where it meets each of the other flags."""
+    check_modes(row, () if row["mask"] else ("newton",))
 
 
 def in_full():

@@ -1,6 +1,7 @@
 """Curricula: the gradient of a stage is that of a plain learner of its length; stages end on success."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -34,13 +35,16 @@ class OwnArrays(Regression):
     """A regression of which no step is right or wrong."""
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def gradient(learner, params, carry):
+    """One program of a learner for all its stages."""
+
     def value(params):
         batch = learner.draw("train", SEED, 5, ROWS, carry, None)
         terms, tally, _ = learner.loss(Own(), params, carry, batch)
         return terms["loss"][1], (terms["loss"][2], tally)
 
-    return jax.jit(jax.value_and_grad(value, has_aux=True))(params)
+    return jax.value_and_grad(value, has_aux=True)(params)
 
 
 @pytest.mark.parametrize(
