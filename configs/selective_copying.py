@@ -35,7 +35,7 @@ def get_config(variant=""):
     config.model.predict = "counted"
     config.curriculum.lengths = "36,64"
     config.curriculum.end_fraction = 0.03
-    config.train.batch = 64
+    config.train.batch = 32
     config.train.length = 128  # L = 96, + 2 x 16; storing is what is hard, and the length comes of itself
     config.train.updates = 3000
     config.train.target = 0.99
