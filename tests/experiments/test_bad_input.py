@@ -95,7 +95,7 @@ TRAIN = [
     (["--config.model.cell=lem(**{'dt': 1})"], ["config.model.cell", "by name, as in lem(option=1)."]),
     (["--config=" + 5000 * "x" + ".py"], ["--config=xxx", "no such Python file", "configs/quickstart.py"]),
     (["--workdir=" + 1500 * "x/"], ["--workdir=x/", "too many folders"]),
-    (["--config.model.cell=no.py:cell"], ["no.py", "does not exist"]),
+    (["--config.model.cell=no.py:cell"], ["there is no file no.py", "configs"]),
     (["--config.model.depth_cell=lstmm"], ["lstmm", "'lstm'"]),
     (["--config.task.name=addin"], ["addin", "'adding'"]),
     (["--config.task.name=parity", "--config.task.options.label=every"], ["label", "'labels'"]),
