@@ -26,36 +26,17 @@ from tests.helpers import unless_slow
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(path for path in (ROOT / "configs").glob("[!_]*.py") if path.name != "default.py")
 #: one task each, with the variants :full and :smoke
-FULL = (
-    *(
-        "a5",
-        "adding",
-        "anbn",
-        "automaton",
-        "copy_memory",
-        "cycle_navigation",
-        "denoise",
-        "dyck",
-        "even_pairs",
-        "flip_flop",
-    ),
-    *(
-        "induction_heads",
-        "listops",
-        "majority",
-        "modular_arithmetic",
-        "modular_arithmetic_brackets",
-        "mqar",
-        "parity",
-    ),
-    *("repeat_first", "repeat_previous", "s3", "s5", "selective_copying", "strings"),
-    *("arrays", "characters", "digits", "formal_language", "time_series"),
-)
+FULL = """
+    a5 adding anbn arrays automaton characters copy_memory cycle_navigation denoise digits dyck
+    even_pairs flip_flop formal_language induction_heads listops lorenz mackey_glass majority
+    modular_arithmetic modular_arithmetic_brackets mqar parity repeat_first repeat_previous s3 s5
+    selective_copying sounds strings time_series
+""".split()
 #: of these no variant is the article's unit
-OWN = (
-    *("adding", "copy_memory", "denoise", "induction_heads", "mqar", "repeat_first", "repeat_previous"),
-    *("selective_copying", "strings", "arrays", "digits", "formal_language", "time_series"),
-)
+OWN = """
+    adding arrays copy_memory denoise digits formal_language induction_heads mqar repeat_first
+    repeat_previous selective_copying strings time_series
+""".split()
 NAMES = [
     *(path.stem for path in FILES),
     *(f"{name}:{variant}" for name in FULL for variant in ("full", "smoke")),
@@ -68,7 +49,7 @@ NAMES = [
 
 #: of each family of tasks one config, at its own size or at another; of `article` one
 AT_ONCE = {
-    *("adding", "compare_cells", "quickstart", "r5nn", "s3"),
+    *("adding", "compare_cells", "lorenz", "quickstart", "r5nn", "s3"),
     *("arrays", "copy_memory:smoke", "parity:full", "article:lstm_gru", "adding:cornn", "listops:smoke"),
 }
 
@@ -192,13 +173,13 @@ def test_build_takes_the_group_as_it_is():
     assert {name: options[name].default for name in group} == group.to_dict()
 
 
-@pytest.mark.parametrize("name", FULL + ("r5nn",))
+@pytest.mark.parametrize("name", [*FULL, "r5nn"])
 def test_smoke_lasts_seconds(name):
     smoke = config(f"{name}:smoke")
     assert smoke.train.updates <= 50 and built(f"{name}:smoke").parameters < 4000
 
 
-@pytest.mark.parametrize("name", FULL + ("article", "r5nn"))
+@pytest.mark.parametrize("name", [*FULL, "article", "r5nn"])
 def test_unknown_variant_is_refused(name):
     with pytest.raises(BadInput, match="'smal' is unknown; it must be .*"):
         config(f"{name}:smal")
