@@ -262,8 +262,10 @@ def neighbours(machine: Automaton, search: Search, seed: tuple[int, ...]) -> Ite
     The logarithm of the substituted place is uniform, so that it is early or late.
     """
     rng, rows, tokens = np.random.default_rng(seed), np.arange(search.pairs), machine.next.shape[1]
-    places = np.exp(rng.uniform(0, np.log(search.steps + 1), search.pairs)).astype(int) - 1
-    shift = rng.integers(1, tokens, search.pairs) if tokens > 1 else np.zeros_like(rows)
+    behind = np.random.default_rng(seed)
+    behind.bit_generator.advance(search.steps * search.pairs)  # of the numbers from which the words are made
+    places = np.exp(behind.uniform(0, np.log(search.steps + 1), search.pairs)).astype(int) - 1
+    shift = behind.integers(1, tokens, search.pairs) if tokens > 1 else np.zeros_like(rows)
     allowed, state = machine.next >= 0, np.full(search.pairs, machine.start)
     ways, choices = np.argsort(~allowed, axis=1, kind="stable"), allowed.sum(axis=1)
     for at in range(0, search.steps, search.chunk):
