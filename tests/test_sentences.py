@@ -7,8 +7,8 @@ ROOT = Path(__file__).parents[1]
 FILES = [
     path for room in ("r3nn", "experiments", "configs", "scripts") for path in (ROOT / room).rglob("*.py")
 ]
-#: what is no sentence but the reason in one: its handler puts it in brackets
-REASONS = {"Damaged", "DatabaseError"}
+#: what is no sentence but the reason in one: its handler puts it in brackets, or behind "because"
+REASONS = {"Damaged", "DatabaseError", "DoesNotApply"}
 
 
 def last_words(node, functions, here):

@@ -166,8 +166,9 @@ def _idx(folder: pathlib.Path, name: str, axes: int) -> np.ndarray:
         content = gzip.decompress(content) if path.suffix == ".gz" else content
         head = 4 + 4 * axes
         if content[:4] != bytes([0, 0, 8, axes]):
-            raise ValueError(f"it does not begin as an IDX file of bytes with {axes} axes does")
+            raise ValueError(f"it does not begin as an IDX file of bytes with {axes} axes does.")
         sizes = np.frombuffer(content[4:head], ">i4")
         return np.frombuffer(content[head:], np.uint8).reshape(sizes)
     except (OSError, ValueError, EOFError) as error:
-        raise FieldError("source", f"source: {str(path)!r} cannot be read: {error}.") from None
+        why = str(error).rstrip(".")
+        raise FieldError("source", f"source: {str(path)!r} cannot be read: {why}.") from None
