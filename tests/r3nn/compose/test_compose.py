@@ -34,7 +34,7 @@ close = functools.partial(assert_close, rtol=1e-9, atol=1e-10)
 #: whose combinators, ways to share and orders are each in another row too, in the company of others
 AGAIN = {
     *("chain", "deep", "deep, tied", "deep, cycle", "deep of deep", "norm", "feedback of residual"),
-    *("R3NN", "wavefront"),
+    *("R3NN", "slow of refine", "wavefront"),
 }
 
 
