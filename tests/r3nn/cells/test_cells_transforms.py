@@ -39,7 +39,7 @@ named = lambda *cells: pytest.mark.parametrize("cell", cells, ids=lambda cell: t
 # Heads.
 
 
-@named(heads(gru, 3), heads(lstm, 6))
+@named(heads(gru, 3), heads(lstm, 2), pytest.param(heads(slstm, 6), marks=pytest.mark.slow))
 def test_heads_equal_the_dense_cell_with_a_block_diagonal_matrix(cell, x64):
     """Values, and gradients: those of the dense cell, of its blocks alone."""
     dense = type(cell)()

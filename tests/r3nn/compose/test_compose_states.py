@@ -19,8 +19,10 @@ XS, MASK = np.random.default_rng(0).normal(size=(T, B, D)), np.random.default_rn
         (lstm, ("chunked", "newton")),
         (lru, ("scan", "linear")),
         (deep(lstm, 2), ("scan", "chunked")),
+        pytest.param(lstm, ("scan",), marks=pytest.mark.slow),
+        pytest.param(lru, ("chunked",), marks=pytest.mark.slow),
     ],
-    ids=["lstm", "lru", "deep"],
+    ids=["lstm", "lru", "deep", "lstm, scan", "lru, chunked"],
 )
 def test_states_and_their_gradients_in_each_mode(cell, modes, x64):
     # A bare function's states have their batch axes first; those of a deep cell are [L, B, H].
