@@ -20,7 +20,7 @@ from configs import _variants, default
 
 
 def get_config(variant=""):
-    """Sets four pairs of 256 symbols in 64 steps, and a GRU below a matrix state."""
+    """Sets four pairs of 64 symbols in 16 steps, then in 64, and a GRU below a matrix state."""
     _variants.check(variant, "full", "smoke", "vector")
     config = default.get_config()
     config.task.name = "mqar"
@@ -31,9 +31,12 @@ def get_config(variant=""):
     config.model.hidden_size = 64
     config.model.encoder = "embedding"
     config.model.predict = "counted"
-    config.train.batch = 32
+    config.curriculum.lengths = "16"
+    config.curriculum.end_fraction = 0.1
+    config.train.batch = 64
     config.train.length = 64
     config.train.updates = 3000
+    config.train.target = 0.998
     config.optimizer.lr = 3e-3
     return {"full": full, "smoke": smoke, "vector": vector}[variant](config) if variant else config
 
@@ -48,6 +51,7 @@ def full(config):
     """Sets the second of the published sizes that a matrix state should reach."""
     config.task.options.pairs = 16
     config.task.options.symbols = 8192
+    config.curriculum.lengths = "64"
     config.train.length = 256
     config.train.updates = 20_000
     config.train.log_every = 100
@@ -57,6 +61,7 @@ def full(config):
 
 def smoke(config):
     """Shortens the run to a few updates of a tiny model."""
+    config.curriculum.end_fraction = 1.0
     config.task.options.pairs = 1
     config.task.options.symbols = 16
     return _variants.smoke(config)
