@@ -1,10 +1,26 @@
 """Does a network with a matrix for a state recall the values of four keys, and one with a vector?
 
     scripts/run experiments/train.py --config=configs/mqar.py --workdir=runs/mqar
+    scripts/run experiments/evaluate.py --workdir=runs/mqar --lengths=64,128,256 --sequences=512
+
+Time: 3 minutes of training on 2 cores that other work shared.
+Result: accuracy 0.997 on the final test when training stops, after 700 updates; of 512 sequences of each
+length 0.9995 at 64 steps, 0.999 at 128, 0.9985 at 256 (trivial baseline 0.031).
+
+A GRU below joins a key and its value, and DeltaNet above it has a matrix to store them in. Training has two
+stages, by length; the first, in which nothing stands between pairs and queries, ends on success. Published
+(Arora et al. 2023), of 8,192 symbols: attention is right at every size, gated convolutions need a width that
+grows with the length.
+
+    scripts/run experiments/train.py --config=configs/mqar.py --workdir=runs/mqar_256 \
+        --config.task.options.symbols=256
+
+Four times as many symbols: stopped after 1,750 updates in 5 minutes at an accuracy of 0.275, one of the four
+values picked.
+
     scripts/run experiments/train.py --config=configs/mqar.py:vector --workdir=runs/mqar_vector
 
-Time: not measured yet.
-Result: not measured yet (trivial baseline 0.008).
+Two levels of a GRU, without a matrix. Not run here yet: neither time nor result is measured.
 
     scripts/run experiments/train.py --config=configs/mqar.py:full --workdir=runs/mqar_full
 
