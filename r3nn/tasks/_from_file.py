@@ -167,7 +167,8 @@ class FromFile(Tracking):
         _, changed = lax.scan(back, output, (word, before, t), reverse=True)  # [T, V]
         fits = (changed == 0) & (t < length)[:, None]
         chance = jax.random.uniform(key, changed.shape, jnp.float32)
-        place, symbol = jnp.divmod(jnp.argmax(jnp.where(fits, chance, -1)), changed.shape[1])
+        place = jnp.argmax(jnp.where(fits, chance, -1)).astype(jnp.int32)
+        place, symbol = jnp.divmod(place, changed.shape[1])
         return jnp.where(t == place, symbol.astype(jnp.int32), word), fits.any()
 
     def baseline(self, length: int) -> dict[str, float]:

@@ -473,7 +473,7 @@ def test_losses_sum_in_float32_at_least(x64):
         assert jax.eval_shape(losses.cross_entropy, p, ids, mask).dtype == dtype
 
 
-@pytest.mark.parametrize("task", unless_slow(DRAWN, AT_ONCE), indirect=True)
+@every_task
 def test_tasks_leak_no_float64(task, x64):
     sample = functools.partial(task.sample, batch=2, max_length=task.min_length + 20)
     batch = jax.eval_shape(sample, jax.random.key(0), length=task.min_length + 15)
