@@ -1,17 +1,15 @@
 """Writes the answers as a page of plain HTML: pictures inside, no script, nothing fetched."""
 
 import base64
-import io
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 import jinja2
-import matplotlib
 
 from experiments.analyses.subject import Answer, Picture
+from experiments.program import plots
 from experiments.program.files import write
-from experiments.program.plots import STYLE
 
 
 class Row(NamedTuple):
@@ -32,13 +30,9 @@ def page(path: Path, runs: dict[str, list[Row]], command: str, versions: dict[st
 
 def _drawn(picture: Picture) -> str:
     """Returns a figure as HTML: lines as SVG, points as an image."""
-    kind = "png" if picture.scatter else "svg"
-    file = io.BytesIO()
-    with matplotlib.rc_context(STYLE | {"svg.fonttype": "path", "svg.hashsalt": picture.title}):
-        picture.figure.savefig(file, format=kind, dpi=130, metadata=None if kind == "png" else {"Date": None})
-    if kind == "png":
-        data = base64.b64encode(file.getvalue()).decode()
+    if picture.scatter:
+        data = base64.b64encode(plots.as_bytes(picture.figure, "png")).decode()
         return f'<img alt="" src="data:image/png;base64,{data}">'
-    text = file.getvalue().decode()
+    text = plots.as_bytes(picture.figure, "svg").decode()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
-    return re.sub(r'<svg height="[^"]*"|(<svg[^>]*?) width="[^"]*"', lambda m: m[1] or "<svg", text, count=1)
+    return re.sub(r' (width|height)="[^"]*"', "", text, count=2)  # of the page, not of inches

@@ -1,5 +1,6 @@
 """Decides the look of all our figures: their colours, their sizes and how a baseline is drawn."""
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -113,6 +114,14 @@ def log_values(ax: Axes, values: Sequence[float]):
     values = [value for value in np.ravel(values) if np.isfinite(value)]
     if values and min(values) > 0 and max(values) > 3 * min(values):
         ax.set_yscale("log")
+
+
+def as_bytes(figure: Figure, kind: str) -> bytes:
+    """Returns the file of a figure, "svg" or "png", which is the same for the same figure."""
+    file = io.BytesIO()
+    with matplotlib.rc_context(STYLE | {"svg.fonttype": "path", "svg.hashsalt": "r3nn"}):
+        figure.savefig(file, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else None)
+    return file.getvalue()
 
 
 def save(figure: Figure, path: str | os.PathLike, **metadata: str):
