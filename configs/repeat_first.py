@@ -3,8 +3,8 @@
     scripts/run experiments/train.py --config=configs/repeat_first.py --workdir=runs/repeat_first
     scripts/run experiments/evaluate.py --workdir=runs/repeat_first --lengths=52,416,832,10000 --sequences=256
 
-Time: not measured yet.
-Result: not measured yet (trivial baseline 0.25).
+Time: 12 s of training on 2 cores that other work shared.
+Result: accuracy 1 at 52, 416, 832 and 10,000 steps, of 256 sequences each (trivial baseline 0.25).
 
 Published (Morad et al. 2023): in the hardest of the three lengths, 832, a GRU has .940 of the reward.
 
