@@ -10,8 +10,8 @@ Published, by reinforcement (Morad et al. 2023): reward -.315 for GRU, .789 for 
     scripts/run experiments/train.py --config=configs/repeat_previous.py:full \
         --workdir=runs/repeat_previous_full
 
-The hardest of the published sizes (Morad et al. 2023), 64 steps ago, of 156. Not run here yet: neither time
-nor result is measured.
+The hardest of the published sizes (Morad et al. 2023), 64 steps ago, of 156, with 256 units. Stopped by hand
+after 500 updates, in 2.5 minutes: held-out accuracy 0.9992.
 
     scripts/run experiments/train.py --config=configs/repeat_previous.py:smoke \
         --workdir=runs/repeat_previous_smoke
