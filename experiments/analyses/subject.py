@@ -99,8 +99,14 @@ class Subject:
 
     def metrics(self, outputs: jax.Array) -> dict[str, float]:
         """Judges what the body gives, [T, B, ...], by the metrics of the task."""
+        batch = self.batch
+        if self.learned.experiment.learner.model.predict == "mean":
+            there = jnp.swapaxes(batch.valid, 0, 1)
+            there = there.reshape(*there.shape[:1], *[1] * (outputs.ndim - 3), there.shape[1], 1)
+            outputs = (outputs * there).sum(axis=0, keepdims=True) / there.sum(axis=0, keepdims=True)
+            batch = training.last_step(batch)
         ys = self.model.predictions(self.params, None, outputs)[:, -1]
-        found = self.task.metrics(self.task.tally(jnp.swapaxes(ys, 0, 1), self.batch))
+        found = self.task.metrics(self.task.tally(jnp.swapaxes(ys, 0, 1), batch))
         return {name: float(value) for name, value in found.items()}
 
     def states(self) -> tuple[Any, jax.Array]:
@@ -131,7 +137,7 @@ def subject_of(learned: Learned, label: str, seed: int) -> Subject:
     length = (
         learner.length if learner.task.finite else max(min(learner.length, LONGEST), learner.task.min_length)
     )
-    at = dataclasses.replace(learner, length=length, min_length=0)
+    at = training.Supervised(model, learner.task, length, batch=len(rows))  # without stages
     arrays = learned.experiment.arrays
     batch = at.draw("test", np.uint32(seed), jnp.int32(0), rows, training.Carry(), arrays).batch
     every = dataclasses.replace(

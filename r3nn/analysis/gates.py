@@ -67,9 +67,8 @@ def _step(part: Cell, params: Any, state: Any, u: Any, change: Callable) -> tupl
     step = lambda inputs: part.step(params, *jax.tree.unflatten(tree, inputs))
     with jax.disable_jit(False):
         jaxpr, shapes = jax.make_jaxpr(step, return_shape=True)(inputs)
-    names = [
-        jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in jax.tree.leaves_with_path(u)
-    ]
+    last = lambda path: jax.tree_util.keystr(path[-1:], simple=True)
+    names = [last(path) for path, _ in jax.tree.leaves_with_path(u)]
     known = getattr(part, "gates", None)
     known = known._fields if known else ()
     values: dict[str, Array] = {}
