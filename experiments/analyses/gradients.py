@@ -16,7 +16,7 @@ def reach(subject: Subject) -> Answer:
     """Measures |dy_T/ds_t| against the lag, at each part."""
     body = subject.model.body
     with jax.enable_x64(True):
-        flows = gradient_flow(body, subject.body_params, subject.xs, mask=subject.mask)
+        flows = gradient_flow(body, subject.body_params, subject.common)
     back = np.array([np.asarray(flow.size)[::-1] for flow in flows])
     found = [decay(flow.size) for flow in flows]
     T = back.shape[1]
@@ -42,9 +42,8 @@ def reach(subject: Subject) -> Answer:
 
 def parting(subject: Subject) -> Answer:
     """Computes Lyapunov exponents along test sequences, and under each token alone."""
-    body, xs = subject.model.body, subject.xs
-    T = len(xs) if subject.mask is None else int(subject.mask.sum(axis=0).min())
-    xs = xs[:T]
+    body, xs = subject.model.body, subject.common
+    T = len(xs)
     if T < 20:
         raise DoesNotApply(f"the sequences are of {T} steps, too few for a rate")
     measure = jax.jit(lambda xs: cell_exponents(body, subject.body_params, xs, EXPONENTS, warmup=T // 5))

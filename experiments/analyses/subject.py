@@ -91,6 +91,11 @@ class Subject:
         valid = np.asarray(self.batch.valid).T
         return None if valid.all() else valid
 
+    @property
+    def common(self) -> jax.Array:
+        """Returns the steps of `xs` that all sequences have."""
+        return self.xs if self.mask is None else self.xs[: int(self.mask.sum(axis=0).min())]
+
     def encoded(self, inputs: jax.Array) -> jax.Array:
         """Encodes inputs as the model does: ids, or features in float64."""
         if jnp.issubdtype(inputs.dtype, jnp.floating):
