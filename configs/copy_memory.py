@@ -3,7 +3,7 @@
     scripts/run experiments/train.py --config=configs/copy_memory.py --workdir=runs/copy_memory
     scripts/run experiments/evaluate.py --workdir=runs/copy_memory --lengths=120,320,1020 --sequences=256
 
-Time: 9 minutes of training on 2 cores of which other work left a fifth (4 minutes of one core).
+Time: 1.5 minutes of training on 2 cores.
 Result: accuracy 0.995 of the recalled symbols when training stops, after 1,200 updates; of 256 sequences of
 each length 0.993 at a gap of 100, 0.994 at 300, 0.997 at 1,000 (trivial baseline 0.125: guess one of eight).
 
