@@ -10,6 +10,17 @@ each length 0.993 at a gap of 100, 0.994 at 300, 0.997 at 1,000 (trivial baselin
 Training has three stages, each of which ends on success: gaps of 4, of 24, of 100. A GRU below says where to
 store, and M2RNN above it has a matrix to store in.
 
+    scripts/run experiments/train.py --config=configs/copy_memory.py --workdir=runs/copy_memory_scornn \
+        --config.model.depth=1 --config.model.depth_cell= --config.model.hidden_size=128 \
+        --config.train.updates=1500 --config.model.cell=scornn
+    scripts/run experiments/evaluate.py --workdir=runs/copy_memory_scornn --lengths=120,320 --sequences=256
+
+One cell of 128 units under the same stages, in 15 to 140 s of training on 2 cores that other work shared. At
+gaps of 100 and 300 scornn recalls 0.998 and 0.179 of the symbols (it stops after 1,100 updates), cornn 0.255
+and 0.235, mlstm 0.211 and 0.204, gru 0.179 and 0.143, lstm 0.174 and 0.181, lem 0.164 and 0.131; the
+commands of mlstm, gru and lstm end in --config.model.init.chrono=120. All but scornn are still in the first
+stage then, at a gap of 4. Residual and slow stacks are not run here yet.
+
     scripts/run experiments/train.py --config=configs/copy_memory.py:lstm --workdir=runs/copy_memory_lstm
 
 One LSTM of 128 units, a gap of 50 in one stage, with chrono initialisation. In 290 s of training on 2 shared

