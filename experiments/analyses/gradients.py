@@ -15,8 +15,7 @@ TOKENS = 8  # of which each is fed alone
 def reach(subject: Subject) -> Answer:
     """Measures |dy_T/ds_t| against the lag, at each part."""
     body = subject.model.body
-    with jax.enable_x64(True):
-        flows = gradient_flow(body, subject.body_params, subject.common)
+    flows = gradient_flow(body, subject.body_params, subject.common)
     back = np.array([np.asarray(flow.size)[::-1] for flow in flows])
     found = [decay(flow.size) for flow in flows]
     T = back.shape[1]

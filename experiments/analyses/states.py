@@ -1,13 +1,15 @@
 """Can what has to be remembered be read from the state, and how much noise on the state does it bear?"""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from experiments.analyses.subject import Answer, DoesNotApply, Picture, Subject
 from experiments.program import plots
+from r3nn import training
 from r3nn.analysis import discriminant_axes, probe_accuracy
-from r3nn.training._keys import stream
 
 CLASSES = 64  # of what has to be remembered, at most
 POINTS = 4000
@@ -75,7 +77,7 @@ def _remembered(subject: Subject) -> np.ndarray:
 def noise(subject: Subject) -> Answer:
     """Adds Gaussian noise to the state at each step, and sees what is left of the metric."""
     body, params, task = subject.model.body, subject.body_params, subject.task
-    ready, key = body.prepare(params), stream(0, 5)
+    ready, key = body.prepare(params), training.stream(0, training.NOISE)
 
     @jax.jit
     def run(xs, sigma):
@@ -128,8 +130,6 @@ def noise(subject: Subject) -> Answer:
 def _borne(values: list[float], trivial: float) -> float:
     """Returns the largest noise up to which half of the gain over the trivial guess is left; 0: none."""
     gain = abs(values[0] - trivial)
-    left = [
-        sigma for sigma, value in zip(NOISE, values[1:], strict=True) if abs(value - values[0]) <= gain / 2
-    ]
-    good = [sigma for n, sigma in enumerate(NOISE) if NOISE[: n + 1] == tuple(left[: n + 1])]
-    return max(good, default=0.0)
+    enough = lambda pair: abs(pair[1] - values[0]) <= gain / 2
+    borne = itertools.takewhile(enough, zip(NOISE, values[1:], strict=True))
+    return max((sigma for sigma, _ in borne), default=0.0)

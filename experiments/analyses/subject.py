@@ -78,7 +78,7 @@ class Subject:
     @property
     def body_params(self) -> Any:
         """Returns the parameters of `model.body`."""
-        return self.model._body_params(self.params)
+        return self.model.body_params(self.params)
 
     @property
     def xs(self) -> jax.Array:

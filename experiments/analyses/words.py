@@ -77,9 +77,10 @@ def settling(subject: Subject) -> Answer:
     said, numbers, points = [], {}, {}
     for token, moves in enumerate(machine.next.T):
         needed, period = _recurrent(moves)
-        if period > LONGEST_PERIOD:
-            continue
         name = task.decode(np.array([token]))
+        if period > LONGEST_PERIOD:
+            said.append(f"token {name} was not followed, as its states are back after {period:,} steps alone")
+            continue
         found = attractors(
             lambda s, t=period, x=inputs[token]: step(s, t, x), starts, steps=max(4000 // period, 200)
         )

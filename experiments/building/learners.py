@@ -125,7 +125,7 @@ def _supervised(config: ConfigDict, allow_code: bool) -> Supervised:
         "task": task,
         "length": train.length,
         "min_length": train.min_length,
-        "batch": train.batch if train.min_length or task.finite else 0,
+        "batch": train.batch,
         "tbptt": train.tbptt,
         "teacher_forcing": train.teacher_forcing,
     }

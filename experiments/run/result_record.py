@@ -39,7 +39,7 @@ def collect(
         "baselines": baselines,
         "test_sequences": learner.size("test") or config.train.eval_batch,
         "finite": learner.size("test") is not None,
-        "data_sha256": sums(experiment.arrays),
+        "arrays_sha256": sums(experiment.arrays),
         "held_out": counters.best,
         "target": config.train.target or None,
         "reached_target": counters.reached,

@@ -74,7 +74,8 @@ class Model(Value):
         sizes = {"chunk": self.block, "memory": self.memory}
         return {"mode": self.mode, **sizes, "compute_dtype": self.compute_dtype}
 
-    def _body_params(self, params: ModelParams):
+    def body_params(self, params: ModelParams):
+        """Returns the parameters of `body`: with those of the readout, where its outputs feed back."""
         return FeedbackParams(params.body, params.readout) if self.looped else params.body
 
     def init(self, key: Array) -> ModelParams:
@@ -92,7 +93,7 @@ class Model(Value):
 
     def start(self, params: ModelParams, batch_shape: tuple[int, ...] = ()):
         """Returns the carry before the first step: the state of the whole body; a `Mean` of it for "mean"."""
-        weights = self._body_params(params)
+        weights = self.body_params(params)
         state = self.body.initial_state(weights, batch_shape)
         if self.predict != "mean":
             return state
@@ -138,7 +139,7 @@ class Model(Value):
         if targets is not None and self.looped:
             state, outputs = self._teach(params, state, xs, mask, reset, targets, key)
         else:
-            body = self._body_params(params)
+            body = self.body_params(params)
             flags = {"mask": mask, "reset": reset}
             state, outputs = unroll(self.body, body, state, xs, **flags, key=key, **self._how)
         if self.predict == "mean":

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from r3nn._lookup import FieldError
-from r3nn.tasks._finite import SPLITS, Finite, Rows, class_baseline, digest, path_of, split_at_random
-from r3nn.tasks._kinds import Classification, Regression
+from r3nn.tasks._finite import SPLITS, Finite, FiniteClassification, Rows, digest, path_of, split_at_random
+from r3nn.tasks._kinds import Regression
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ class _FromArrays(Finite):
 
 
 @dataclasses.dataclass(frozen=True)
-class Arrays(_FromArrays, Classification):
+class Arrays(_FromArrays, FiniteClassification):
     """What class has a sequence, or each of its steps, in a file of one's own?
 
     `file` is an .npz; nothing in it is run. For N sequences of at most T steps it has
@@ -73,16 +73,8 @@ class Arrays(_FromArrays, Classification):
 
     @property
     def out_size(self) -> int:
-        """Counts the classes."""
+        """Counts the classes: one more than the largest label."""
         return 1 + max(int(rows.targets.max(initial=0)) for rows in self.found().values())
-
-    def baseline(self, length: int) -> dict[str, float]:
-        """Guesses test labels by their shares in training; see the class."""
-        train, test = (_counted(self, self.found()[split]) for split in ("train", "test"))
-        surprise, right = class_baseline(np.concatenate(train), np.concatenate(test), self.out_size)
-        commonest = np.bincount(np.concatenate(train)).argmax()
-        whole = np.mean([(row == commonest).all() for row in test if len(row)])
-        return {"cross_entropy": surprise, "accuracy": right, "sequence_accuracy": float(whole)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,21 +95,21 @@ class ArraysRegression(_FromArrays, Regression):
 
     @property
     def out_size(self) -> int:
-        """Counts the numbers."""
+        """Counts the numbers that make a target, O."""
         return self.found()["train"].targets.shape[-1]
 
     def baseline(self, length: int) -> dict[str, float]:
         """Guesses the mean; see the class."""
-        train, test = (np.concatenate(_counted(self, self.found()[split])) for split in ("train", "test"))
+        train, test = map(self._counted, ("train", "test"))
         return {"mse": float(np.mean((test - train.mean(axis=0)) ** 2))}
 
-
-def _counted(task: Finite, rows: Rows) -> list[np.ndarray]:
-    """Returns the targets that count, of each row [n, ...]."""
-    if not task.every_step:
-        return list(rows.targets[:, None])
-    cut = [target[:length] for target, length in zip(rows.targets, rows.length, strict=True)]
-    return [row[row >= 0] for row in cut] if task.kind == "classification" else cut
+    def _counted(self, split: str) -> np.ndarray:
+        """Returns the targets that count, [N, O]."""
+        rows = self.found()[split]
+        if not self.every_step:
+            return rows.targets
+        there = np.arange(rows.targets.shape[1]) < rows.length[:, None]
+        return rows.targets[there]
 
 
 @functools.lru_cache(8)

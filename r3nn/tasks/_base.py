@@ -187,6 +187,15 @@ class Task(Value):
         del max_length
         return None
 
+    def arrays(self) -> dict[str, Any] | None:
+        """Returns finite data, trees of NumPy arrays by split: train, held_out, test. None: it draws."""
+        return None
+
+    def rows(self, split: str, length: int) -> int | None:
+        """Counts the sequences of a split of finite data; None: as many as are asked for can be drawn."""
+        del split, length
+        return None
+
     def latent(self, batch: Batch) -> jax.Array | None:
         """Returns what has to be remembered after each step, int32 or float32 [B, T]; None if unnamed.
 

@@ -9,8 +9,7 @@ import pathlib
 import numpy as np
 
 from r3nn._lookup import FieldError, check_choice
-from r3nn.tasks._finite import Finite, Rows, class_baseline, missing_package, path_of, split_at_random
-from r3nn.tasks._kinds import Classification
+from r3nn.tasks._finite import FiniteClassification, Rows, missing_package, path_of, split_at_random
 
 #: of each source that a package holds: pixels of a side, classes
 _SIDES = {"8x8": 8, "mnist_5k": 28}
@@ -18,7 +17,7 @@ _IDX = {"train": "train", "test": "t10k"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Digits(Finite, Classification):
+class Digits(FiniteClassification):
     """Which digit does an image show, whose pixels come one after another?
 
     `source` is "8x8": the 1,797 images of 8 x 8 pixels that scikit-learn holds; "mnist_5k": 5,000 images of
@@ -87,12 +86,6 @@ class Digits(Finite, Classification):
         if self.source in _SIDES:
             return 10
         return max(10, 1 + max(int(labels.max()) for labels in _images(self.source)[1].values()))
-
-    def baseline(self, length: int) -> dict[str, float]:
-        """Guesses test labels by their shares in training."""
-        found = self.found()
-        surprise, right = class_baseline(found["train"].targets, found["test"].targets, self.out_size)
-        return {"cross_entropy": surprise, "accuracy": right, "sequence_accuracy": right}
 
 
 @functools.lru_cache(8)

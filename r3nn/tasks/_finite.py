@@ -17,6 +17,7 @@ import numpy as np
 
 from r3nn._lookup import FieldError, check_int
 from r3nn.tasks._base import Batch, Task, padded
+from r3nn.tasks._kinds import Classification
 
 SPLITS = ("train", "held_out", "test")
 
@@ -107,6 +108,29 @@ class Finite(Task):
         raise NotImplementedError(f"{type(self).__name__} has finite data: `take` rows of it.")
 
 
+@dataclasses.dataclass(frozen=True)
+class FiniteClassification(Finite, Classification):
+    """A finite classification is judged beside a guess of the commonest class."""
+
+    def counted_classes(self, split: str) -> list[np.ndarray]:
+        """Returns the classes that count, of each sequence of a split, int [n]."""
+        rows = self.found()[split]
+        classes = [
+            target[:length] if self.every_step else target[None]
+            for target, length in zip(rows.targets, rows.length, strict=True)
+        ]
+        return [row[row >= 0] for row in classes]
+
+    def baseline(self, length: int) -> dict[str, float]:
+        """Guesses test classes by how often each is one in training, the commonest of them everywhere."""
+        train, test = map(self.counted_classes, ("train", "test"))
+        train = np.concatenate(train)
+        surprise, right = class_baseline(train, np.concatenate(test), self.out_size)
+        commonest = np.bincount(train, minlength=1).argmax()
+        whole = np.mean([(row == commonest).all() for row in test if len(row)])
+        return {"cross_entropy": surprise, "accuracy": right, "sequence_accuracy": float(whole)}
+
+
 def split_at_random(rows: int) -> dict[str, np.ndarray]:
     """Divides rows into 80, 10 and 10 percent, by a permutation that is always the same -> their numbers."""
     order = np.random.default_rng(0).permutation(rows)
@@ -115,11 +139,10 @@ def split_at_random(rows: int) -> dict[str, np.ndarray]:
 
 
 def class_baseline(train: np.ndarray, test: np.ndarray, classes: int) -> tuple[float, float]:
-    """Guesses test labels by how often each class is a training label -> (cross-entropy in nats, accuracy).
+    """Guesses test classes by how often each is a training class -> (cross-entropy in nats, accuracy).
 
-    Classes below 0 do not count. One is added to each count, so that a class that was never met has a chance.
+    One is added to each count, so that a class that was never met has a chance.
     """
-    train, test = train[train >= 0], test[test >= 0]
     counts = np.bincount(train, minlength=classes) + 1.0
     surprise = -np.log(counts / counts.sum())
     return float(surprise[test].mean()), float((test == counts.argmax()).mean())

@@ -8,14 +8,13 @@ import pathlib
 import numpy as np
 
 from r3nn._lookup import FieldError, check_choice
-from r3nn.tasks._finite import Finite, Rows, class_baseline, path_of
-from r3nn.tasks._kinds import Classification
+from r3nn.tasks._finite import FiniteClassification, Rows, path_of
 
 _HELD_OUT = ("validation-short", "validation-long")
 
 
 @dataclasses.dataclass(frozen=True)
-class FormalLanguage(Finite, Classification):
+class FormalLanguage(FiniteClassification):
     """Does a string belong to a formal language?
 
     `folder` is that of one language of the FLaRe benchmark, or laid out as those are: main.tok holds the
@@ -70,12 +69,6 @@ class FormalLanguage(Finite, Classification):
     def decode(self, ids: np.ndarray) -> str:
         """Writes the symbols, and $ for the end."""
         return " ".join(_read(self)[1][i] for i in ids.tolist())
-
-    def baseline(self, length: int) -> dict[str, float]:
-        """Guesses test labels by their shares in training."""
-        found = self.found()
-        surprise, right = class_baseline(found["train"].targets, found["test"].targets, 2)
-        return {"cross_entropy": surprise, "accuracy": right, "sequence_accuracy": right}
 
 
 def _files(task: FormalLanguage) -> dict[str, tuple[pathlib.Path, pathlib.Path]]:

@@ -9,12 +9,11 @@ import pathlib
 import numpy as np
 
 from r3nn._lookup import FieldError, unknown
-from r3nn.tasks._finite import Finite, Rows, class_baseline, missing_package, path_of
-from r3nn.tasks._kinds import Classification
+from r3nn.tasks._finite import FiniteClassification, Rows, missing_package, path_of
 
 
 @dataclasses.dataclass(frozen=True)
-class TimeSeries(Finite, Classification):
+class TimeSeries(FiniteClassification):
     """Which class has a time series of the UCR or UEA archive?
 
     `dataset` is one that the package aeon holds in its wheel, such as JapaneseVowels, BasicMotions, GunPoint
@@ -59,12 +58,6 @@ class TimeSeries(Finite, Classification):
     def out_size(self) -> int:
         """Counts the classes."""
         return 1 + max(int(rows.targets.max()) for rows in self.found().values())
-
-    def baseline(self, length: int) -> dict[str, float]:
-        """Guesses test labels by their shares in training."""
-        found = self.found()
-        surprise, right = class_baseline(found["train"].targets, found["test"].targets, self.out_size)
-        return {"cross_entropy": surprise, "accuracy": right, "sequence_accuracy": right}
 
 
 def _files(dataset: str, folder: str) -> list[pathlib.Path]:

@@ -75,9 +75,9 @@ class Supervised(Learner):
     """Trains a model on a task.
 
     model: what is trained. task: what on. length: T, steps of a sequence. min_length: above 0, lengths are
-    drawn uniformly from min_length .. length, those of all `batch` rows at once. batch: rows of an update,
-    for which finite data and lengths that vary ask. tbptt: above 0, steps of an
-    update of truncated backpropagation. teacher_forcing: true outputs feed back in training.
+    drawn uniformly from min_length .. length, those of all `batch` rows at once. batch: rows of an update; 0
+    will do where lengths do not vary and the data are not finite. tbptt: above 0, steps of an update of
+    truncated backpropagation. teacher_forcing: true outputs feed back in training.
     """
 
     model: Trainable
@@ -192,21 +192,16 @@ class Supervised(Learner):
 
     def arrays(self):
         """Returns the task's finite data, of each split; None where its sequences are drawn."""
-        return self.task.arrays() if self.task.finite else None
+        return self.task.arrays()
 
     def size(self, split) -> int | None:
         """Counts the held-out or test sequences of finite data."""
-        finite = self.task.finite and split != "train"
-        return self.task.rows(split, self.length) if finite else None
+        return None if split == "train" else self.task.rows(split, self.length)
 
     def draw(self, split, seed, at, rows: Array, carry: Carry, arrays) -> Piece:
         """Draws the rows' next pieces in training; elsewhere whole sequences, all of the full length."""
-        if split != "train" and self.task.finite:
-            return Piece(self.task.take(arrays[split], rows, self.task.room(split, self.length)))
         if split != "train":
-            key = stream(seed, {"held_out": HELD_OUT, "test": TEST}[split])
-            keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows)
-            return Piece(self.task.draw(keys, self.length, self.length))
+            return Piece(self._measured(split, seed, rows, arrays))
         if not self.tbptt:
             batch = self.batch_at(seed, at, rows, arrays)
             return Piece(batch, noise=self._noise(seed, at, rows))
@@ -214,6 +209,14 @@ class Supervised(Learner):
         batch, behind = self.piece_at(seed, position, rows, arrays)
         noise = self._noise(seed, position.sequence, rows, position.done)
         return Piece(batch, position.done == 0, noise, behind)
+
+    def _measured(self, split, seed, rows: Array, arrays) -> Batch:
+        """Returns the held-out or test sequences of these numbers, whole."""
+        if self.task.finite:
+            return self.task.take(arrays[split], rows, self.task.room(split, self.length))
+        key = stream(seed, {"held_out": HELD_OUT, "test": TEST}[split])
+        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, rows)
+        return self.task.draw(keys, self.length, self.length)
 
     def _noise(self, seed, numbers, rows: Array, done: Array | None = None) -> Noise | None:
         """Returns the noise of the rows' sequences, of which `done` steps, int32 [b], are through."""

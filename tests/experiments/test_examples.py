@@ -1,7 +1,9 @@
 """experiments/examples: each learner is trained, pruned and gone on with, on two devices, side by side."""
 
 import contextlib
+import functools
 import json
+import tempfile
 from pathlib import Path
 
 import jax
@@ -15,7 +17,6 @@ from experiments import train
 from experiments.building.assembly import build
 from experiments.config.loading import load
 from experiments.errors import BadInput, NotFinite, Pruned
-from experiments.examples import own_arrays
 from experiments.run.grouping import alike
 from experiments.run.loop import Member
 from experiments.run.training import run, run_members
@@ -49,9 +50,19 @@ def small(name: str, **fields) -> ConfigDict:
     """A run of a few updates."""
     config = load(str(ROOT / "experiments" / "examples" / f"{name.partition(',')[0]}.py"))
     if name == "own_arrays":
-        fields.setdefault("learner.options.file", own_arrays.made(rows=40, steps=6))
+        fields.setdefault("learner.options.file", str(waves()))
     config.update_from_flattened_dict({**SMALL, **EXAMPLES[name], **fields})
     return config
+
+
+@functools.cache
+def waves() -> Path:
+    """An .npz of 40 sequences of up to 6 steps, the same for all tests."""
+    rng, path = np.random.default_rng(0), Path(tempfile.mkdtemp(), "waves.npz")
+    label, length = np.arange(40) % 2, rng.integers(3, 7, 40)
+    x = np.float32(rng.normal(size=(40, 6, 1)) + label[:, None, None])
+    np.savez(path, x=x, label=label, length=length, split=np.repeat([0, 1, 2], [20, 10, 10]))
+    return path
 
 
 def params(folder: Path):
@@ -147,7 +158,7 @@ def test_a_probe_that_gives_no_scalar_is_refused(tmp_path):
 def test_other_data_are_refused(tmp_path):
     """In a folder whose run was begun on some."""
     file = tmp_path / "data.npz"
-    file.write_bytes(Path(own_arrays.made(rows=40, steps=6)).read_bytes())
+    file.write_bytes(waves().read_bytes())
     config = small("own_arrays", **{"learner.options.file": str(file)})
     run(config, tmp_path / "run")
     (tmp_path / "run" / "result.json").unlink()
