@@ -24,7 +24,7 @@ from configs import _variants, default
 
 
 def get_config(variant=""):
-    """Sets JapaneseVowels."""
+    """Sets JapaneseVowels, and a mean over the steps of a series."""
     _variants.check(variant, "full", "smoke")
     config = default.get_config()
     config.task.name = "time_series"

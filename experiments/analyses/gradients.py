@@ -19,8 +19,7 @@ def reach(subject: Subject) -> Answer:
     back = np.array([np.asarray(flow.size)[::-1] for flow in flows])
     found = [decay(flow.size) for flow in flows]
     T = back.shape[1]
-    words = [f"beyond {T - 1:,}" if one.horizon is None else f"{one.horizon:,}" for one in found]
-    parts = "steps" if len(found) == 1 else f"steps at the {len(found)} parts of a step"
+    horizons = [f"beyond {T - 1:,}" if one.horizon is None else f"{one.horizon:,}" for one in found]
     figure, (ax,) = plots.axes(width=7.5)
     for number, (row, color) in enumerate(zip(back, np.resize(plots.COLORS, len(back)), strict=True), 1):
         row = np.where(row > 0, row, np.nan)
@@ -32,7 +31,10 @@ def reach(subject: Subject) -> Answer:
         ax, f"{subject.label}: a gradient against its lag", "lag (steps back from the end)", "|dy_T / ds_t|"
     )
     numbers = {"parts": [{**one._asdict()} for one in found]}
-    answer = f"{', '.join(words)} {parts}, until 1/1000 of it is left; by {found[0].rate:.4f} nats a step"
+    alike, parts = len(set(horizons)) == 1, len(found)
+    said = f"{horizons[0] if alike else ', '.join(horizons)} steps"
+    said += "" if parts == 1 else f" at {'each of' if alike else 'the'} {parts} parts of a step"
+    answer = f"{said}, where 1/1000 of it is left; a step changes its logarithm by {found[0].rate:.4f}"
     of = f"{subject.xs.shape[1]} test sequences of {T:,} steps, in float64"
     sure = f"standard error {found[0].error:.4f}; {of}"
     picture = Picture("How much of the end depends on the state so many steps before it", figure)

@@ -187,7 +187,7 @@ def _several(rng: np.random.Generator, most: int, draw: Callable) -> list:
 
 
 def periodic(machine: Automaton, search: Search, rng: np.random.Generator) -> list[Word]:
-    """Lists (u, v)."""
+    """Lists all u v v v ... as (u, v), or, where there are too many, some of them drawn at random."""
     tokens, longest = machine.next.shape[1], search.longest
     if _count(tokens, 0, longest) * _count(tokens, 1, longest) <= search.most:
         return [*itertools.product(short_words(tokens, 0, longest), short_words(tokens, 1, longest))]
@@ -342,7 +342,7 @@ def _judged(tables: _Tables, states: Array, logits: Array) -> tuple[Array, Array
 
 
 class _Run:
-    """Runs one search."""
+    """Holds what all families of one search share: the machine's tables, the network, its parameters."""
 
     def __init__(self, machine: Automaton, answers: Answers, params: Any, search: Search):
         self.machine, self.answers, self.params, self.search = machine, answers, params, search
@@ -353,7 +353,7 @@ class _Run:
         self.width = search.chunk  # of the tables of words, one for all families: one program for all
 
     def all(self) -> FailingWords:
-        """Tries all families."""
+        """Tries the words of all families -> what became of them."""
         lists = {}
         for number, family in enumerate(PERIODIC):
             words = family(self.machine, self.search, np.random.default_rng((self.search.seed, number)))

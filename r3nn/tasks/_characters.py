@@ -91,7 +91,7 @@ class Characters(Finite, Classification):
         return max((len(self.arrays()[split]) - 1) // length, 0)
 
     def room(self, split: str, length: int) -> int:
-        """Returns `length`."""
+        """Returns `length`: windows of all splits are equally long."""
         return length
 
     def row(self, data: Any, index: jax.Array, max_length: int) -> tuple[jax.Array, ...]:
@@ -114,7 +114,7 @@ class Characters(Finite, Classification):
         return {"bits_per_character": nats / math.log(2), "accuracy": right}
 
     def decode(self, ids: np.ndarray) -> str:
-        """Writes the text."""
+        """Writes places in the alphabet as the text that they stand for."""
         return "".join(self._text().alphabet[i] for i in ids.tolist())
 
 

@@ -49,7 +49,7 @@ class AnBn(Classification):
 
     @property
     def vocab(self) -> int:
-        """Counts the letters."""
+        """Counts the letters that a word is written in."""
         return self.letters
 
     @property
@@ -143,12 +143,12 @@ class Majority(Classification):
 
     @property
     def vocab(self) -> int:
-        """Counts the symbols."""
+        """Counts the symbols that a step may show."""
         return self.symbols
 
     @property
     def out_size(self) -> int:
-        """Counts the symbols."""
+        """Counts the symbols that an answer may be."""
         return self.symbols
 
     def example(self, key, length, max_length):

@@ -94,11 +94,11 @@ class FromFile(Tracking):
 
     @property
     def out_size(self) -> int:
-        """Counts the classes."""
+        """Counts the classes: two of an acceptor, else one more than the largest output."""
         return 2 if self.accepts else super().out_size
 
     def automaton(self) -> Automaton:
-        """Returns the machine."""
+        """Returns the machine that the file holds."""
         return _found(self.file, self.sha256).machine
 
     def decode(self, ids: np.ndarray) -> str:

@@ -46,7 +46,7 @@ class InductionHeads(Classification):
 
     @property
     def out_size(self) -> int:
-        """Counts the symbols."""
+        """Counts the symbols that may be asked for."""
         return self.symbols
 
     def example(

@@ -87,7 +87,7 @@ class MQAR(Classification):
         return inputs.at[queries].set(keys), blank.at[queries].set(values), mask
 
     def counted(self, max_length: int) -> int:
-        """Counts the queries."""
+        """Counts the queries: one for each pair."""
         del max_length
         return self.pairs
 

@@ -45,12 +45,12 @@ class RepeatPrevious(Classification):
 
     @property
     def vocab(self) -> int:
-        """Counts the symbols."""
+        """Counts the symbols that a step may show, S."""
         return self.symbols
 
     @property
     def out_size(self) -> int:
-        """Counts the symbols."""
+        """Counts the symbols that an answer may be, S."""
         return self.symbols
 
     @property

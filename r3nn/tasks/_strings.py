@@ -32,7 +32,7 @@ class _Strings(Slots):
 
     @property
     def out_size(self) -> int:
-        """Counts the symbols."""
+        """Counts the symbols that an answer is written in."""
         return self.kinds
 
     def steps(self, n):

