@@ -36,12 +36,12 @@ from r3nn._lookup import check_int
 
 QUESTIONS = (
     Question("words", "On which words does it fail?", words.failing),
-    Question("attractors", "What does it settle into under each token?", words.settling),
+    Question("attractors", "Which attractors does it have under each token?", words.under_tokens),
     Question("gradients", "How far do gradients reach?", gradients.reach),
-    Question("lyapunov", "Do nearby states part or meet?", gradients.parting),
+    Question("lyapunov", "Do nearby states diverge or converge?", gradients.divergence),
     Question("gates", "Are its gates binary?", gate_values.binary),
     Question("states", "Can what has to be remembered be read from its state?", states.clouds),
-    Question("noise", "How much noise on its state does it bear?", states.noise),
+    Question("noise", "How much noise on its state does it tolerate?", states.noise),
     Question("cost", "What does it cost?", cost.cost),
 )
 TRAINING = "How did its training go?"

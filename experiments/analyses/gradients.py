@@ -1,4 +1,4 @@
-"""How far do gradients reach, and do nearby states part or meet?"""
+"""How far do gradients reach, and do nearby states diverge or converge?"""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ def reach(subject: Subject) -> Answer:
     back = np.array([np.asarray(flow.size)[::-1] for flow in flows])
     found = [decay(flow.size) for flow in flows]
     T = back.shape[1]
-    horizons = [f"beyond {T - 1:,}" if one.horizon is None else f"{one.horizon:,}" for one in found]
+    horizons = [f"more than {T - 1:,}" if one.horizon is None else f"{one.horizon:,}" for one in found]
     figure, (ax,) = plots.axes(width=7.5)
     for number, (row, color) in enumerate(zip(back, np.resize(plots.COLORS, len(back)), strict=True), 1):
         row = np.where(row > 0, row, np.nan)
@@ -34,14 +34,14 @@ def reach(subject: Subject) -> Answer:
     alike, parts = len(set(horizons)) == 1, len(found)
     said = f"{horizons[0] if alike else ', '.join(horizons)} steps"
     said += "" if parts == 1 else f" at {'each of' if alike else 'the'} {parts} parts of a step"
-    answer = f"{said}, where 1/1000 of it is left; a step changes its logarithm by {found[0].rate:.4f}"
+    answer = f"they fall to 1/1000 after {said}, their logarithm by {found[0].rate:.4f} a step"
     of = f"{subject.xs.shape[1]} test sequences of {T:,} steps, in float64"
     sure = f"standard error {found[0].error:.4f}; {of}"
     picture = Picture("How much of the end depends on the state so many steps before it", figure)
     return Answer(answer, sure, numbers, (picture,), {"size_by_lag": back})
 
 
-def parting(subject: Subject) -> Answer:
+def divergence(subject: Subject) -> Answer:
     """Computes Lyapunov exponents along test sequences, and under each token alone."""
     body, xs = subject.model.body, subject.common
     T = len(xs)
@@ -61,7 +61,7 @@ def parting(subject: Subject) -> Answer:
         numbers["under_tokens"] = dict(zip(names, alone.each[:, 0].tolist(), strict=True))
         each = ", ".join(f"{name}: {value:.3f}" for name, value in numbers["under_tokens"].items())
         said += f"; under one token alone, {each}"
-    apart = "they part: a small difference grows" if along.exponents[0] > 0 else "nearby states meet"
+    apart = "they diverge: a small difference grows" if along.exponents[0] > 0 else "they converge"
     figure, (ax,) = plots.axes(width=7.5)
     at = np.arange(1, len(along.exponents) + 1)
     ax.errorbar(

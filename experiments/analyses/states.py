@@ -1,4 +1,4 @@
-"""Can what has to be remembered be read from the state, and how much noise on the state does it bear?"""
+"""Can what has to be remembered be read from the state, and how much noise on it is tolerated?"""
 
 import itertools
 
@@ -120,7 +120,7 @@ def noise(subject: Subject) -> Answer:
         else f"noise of {NOISE[0]:g} at each step already takes {half}"
     )
     numbers = {"metric": metric, "noise": [0.0, *NOISE], "values": values, "trivial": trivial}
-    picture = Picture("How much noise on the state the answers bear", figure)
+    picture = Picture("How much noise on the state the answers tolerate", figure)
     sure = (
         f"{subject.xs.shape[1]} test sequences, one draw of the noise; states of a tanh lie between -1 and 1"
     )

@@ -1,4 +1,4 @@
-"""On which words does the network fail, and what does it settle into under each token?"""
+"""On which words does the network fail, and which attractors does it have under each token?"""
 
 import math
 from functools import partial
@@ -50,7 +50,7 @@ def failing(subject: Subject) -> Answer:
     return Answer(said, sure, numbers, (picture,), arrays)
 
 
-def settling(subject: Subject) -> Answer:
+def under_tokens(subject: Subject) -> Answer:
     """Counts the attractors under each token, beside those that the machine needs.
 
     On the states that a token takes round cycles, the machine's map is a permutation; taken so often that

@@ -4,7 +4,7 @@ That makes sense where a task continues its sequences: where each target is the 
 task has to say so: the sizes must fit (of ids, as many classes as ids; of values, O = D), and the data must.
 
 Of a chaotic signal, one with a Lyapunov exponent, many free runs are judged: by how long they follow the true
-signal, and by how fast nearby ones part.
+signal, and by how fast nearby ones diverge.
 """
 
 import dataclasses

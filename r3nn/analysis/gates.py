@@ -2,7 +2,8 @@
 
 A gate is what a logistic function gives inside a step. It is found in the step's jaxpr, so that no cell has
 to say where its gates are, not even one of one's own: the jaxpr is evaluated operation by operation, and what
-a logistic function gives is noted, under the name of that part of the projected input which it depends on."""
+a logistic function gives is noted, under the name of that part of the projected input which it depends on.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

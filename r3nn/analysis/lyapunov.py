@@ -1,4 +1,4 @@
-"""Computes Lyapunov exponents: how fast nearby states part, or come together, along a trajectory."""
+"""Computes Lyapunov exponents: how fast nearby states diverge, or converge, along a trajectory."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

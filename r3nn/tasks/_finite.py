@@ -49,7 +49,7 @@ class Finite(Task):
 
     def found(self) -> dict[str, Rows]:
         """Reads the rows of each split, once a process."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}.found must be given.")
 
     @property
     def min_length(self) -> int:
@@ -68,6 +68,10 @@ class Finite(Task):
     def rows(self, split: str, length: int) -> int:
         """Counts the sequences of a split, where they have room for `length` steps."""
         return len(self.found()[split].length)
+
+    def counted(self, max_length: int) -> int:
+        """Counts the last step, or all where each has a target of its own."""
+        return max_length if self.every_step else 1
 
     def row(self, data: Any, index: jax.Array, max_length: int) -> tuple[jax.Array, ...]:
         """Returns sequence number `index` of a split, as `example` returns one that it draws.

@@ -26,7 +26,7 @@ class Lorenz(Forecast):
     step `after` on.
 
     As each target is the next input, a trained network goes on by itself, and `lyapunov`, how fast nearby
-    states part, is what its free run is judged by.
+    states diverge, is what its free run is judged by.
 
     Example, length 3:
 
