@@ -89,8 +89,8 @@ class Task(Value):
       min_length: the shortest sequence that makes sense.
       own_lengths: whether a sequence may be shorter than the length it is drawn for, as those of a grammar
         are, which do not come in every length. `Batch.valid` says how long each is.
-      lyapunov: of a chaotic signal whose targets are the next inputs, its largest Lyapunov exponent, in nats a
-        step, by which a model's free run is judged. None: of any other task.
+      lyapunov: of a chaotic signal whose targets are the next inputs, its largest Lyapunov exponent, in nats
+        a step, by which a model's free run is judged. None: of any other task.
       block: steps of a block, where the task draws piece by piece (`piece`); None: it draws whole.
       finite: whether its sequences are rows of finite data, which are taken rather than drawn: the task is
         then a `r3nn.tasks.Finite`.
