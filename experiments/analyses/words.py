@@ -95,6 +95,7 @@ def under_tokens(subject: Subject) -> Answer:
     for shift, which, color in ((-0.2, "needed", plots.PALE), (0.2, "found", plots.COLORS[0])):
         ax.bar(at + shift, [row[which] for row in numbers.values()], 0.4, color=color, label=which)
     ax.set_xticks(at, list(numbers))
+    ax.yaxis.get_major_locator().set_params(integer=True)
     ax.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
     plots.name(ax, f"{subject.label}: attractors under each token", "token, again and again", "attractors")
     answer = "; ".join(said) or "under each token there are as many attractors as the machine needs"
